@@ -1,0 +1,13 @@
+//! What every stage stands on: time, addresses, bounded memory. Knows no protocol and imports nothing.
+
+pub(crate) mod bounded;
+pub(crate) mod net;
+pub(crate) mod stats;
+pub(crate) mod time;
+pub(crate) mod wire;
+
+pub(crate) use bounded::{Capped, Ring};
+pub(crate) use net::{Prefix, PrefixSet};
+pub use net::{Endpoint, Transport};
+pub use time::Timestamp;
+pub(crate) use wire::Reader;

@@ -1,0 +1,128 @@
+//! Event time. Every timestamp comes from the capture; nothing here reads a clock.
+//!
+//! Unit: nanoseconds since the Unix epoch, signed, so that a capture from before 1970 or with a broken clock
+//! still orders. All arithmetic saturates: a hostile timestamp may be wrong, it may not panic.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A moment in event time: nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Earlier than any packet.
+    pub const MIN: Self = Self(i64::MIN);
+    /// Later than any packet.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// From whole seconds and nanoseconds.
+    pub const fn new(seconds: i64, nanos: i64) -> Self {
+        Self(seconds.saturating_mul(NANOS).saturating_add(nanos))
+    }
+
+    /// From whole seconds.
+    pub const fn from_secs(seconds: i64) -> Self {
+        Self::new(seconds, 0)
+    }
+
+    /// Time since `earlier`; zero when `earlier` is the later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.nanos_since(earlier)).unwrap_or(0))
+    }
+
+    /// Signed nanoseconds since `other`.
+    pub const fn nanos_since(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
+    }
+
+    /// Seconds since `earlier`, negative when `earlier` is the later one.
+    pub fn secs_since(self, earlier: Self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "for display and statistics; 2^53 ns is 104 days")]
+        let nanos = self.nanos_since(earlier) as f64;
+        nanos / 1e9
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(NANOS)
+    }
+
+    /// Nanoseconds within the second, 0 to 999,999,999.
+    pub fn subsec_nanos(self) -> u32 {
+        u32::try_from(self.0.rem_euclid(NANOS)).unwrap_or(0)
+    }
+
+    /// Seconds since the epoch as a float, for JSON readers that want one number.
+    pub fn as_secs_f64(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "JSON numbers are doubles; microseconds survive until 2255")]
+        let seconds = self.0 as f64;
+        seconds / 1e9
+    }
+
+    /// `self + span`, saturating.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// `self - span`, saturating.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// Days since the epoch in UTC, for ids that renew daily.
+    pub const fn utc_day(self) -> i64 {
+        self.secs().div_euclid(86_400)
+    }
+}
+
+const NANOS: i64 = 1_000_000_000;
+
+/// RFC 3339 in UTC with microseconds: `2020-09-20T06:57:46.123456Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.utc_day());
+        let s = self.secs().rem_euclid(86_400);
+        let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:06}Z", self.subsec_nanos() / 1000)
+    }
+}
+
+/// Days since the epoch → (year, month, day); proleptic Gregorian, after Howard Hinnant's `civil_from_days`.
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + if month <= 2 { 1 } else { 0 }, month, doy - (153 * mp + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_print_as_rfc_3339() {
+        for (what, ts, text) in [
+            ("the epoch", Timestamp(0), "1970-01-01T00:00:00.000000Z"),
+            ("a leap day", Timestamp::new(1_582_934_400, 1_000), "2020-02-29T00:00:00.000001Z"),
+            ("before the epoch", Timestamp(-1), "1969-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(ts.to_string(), text, "{what}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_saturates_and_never_panics() {
+        assert_eq!(Timestamp::MAX.plus(Duration::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MIN.minus(Duration::MAX), Timestamp::MIN);
+        assert_eq!(Timestamp::MIN.since(Timestamp::MAX), Duration::ZERO);
+        assert_eq!(Timestamp::from_secs(3).since(Timestamp::from_secs(1)), Duration::from_secs(2));
+        let _ = Timestamp::MIN.to_string() + &Timestamp::MAX.to_string();
+    }
+}

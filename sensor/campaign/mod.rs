@@ -1,0 +1,1 @@
+//! Findings of many hosts → one story.

@@ -1,0 +1,1 @@
+//! `rules/` and the site file → typed configuration; errors point at the TOML line.

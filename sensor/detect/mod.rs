@@ -1,0 +1,1 @@
+//! One file a detector, each with `rules/<same name>.toml`.

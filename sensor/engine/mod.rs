@@ -1,0 +1,1 @@
+//! Control plane: the only module that knows all the others.

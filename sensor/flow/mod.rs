@@ -1,0 +1,1 @@
+//! Packets → flows and their byte streams.

@@ -1,0 +1,3 @@
+//! The edge: arguments → exit code.
+
+fn main() {}

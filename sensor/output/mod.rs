@@ -1,0 +1,1 @@
+//! Bytes out; nothing here decides anything.

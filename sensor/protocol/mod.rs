@@ -1,0 +1,141 @@
+//! In-order bytes → facts. A parser knows bytes, a direction and the moment they came; never packets, ports in use,
+//! flows or a clock. That is why each can be fuzzed by itself.
+//!
+//! Adding one: `<name>.rs` with a `PROTOCOL`, one entry in [`PROTOCOLS`], captures beside it in `pcaps/protocol/`.
+
+mod banner;
+mod dcerpc;
+mod dhcp;
+mod dns;
+mod http;
+mod kerberos;
+mod ntlm;
+mod quic;
+mod smb;
+mod ssh;
+mod tls;
+
+use crate::base::Timestamp;
+use crate::event::{Direction, Event, Oddity, Transport, Weird};
+
+/// Probing order. The first whose ports match is asked first, then the rest in this order.
+pub(crate) static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &http::PROTOCOL,
+    &dns::PROTOCOL,
+    &quic::PROTOCOL,
+    &smb::PROTOCOL,
+    &dcerpc::PROTOCOL,
+    &kerberos::PROTOCOL,
+    &ssh::PROTOCOL,
+    &banner::PROTOCOL,
+    &dhcp::PROTOCOL,
+];
+
+/// One protocol: how to recognise it and how to parse it.
+pub(crate) struct Protocol {
+    /// Zeek's name for `service`.
+    pub(crate) name: &'static str,
+    /// What carries it.
+    pub(crate) transport: Transport,
+    /// Ports that put it first in the probing order. A hint only: content decides.
+    pub(crate) ports: &'static [u16],
+    /// Looks at the first bytes of one side.
+    pub(crate) probe: fn(Direction, &[u8]) -> Probe,
+    /// A fresh parser.
+    pub(crate) new: fn() -> Box<dyn Parser>,
+}
+
+/// What the first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// It is this protocol.
+    Match,
+    /// Could still be; more bytes (of this side) are needed.
+    NeedMore,
+    /// It is not, whatever follows.
+    Mismatch,
+}
+
+/// What a parser is handed: contiguous bytes not consumed yet, of one side. For UDP exactly one datagram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input<'a> {
+    /// Which side sent them.
+    pub(crate) from: Direction,
+    /// When the newest of them came.
+    pub(crate) ts: Timestamp,
+    /// The bytes.
+    pub(crate) data: &'a [u8],
+}
+
+/// What a parser did with its input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// `n` bytes are dealt with. Less than given: the rest comes again, with more behind it (0: nothing can be done
+    /// before more comes). More than given: the stream skips that many further bytes without showing them, and a gap
+    /// within the skipped bytes does not matter. Ignored for UDP.
+    Consumed(usize),
+    /// `n` bytes are dealt with and what follows, on both sides, is another protocol: probe again
+    /// (CONNECT, upgrade, STARTTLS).
+    Handover(usize),
+    /// Nothing more to learn from this flow; its buffers are freed.
+    Done,
+    /// Not parseable any further; counted, buffers are freed.
+    Malformed(Oddity),
+}
+
+/// Turns one flow's bytes into facts. Must accept any bytes without panic, in bounded time and memory.
+pub(crate) trait Parser: Send {
+    /// Looks at `input`, tells what was learned through `out`. Called again at once while it consumes and bytes are
+    /// left.
+    fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress;
+
+    /// `missing` bytes of one side will never come. Either resynchronise (`Consumed(0)`) or give up (`Done`).
+    fn gap(&mut self, _from: Direction, _missing: u64, _out: &mut Output) -> Progress {
+        Progress::Done
+    }
+
+    /// The flow is over: tell what is still outstanding (a query without an answer, a request without a response).
+    fn finish(&mut self, _out: &mut Output) {}
+
+    /// Nothing is outstanding, so a fresh parser would do as well: the flow may drop this one between datagrams (UDP
+    /// only) and return it to a pool after [`Parser::reset`].
+    fn idle(&self) -> bool {
+        false
+    }
+
+    /// Back to the state of a fresh parser, keeping allocations.
+    fn reset(&mut self) {}
+}
+
+/// Where parsers put what they learned.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// In order of learning.
+    pub(crate) events: Vec<Event>,
+    /// Services met, outermost first, without the protocol's own name (the flow adds that).
+    pub(crate) services: Vec<&'static str>,
+}
+
+impl Output {
+    /// A fact.
+    pub(crate) fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// An oddity that does not end the parsing.
+    pub(crate) fn weird(&mut self, oddity: Oddity) {
+        self.events.push(Event::Weird(Box::new(Weird::from(oddity))));
+    }
+
+    /// A further layer of the flow's `service` (`gssapi`, `ntlm`, `dce_rpc`). Repeats are fine.
+    pub(crate) fn service(&mut self, name: &'static str) {
+        if !self.services.contains(&name) {
+            self.services.push(name);
+        }
+    }
+}
+
+/// Bytes of one side that a parser sees at once at the most. A message that needs more is cut or skipped.
+/// 64 KiB: the certificate chains of TLS 1.2 and whole SMB2 headers fit; see the budget in `flow::stream`.
+pub(crate) const MAX_PENDING: usize = 65_536;
