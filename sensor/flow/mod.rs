@@ -1,1 +1,398 @@
-//! Packets → flows and their byte streams.
+//! Packets → flows and their byte streams → observations.
+//!
+//! A flow's history is a pure function of its own packets: a packet later than the flow's deadline closes the old flow
+//! *at that deadline* and opens a new one, whether or not a tick came between. Memory: about 230 bytes a flow, a
+//! dialogue (streams, parser) only while somebody speaks and within its own budget.
+
+mod dialogue;
+mod entry;
+mod identity;
+mod key;
+mod stream;
+mod tcp;
+mod timers;
+
+pub(crate) use key::shard;
+
+use crate::base::{Timestamp, Transport};
+use crate::decode::Packet;
+use crate::event::{Direction, End, Event, FlowRecord, Observation};
+use crate::protocol::Output;
+use dialogue::{Dialogue, Moment};
+use entry::Flow;
+use hashbrown::HashTable;
+use key::{FlowKey, Sense};
+use std::hash::BuildHasher;
+use std::time::Duration;
+use timers::{Entry, Wheel};
+
+/// Budgets and windows of one table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Flows held at once; the one due soonest makes room.
+    pub(crate) flows: usize,
+    /// Flows with streams and parsers at once; further ones are counted but not read.
+    pub(crate) dialogues: usize,
+    /// How young bytes may be to be a second capture point's copy rather than a retransmission; zero turns it off.
+    pub(crate) copy_window: Duration,
+}
+
+/// What the table counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) opened: u64,
+    pub(crate) evicted: u64,
+    /// Flows whose payload was not read because the dialogue budget was spent.
+    pub(crate) unread: u64,
+    pub(crate) closed: u64,
+    pub(crate) one_sided: u64,
+    pub(crate) missed_bytes: u64,
+    pub(crate) payload_bytes: u64,
+}
+
+/// The flows of one shard.
+pub(crate) struct FlowTable {
+    index: HashTable<u32>,
+    hasher: foldhash::quality::RandomState,
+    slots: Vec<Option<Flow>>,
+    free: Vec<u32>,
+    generations: u32,
+    wheel: Wheel,
+    due: Vec<Entry>,
+    pool: Vec<Box<Dialogue>>,
+    dialogues: usize,
+    learned: Output,
+    limits: Limits,
+    stats: Stats,
+}
+
+impl FlowTable {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            index: HashTable::new(),
+            hasher: foldhash::quality::RandomState::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            generations: 0,
+            wheel: Wheel::new(),
+            due: Vec::new(),
+            pool: Vec::new(),
+            dialogues: 0,
+            learned: Output::default(),
+            limits,
+            stats: Stats::default(),
+        }
+    }
+
+    /// What was counted so far.
+    pub(crate) const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Flows held now.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Takes in a packet. `floor` is the event time that observations may no longer precede.
+    pub(crate) fn observe(&mut self, packet: &Packet<'_>, floor: Timestamp, out: &mut Vec<Observation>) {
+        let (key, sense) = FlowKey::of(packet);
+        let at = packet.ts.max(floor);
+        let mut found = self.find(&key);
+        if let Some(id) = found
+            && self.is_over(id, sense, packet)
+        {
+            let deadline = self.flow(id).map_or(at, |flow| flow.deadline.min(at));
+            let end = self.flow(id).map_or(End::Idle, |flow| flow.end_at_deadline());
+            self.close(id, deadline, end, out);
+            found = None;
+        }
+        let id = match found {
+            Some(id) => id,
+            None => self.open(key, sense, packet, at, floor, out),
+        };
+        self.take_in(id, sense, packet, at, floor, out);
+    }
+
+    /// Moves event time on: flows whose deadline lies before `now` are closed at their deadline.
+    pub(crate) fn advance(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.turn(now, &mut due);
+        for entry in due.drain(..) {
+            let Some(flow) = self.flow(entry.flow).filter(|flow| flow.generation == entry.generation) else { continue };
+            let (deadline, armed, end) = (flow.deadline, flow.armed, flow.end_at_deadline());
+            if deadline <= now {
+                self.close(entry.flow, deadline, end, out);
+            } else if armed == entry.slot {
+                self.arm(entry.flow);
+            }
+        }
+        self.due = due;
+    }
+
+    /// The event time up to which every timer has fired.
+    pub(crate) fn settled(&self) -> Timestamp {
+        self.wheel.turned().unwrap_or(Timestamp::MAX)
+    }
+
+    /// The capture ended: closes what is left, at `at`.
+    pub(crate) fn finish(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
+        for id in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            let Some(flow) = self.flow(id) else { continue };
+            let end = match flow.end_at_deadline() {
+                End::Idle | End::Active => End::CaptureEnd,
+                end => end,
+            };
+            let at = flow.deadline.min(at);
+            self.close(id, at, end, out);
+        }
+    }
+
+    fn take_in(
+        &mut self, id: u32, sense: Sense, packet: &Packet<'_>, at: Timestamp, floor: Timestamp, out: &mut Vec<Observation>,
+    ) {
+        let window = self.limits.copy_window;
+        let speaks = packet.payload_len > 0;
+        if speaks && !self.slot_has_dialogue(id) {
+            self.attach_dialogue(id, packet);
+        }
+        let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) else {
+            return;
+        };
+        let from = flow.direction(sense);
+        flow.count(from, packet);
+        let placed = match packet.tcp {
+            Some(tcp) => flow.segment(from, tcp, packet, window),
+            None => {
+                if speaks {
+                    flow.history.note(from, b'D');
+                }
+                None
+            }
+        };
+        if speaks {
+            let fresh = packet.ts.since(flow.spoke) >= BURST_PAUSE || flow.spoke == Timestamp::MIN;
+            flow.spoke = flow.spoke.max(packet.ts);
+            if fresh {
+                let counters = flow.counters();
+                emit(flow, at, Event::FlowProgress(counters), out);
+            }
+        }
+        let (transport, orig, resp) = (flow.key.transport(), flow.orig(), flow.resp());
+        if let Some(dialogue) = flow.dialogue.as_deref_mut().filter(|_| !packet.payload.is_empty()) {
+            let moment = Moment { from, ts: packet.ts, transport, ports: [orig.port, resp.port] };
+            match (transport, placed) {
+                (Transport::Udp, _) => dialogue.datagram(moment, packet.payload, &mut self.learned),
+                (Transport::Tcp, Some(placed)) => {
+                    let data = packet.payload.get(placed.cut..).unwrap_or_default();
+                    dialogue.segment(moment, placed.offset, data, &mut self.learned);
+                }
+                _ => {}
+            }
+            for event in self.learned.events.drain(..) {
+                emit(flow, at, complete(event, resp.port), out);
+            }
+        }
+        flow.set_deadline(floor);
+        let armed = flow.armed;
+        if timers::slot_of(flow.deadline) < armed {
+            self.arm(id);
+        }
+        self.release_idle(id);
+    }
+
+    /// Whether a packet belongs to another flow than the one in the table.
+    fn is_over(&self, id: u32, sense: Sense, packet: &Packet<'_>) -> bool {
+        let Some(flow) = self.flow(id) else { return false };
+        packet.ts > flow.deadline
+            || packet.tcp.is_some_and(|tcp| {
+                flow.is_reused_by(flow.direction(sense), tcp, packet.ts) && packet.ts > flow.first
+            })
+    }
+
+    fn open(
+        &mut self, key: FlowKey, sense: Sense, packet: &Packet<'_>, at: Timestamp, floor: Timestamp,
+        out: &mut Vec<Observation>,
+    ) -> u32 {
+        if self.index.len() >= self.limits.flows {
+            self.evict(at, out);
+        }
+        let mut flow = Flow::new(key, sense, packet, identity::uid(&key, packet.ts));
+        self.generations = self.generations.wrapping_add(1);
+        flow.generation = self.generations;
+        flow.set_deadline(floor);
+        emit(&mut flow, at, Event::FlowOpened, out);
+        self.stats.opened = self.stats.opened.saturating_add(1);
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.slots.push(None);
+                u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX)
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)) {
+            *slot = Some(flow);
+        }
+        let hash = self.hasher.hash_one(key);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.index.insert_unique(hash, id, |id| slot(slots, *id).map_or(0, |flow| hasher.hash_one(flow.key)));
+        self.arm(id);
+        id
+    }
+
+    fn close(&mut self, id: u32, at: Timestamp, end: End, out: &mut Vec<Observation>) {
+        let Some(mut flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::take) else {
+            return;
+        };
+        let hash = self.hasher.hash_one(flow.key);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        self.free.push(id);
+        let (transport, orig, resp) = (flow.key.transport(), flow.orig(), flow.resp());
+        if let Some(dialogue) = flow.dialogue.as_deref_mut() {
+            let moment = Moment { from: Direction::Orig, ts: flow.last, transport, ports: [orig.port, resp.port] };
+            dialogue.finish(moment, &mut self.learned);
+            for event in self.learned.events.drain(..) {
+                emit(&mut flow, at, complete(event, resp.port), out);
+            }
+        }
+        let record = record(&flow, end);
+        self.stats.closed = self.stats.closed.saturating_add(1);
+        self.stats.one_sided = self.stats.one_sided.saturating_add(u64::from(record.one_sided));
+        self.stats.missed_bytes = self.stats.missed_bytes.saturating_add(record.missed_bytes);
+        let payload = record.counters.orig_bytes.saturating_add(record.counters.resp_bytes);
+        self.stats.payload_bytes = self.stats.payload_bytes.saturating_add(payload);
+        if let Some(dialogue) = flow.dialogue.take() {
+            self.recycle(dialogue);
+        }
+        emit(&mut flow, at, Event::FlowClosed(Box::new(record)), out);
+    }
+
+    /// Makes room: the flow that is due soonest goes, and says so.
+    fn evict(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
+        while let Some(entry) = self.wheel.soonest() {
+            if self.flow(entry.flow).is_some_and(|flow| flow.generation == entry.generation) {
+                self.stats.evicted = self.stats.evicted.saturating_add(1);
+                return self.close(entry.flow, at, End::Evicted, out);
+            }
+        }
+    }
+
+    fn attach_dialogue(&mut self, id: u32, packet: &Packet<'_>) {
+        let spoken = matches!(packet.transport, Transport::Tcp | Transport::Udp);
+        let tunnelled = packet.tunnel.iter().next().is_some();
+        if !spoken && !tunnelled {
+            return;
+        }
+        if self.dialogues >= self.limits.dialogues {
+            self.stats.unread = self.stats.unread.saturating_add(1);
+            return;
+        }
+        let mut dialogue = self.pool.pop().unwrap_or_default();
+        dialogue.tunnel = packet.tunnel;
+        if let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) {
+            flow.dialogue = Some(dialogue);
+            self.dialogues = self.dialogues.saturating_add(1);
+        }
+    }
+
+    /// A datagram flow with nothing outstanding gives its dialogue back; what it parsed is kept by name.
+    fn release_idle(&mut self, id: u32) {
+        let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) else {
+            return;
+        };
+        if flow.key.transport() != Transport::Udp || !flow.dialogue.as_deref().is_some_and(Dialogue::is_idle) {
+            return;
+        }
+        if let Some(dialogue) = flow.dialogue.take() {
+            flow.service = dialogue.services.first().copied().or(flow.service);
+            self.recycle(dialogue);
+        }
+    }
+
+    fn recycle(&mut self, mut dialogue: Box<Dialogue>) {
+        self.dialogues = self.dialogues.saturating_sub(1);
+        if self.pool.len() < POOL {
+            dialogue.reset();
+            self.pool.push(dialogue);
+        }
+    }
+
+    fn arm(&mut self, id: u32) {
+        if let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) {
+            flow.armed = self.wheel.arm(id, flow.generation, flow.deadline);
+        }
+    }
+
+    fn find(&self, key: &FlowKey) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        self.index.find(hash, |id| self.flow(*id).is_some_and(|flow| flow.key == *key)).copied()
+    }
+
+    fn flow(&self, id: u32) -> Option<&Flow> {
+        slot(&self.slots, id)
+    }
+
+    fn slot_has_dialogue(&self, id: u32) -> bool {
+        self.flow(id).is_some_and(|flow| flow.dialogue.is_some())
+    }
+}
+
+fn slot(slots: &[Option<Flow>], id: u32) -> Option<&Flow> {
+    slots.get(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_ref)
+}
+
+/// Hands an observation on, numbered within its flow.
+fn emit(flow: &mut Flow, ts: Timestamp, event: Event, out: &mut Vec<Observation>) {
+    let (orig, resp, transport) = (flow.orig(), flow.resp(), flow.key.transport());
+    out.push(Observation { ts, uid: flow.uid, n: flow.n, orig, resp, transport, event });
+    flow.n = flow.n.saturating_add(1);
+}
+
+/// Parsers know no ports: an RPC endpoint they left open is the responder's TCP port.
+fn complete(mut event: Event, port: u16) -> Event {
+    let endpoint = match &mut event {
+        Event::Rpc(rpc) => &mut rpc.endpoint,
+        Event::Execution(act) if act.interface.is_some() => &mut act.endpoint,
+        _ => return event,
+    };
+    if endpoint.is_none() {
+        *endpoint = Some(format!("ncacn_ip_tcp:{port}").into());
+    }
+    event
+}
+
+fn record(flow: &Flow, end: End) -> FlowRecord {
+    let dialogue = flow.dialogue.as_deref();
+    let mut service = dialogue.map_or_else(Vec::new, |d| d.services.clone());
+    if service.is_empty() {
+        service.extend(flow.service);
+    }
+    let [orig, resp] = &flow.sides;
+    FlowRecord {
+        ts: flow.first,
+        last: flow.last,
+        orig: flow.orig(),
+        resp: flow.resp(),
+        transport: flow.key.transport(),
+        service,
+        counters: flow.counters(),
+        orig_ip_bytes: orig.ip_bytes,
+        resp_ip_bytes: resp.ip_bytes,
+        missed_bytes: flow.missed_bytes(),
+        conn_state: flow.conn_state(),
+        history: flow.history.text(),
+        vlan: flow.vlan,
+        tunnel: dialogue.map_or_else(Box::default, |d| d.tunnel.iter().collect()),
+        end,
+        orig_confidence: flow.confidence.value(),
+        retransmissions: flow.retransmissions,
+        one_sided: flow.is_one_sided(),
+    }
+}
+
+/// Silence after which payload begins a new burst; shorter pauses are one check-in (the beacon meter's merge).
+const BURST_PAUSE: Duration = Duration::from_secs(2);
+/// Dialogues kept for reuse.
+const POOL: usize = 4096;

@@ -32,6 +32,10 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &dhcp::PROTOCOL,
 ];
 
+/// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and
+/// only when a port matches.
+pub(crate) static PORT_BOUND: &[&Protocol] = &[];
+
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {
     /// Zeek's name for `service`.

@@ -1,0 +1,27 @@
+//! The uid of a flow: a function of its first timestamp and its endpoints, so the same packets give the same uid in
+//! every run, on every machine, for any number of shards.
+
+use super::key::FlowKey;
+use crate::base::Timestamp;
+use crate::event::Uid;
+
+/// Derives the uid. Not cryptographic: who controls both endpoints can make two flows share one, and gains nothing.
+pub(super) fn uid(key: &FlowKey, first: Timestamp) -> Uid {
+    let (mut low, mut high) = (0x9e37_79b9_7f4a_7c15_u64, 0xc2b2_ae3d_27d4_eb4f_u64);
+    for word in key.words().into_iter().chain([u64::from_ne_bytes(first.0.to_ne_bytes())]) {
+        low = mix(low ^ word);
+        high = mix(high.wrapping_add(word).wrapping_add(low));
+    }
+    let part = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
+    match [part(low >> 32), part(low), part(high)] {
+        [0, 0, 0] => Uid([0, 0, 1]), // All zero means "no flow".
+        parts => Uid(parts),
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+const fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}

@@ -1,0 +1,226 @@
+//! One side of a TCP conversation as bytes in order: what was seen, what is missing, what waits.
+//!
+//! First copy wins where segments overlap. Nothing is kept once no parser wants it. Budgets: [`MAX_OUT_OF_ORDER`]
+//! bytes and [`MAX_SEGMENTS`] segments wait for a hole to fill; beyond, or after [`PATIENCE`], the hole is declared a
+//! gap and reading goes on behind it.
+
+use crate::base::Timestamp;
+use std::time::Duration;
+
+/// Reassembly state of one side. Offsets count payload bytes from the first one of the flow.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// Offset of the next byte for the parser.
+    next: u64,
+    /// Contiguous bytes the parser has not consumed.
+    pub(super) pending: Vec<u8>,
+    /// Bytes from `next` on that the parser does not want to see.
+    pub(super) skip: u64,
+    /// Segments behind a hole, by offset.
+    waiting: Vec<(u64, Vec<u8>)>,
+    waiting_bytes: usize,
+    hole_since: Option<Timestamp>,
+    /// Bytes never seen so far, as half-open ranges.
+    holes: Vec<(u64, u64)>,
+    /// Missing bytes whose range had to be forgotten.
+    forgotten: u64,
+    /// Calls in a row that consumed nothing, and the length at which the parser is asked again.
+    pub(super) stalls: u32,
+    pub(super) ask_at: usize,
+}
+
+/// What a segment gave.
+pub(super) enum Arrival<'a> {
+    /// Bytes that continue the stream.
+    InOrder(&'a [u8]),
+    /// Nothing new, or waiting for a hole to fill.
+    Nothing,
+    /// The budget for waiting is spent: a hole must be given up.
+    Overflow,
+}
+
+impl Stream {
+    /// Takes a segment's bytes at `offset`; `at` is now.
+    pub(super) fn arrive<'a>(&mut self, offset: u64, data: &'a [u8], at: Timestamp) -> Arrival<'a> {
+        if offset > self.next {
+            self.hole_since.get_or_insert(at);
+            return self.wait(offset, data);
+        }
+        let old = usize::try_from(self.next.saturating_sub(offset)).unwrap_or(usize::MAX);
+        match data.get(old..) {
+            None | Some([]) => Arrival::Nothing,
+            Some(fresh) => {
+                self.next = self.next.saturating_add(fresh.len() as u64);
+                Arrival::InOrder(fresh)
+            }
+        }
+    }
+
+    /// The next waiting segment that continues the stream, once the hole before it is filled.
+    pub(super) fn follow(&mut self) -> Option<Vec<u8>> {
+        while let Some((offset, _)) = self.waiting.first() {
+            if *offset > self.next {
+                return None;
+            }
+            let (offset, mut data) = self.waiting.remove(0);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(data.len());
+            if self.waiting.is_empty() {
+                self.hole_since = None;
+            }
+            let old = usize::try_from(self.next.saturating_sub(offset)).unwrap_or(usize::MAX);
+            if old < data.len() {
+                data.drain(..old);
+                self.next = self.next.saturating_add(data.len() as u64);
+                return Some(data);
+            }
+        }
+        None
+    }
+
+    /// Whether the first hole has been open too long.
+    pub(super) fn is_overdue(&self, at: Timestamp) -> bool {
+        self.hole_since.is_some_and(|since| at.since(since) > PATIENCE)
+    }
+
+    /// Gives up the hole before the first waiting segment: how many bytes will never come.
+    pub(super) fn give_up(&mut self) -> Option<u64> {
+        let (offset, _) = self.waiting.first()?;
+        let missing = offset.saturating_sub(self.next);
+        self.next = *offset;
+        self.hole_since = None;
+        Some(missing)
+    }
+
+    /// Notes that `from..to` was jumped over.
+    pub(super) fn open_hole(&mut self, from: u64, to: u64) {
+        if self.holes.len() >= MAX_HOLES {
+            let (from, to) = self.holes.remove(0);
+            self.forgotten = self.forgotten.saturating_add(to.saturating_sub(from));
+        }
+        self.holes.push((from, to));
+    }
+
+    /// Notes that `from..to`, which lies before the highest byte seen, has come; says whether it filled any hole.
+    pub(super) fn fill(&mut self, from: u64, to: u64) -> bool {
+        let mut filled = false;
+        let mut at = 0;
+        while let Some(&(low, high)) = self.holes.get(at) {
+            if to <= low || high <= from {
+                at += 1;
+                continue;
+            }
+            filled = true;
+            self.holes.remove(at);
+            for part in [(low, from), (to, high)] {
+                if part.0 < part.1 {
+                    self.holes.insert(at, part);
+                    at += 1;
+                }
+            }
+        }
+        filled
+    }
+
+    /// Bytes that were jumped over and never came.
+    pub(super) fn missed(&self) -> u64 {
+        self.holes.iter().fold(self.forgotten, |sum, (from, to)| sum.saturating_add(to.saturating_sub(*from)))
+    }
+
+    /// Frees everything a parser would have needed; the account of holes stays.
+    pub(super) fn release(&mut self) {
+        self.pending = Vec::new();
+        self.waiting = Vec::new();
+        self.waiting_bytes = 0;
+        self.hole_since = None;
+        self.skip = 0;
+    }
+
+    /// Back to a fresh stream, keeping small allocations.
+    pub(super) fn reset(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut holes = std::mem::take(&mut self.holes);
+        pending.clear();
+        pending.shrink_to(POOLED_BYTES);
+        holes.clear();
+        *self = Self { pending, holes, ..Self::default() };
+    }
+
+    fn wait<'a>(&mut self, offset: u64, data: &[u8]) -> Arrival<'a> {
+        if self.waiting.len() >= MAX_SEGMENTS || self.waiting_bytes.saturating_add(data.len()) > MAX_OUT_OF_ORDER {
+            return Arrival::Overflow;
+        }
+        let at = self.waiting.partition_point(|(o, _)| *o <= offset);
+        self.waiting.insert(at, (offset, data.to_vec()));
+        self.waiting_bytes = self.waiting_bytes.saturating_add(data.len());
+        Arrival::Nothing
+    }
+}
+
+/// Bytes of one side that may wait behind a hole.
+const MAX_OUT_OF_ORDER: usize = 256 * 1024;
+/// Segments of one side that may wait behind a hole.
+const MAX_SEGMENTS: usize = 128;
+/// Ranges of missing bytes that are remembered one by one.
+const MAX_HOLES: usize = 16;
+/// A retransmission normally comes within the retransmission timeout (RFC 6298: at least 1 s).
+const PATIENCE: Duration = Duration::from_secs(3);
+/// What a pooled buffer may keep.
+const POOLED_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds `(offset, bytes)` and gives what came out in order.
+    fn read(segments: &[(u64, &[u8])]) -> (Vec<u8>, Stream) {
+        let (mut stream, mut read) = (Stream::default(), Vec::new());
+        for (offset, data) in segments {
+            if let Arrival::InOrder(fresh) = stream.arrive(*offset, data, Timestamp(0)) {
+                read.extend_from_slice(fresh);
+                while let Some(more) = stream.follow() {
+                    read.extend(more);
+                }
+            }
+        }
+        (read, stream)
+    }
+
+    #[test]
+    fn bytes_come_out_once_and_in_order() {
+        for (what, segments, expected) in [
+            ("in order", &[(0, &b"ab"[..]), (2, b"cd")][..], "abcd"),
+            ("swapped", &[(2, b"cd"), (0, b"ab")], "abcd"),
+            ("a retransmission", &[(0, b"ab"), (0, b"ab"), (2, b"cd")], "abcd"),
+            ("an offload frame and its segments", &[(0, b"abcd"), (0, b"ab"), (2, b"cd"), (4, b"e")], "abcde"),
+            ("the first copy wins", &[(0, b"ab"), (0, b"xyz")], "abz"),
+            ("overlap behind a hole", &[(3, b"de"), (4, b"ef"), (0, b"abc")], "abcdef"),
+        ] {
+            assert_eq!(String::from_utf8(read(segments).0).unwrap(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_hole_is_given_up_and_reading_goes_on_behind_it() {
+        let (read, mut stream) = read(&[(0, b"ab"), (5, b"fg")]);
+        assert_eq!(read, b"ab");
+        assert_eq!((stream.give_up(), stream.follow()), (Some(3), Some(b"fg".to_vec())));
+    }
+
+    #[test]
+    fn holes_shrink_as_late_bytes_come() {
+        let mut stream = Stream::default();
+        stream.open_hole(10, 20);
+        assert!(!stream.fill(0, 10));
+        assert!(stream.fill(12, 15));
+        assert_eq!(stream.missed(), 7);
+        assert!(stream.fill(0, 100));
+        assert_eq!(stream.missed(), 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut stream = Stream::default();
+        let full = (0..10_000_u64).any(|n| matches!(stream.arrive(1 + n * 7, b"1234567", Timestamp(0)), Arrival::Overflow));
+        assert!(full && stream.waiting.len() <= MAX_SEGMENTS && stream.waiting_bytes <= MAX_OUT_OF_ORDER);
+    }
+}
