@@ -1,1 +1,3 @@
 //! Control plane: the only module that knows all the others.
+
+mod merge;

@@ -52,11 +52,12 @@ pub(super) struct Side {
     acked: u64,
 }
 
-/// When a side's highest offset was passed: the older of two checkpoints is at least one window old.
-#[derive(Clone, Copy, Debug, Default)]
+/// When a side's highest offset was passed: two checkpoints at least one window apart, and the last growth of all.
+#[derive(Clone, Copy, Debug)]
 struct Growth {
     older: (Timestamp, u64),
     newer: (Timestamp, u64),
+    last: Timestamp,
 }
 
 /// How sure it is who began.
@@ -115,7 +116,7 @@ impl Flow {
             dialogue: None,
             service: None,
             retransmissions: 0,
-            grew: [Growth::default(); 2],
+            grew: [Growth { older: (Timestamp::MIN, 0), newer: (Timestamp::MIN, 0), last: Timestamp::MIN }; 2],
         }
     }
 
@@ -330,6 +331,7 @@ impl Side {
 
 impl Growth {
     fn grow(&mut self, ts: Timestamp, end: u64, window: Duration) {
+        self.last = ts;
         if ts.since(self.newer.0) > window {
             self.older = self.newer;
             self.newer = (ts, end);
@@ -339,7 +341,7 @@ impl Growth {
     /// Whether everything up to `end` had been seen more than a window before `ts`.
     fn was_past(&self, end: u64, ts: Timestamp, window: Duration) -> bool {
         let past = |(at, max): (Timestamp, u64)| max >= end && ts.since(at) > window;
-        window.is_zero() || past(self.older) || past(self.newer)
+        window.is_zero() || ts.since(self.last) > window || past(self.older) || past(self.newer)
     }
 }
 

@@ -10,6 +10,8 @@ mod identity;
 mod key;
 mod stream;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub(crate) use key::shard;

@@ -1,0 +1,145 @@
+//! The flow table's behaviour as packets → observations.
+
+use super::{FlowTable, Limits};
+use crate::base::{Endpoint, Timestamp, Transport};
+use crate::decode::{Packet, Tcp, Tunnels};
+use crate::event::{Event, FlowRecord, Observation};
+use std::time::Duration;
+
+const A: &str = "10.0.0.1";
+const B: &str = "192.0.2.7";
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+const FIN: u8 = 1;
+const RST: u8 = 4;
+
+/// `(ms, from A?, flags, seq, ack, payload)`.
+type Segment = (i64, bool, u8, u32, u32, &'static [u8]);
+
+fn table(window_ms: u64) -> FlowTable {
+    FlowTable::new(Limits { flows: 100, dialogues: 100, copy_window: Duration::from_millis(window_ms) })
+}
+
+fn tcp(&(ms, from_a, flags, seq, ack, payload): &Segment) -> Packet<'static> {
+    let (a, b) = (Endpoint::new(A.parse().unwrap(), 50_000), Endpoint::new(B.parse().unwrap(), 4444));
+    let (src, dst) = if from_a { (a, b) } else { (b, a) };
+    let len = u32::try_from(payload.len()).unwrap();
+    Packet {
+        ts: Timestamp(ms * 1_000_000),
+        src,
+        dst,
+        transport: Transport::Tcp,
+        ip_len: 40 + len,
+        ip_id: Some(1),
+        tcp: Some(Tcp { seq, ack, window: 1000, flags }),
+        payload,
+        payload_len: len,
+        vlan: [None; 2],
+        tunnel: Tunnels::default(),
+        two_way: true,
+    }
+}
+
+fn run(table: &mut FlowTable, segments: &[Segment]) -> Vec<Observation> {
+    let mut out = Vec::new();
+    for segment in segments {
+        let packet = tcp(segment);
+        table.advance(packet.ts, &mut out);
+        table.observe(&packet, Timestamp::MIN, &mut out);
+    }
+    out
+}
+
+fn records(segments: &[Segment], window_ms: u64) -> Vec<FlowRecord> {
+    let mut table = table(window_ms);
+    let mut out = run(&mut table, segments);
+    table.finish(Timestamp::MAX, &mut out);
+    out.into_iter().filter_map(|o| if let Event::FlowClosed(r) = o.event { Some(*r) } else { None }).collect()
+}
+
+const WHOLE: &[Segment] = &[
+    (0, true, SYN, 99, 0, b""),
+    (1, false, SYN | ACK, 499, 100, b""),
+    (2, true, ACK, 100, 500, b""),
+    (3, true, ACK, 100, 500, b"hello"),
+    (4, false, ACK, 500, 105, b"world!"),
+    (5, true, FIN | ACK, 105, 506, b""),
+    (6, false, FIN | ACK, 506, 106, b""),
+    (7, true, ACK, 106, 507, b""),
+];
+
+#[test]
+fn a_whole_connection_is_one_record_in_zeeks_words() {
+    let found = records(WHOLE, 0);
+    assert_eq!(found.len(), 1);
+    let r = &found[0];
+    assert_eq!((r.conn_state.name(), &*r.history, r.end.name()), ("SF", "ShADdFfA".replace("FfA", "Ff").as_str(), "fin"));
+    assert_eq!((r.counters.orig_bytes, r.counters.resp_bytes, r.counters.orig_pkts, r.counters.resp_pkts), (5, 6, 5, 3));
+    assert_eq!((r.orig_ip_bytes, r.resp_ip_bytes, r.missed_bytes), (205, 126, 0));
+}
+
+#[test]
+fn shapes_of_connections_are_told() {
+    for (what, window, segments, expected) in [
+        ("a retransmission counts once in bytes", 0, vec![WHOLE[3], (300, true, ACK, 100, 500, b"hello")], ("OTH", 5, 0, 1)),
+        ("a young copy is no retransmission", 20, vec![WHOLE[3], (9, true, ACK, 100, 500, b"hel")], ("OTH", 5, 0, 0)),
+        ("a late one is, windows or not", 20, vec![WHOLE[3], (300, true, ACK, 100, 500, b"hello")], ("OTH", 5, 0, 1)),
+        ("a hole is missed", 0, vec![WHOLE[3], (9, true, ACK, 108, 500, b"xy")], ("OTH", 10, 3, 0)),
+        (
+            "a hole that is filled late is not",
+            0,
+            vec![WHOLE[3], (9, true, ACK, 108, 500, b"xy"), (10, true, ACK, 105, 500, b"abc")],
+            ("OTH", 10, 0, 0),
+        ),
+        ("bytes acknowledged but never seen", 0, vec![WHOLE[3], (9, false, ACK, 500, 205, b"z")], ("OTH", 5, 100, 0)),
+        ("a reset", 0, vec![WHOLE[0], WHOLE[1], (5, false, RST, 500, 0, b"")], ("RSTR", 0, 0, 0)),
+    ] {
+        let found = records(&segments, window);
+        assert_eq!(found.len(), 1, "{what}");
+        let r = &found[0];
+        let got = (r.conn_state.name(), r.counters.orig_bytes, r.missed_bytes, r.retransmissions);
+        assert_eq!(got, expected, "{what}");
+    }
+}
+
+#[test]
+fn a_late_packet_closes_the_old_flow_at_its_deadline_tick_or_no_tick() {
+    let segments = [WHOLE[3], (400_000, true, ACK, 105, 500, b"again")];
+    for ticks in [vec![], vec![100_000, 399_000], (1..4000).map(|n| n * 100).collect::<Vec<i64>>()] {
+        let mut table = table(0);
+        let mut out = run(&mut table, &segments[..1]);
+        ticks.iter().for_each(|ms| table.advance(Timestamp(ms * 1_000_000), &mut out));
+        out.extend(run(&mut table, &segments[1..]));
+        let closed: Vec<_> = out.iter().filter(|o| matches!(o.event, Event::FlowClosed(_))).collect();
+        assert_eq!(closed.len(), 1);
+        assert_eq!(closed[0].ts, Timestamp(300_003_000_000), "the deadline, not the tick");
+    }
+}
+
+#[test]
+fn a_syn_answered_first_is_oriented_by_its_flags() {
+    let found = records(&WHOLE[1..], 0);
+    assert_eq!((found[0].orig.port, found[0].history.starts_with("^h")), (50_000, true));
+}
+
+#[test]
+fn a_full_table_evicts_and_says_so() {
+    let mut table = FlowTable::new(Limits { flows: 2, dialogues: 2, copy_window: Duration::ZERO });
+    let mut out = Vec::new();
+    for port in 1..=5_u16 {
+        let mut packet = tcp(&WHOLE[0]);
+        packet.src.port = port;
+        table.observe(&packet, Timestamp::MIN, &mut out);
+    }
+    assert_eq!((table.len(), table.stats().evicted), (2, 3));
+    let evicted = |o: &&Observation| matches!(&o.event, Event::FlowClosed(r) if r.end.name() == "evicted");
+    assert_eq!(out.iter().filter(evicted).count(), 3);
+}
+
+#[test]
+fn a_pause_begins_a_new_burst() {
+    let segments =
+        [WHOLE[3], (500, true, ACK, 105, 500, b"a"), (2600, true, ACK, 106, 500, b"b"), (2700, false, ACK, 500, 107, b"c")];
+    let bursts = run(&mut table(0), &segments).iter().filter(|o| matches!(o.event, Event::FlowProgress(_))).count();
+    assert_eq!(bursts, 2);
+}
