@@ -52,6 +52,19 @@ pub(crate) struct Stats {
     pub(crate) payload_bytes: u64,
 }
 
+impl Stats {
+    /// Adds another table's counts.
+    pub(crate) const fn add(&mut self, other: Self) {
+        self.opened = self.opened.saturating_add(other.opened);
+        self.evicted = self.evicted.saturating_add(other.evicted);
+        self.unread = self.unread.saturating_add(other.unread);
+        self.closed = self.closed.saturating_add(other.closed);
+        self.one_sided = self.one_sided.saturating_add(other.one_sided);
+        self.missed_bytes = self.missed_bytes.saturating_add(other.missed_bytes);
+        self.payload_bytes = self.payload_bytes.saturating_add(other.payload_bytes);
+    }
+}
+
 /// The flows of one shard.
 pub(crate) struct FlowTable {
     index: HashTable<u32>,

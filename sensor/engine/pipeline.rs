@@ -1,0 +1,247 @@
+//! Frames → observations in order. The left side of the waist as one object, driven by `Frame`, `Tick` and `End` only.
+//!
+//! The reader decodes, because shards go by the *innermost* host pair; fragments are joined before that, so a packet
+//! and its fragments meet. All shards see the same event time, so their number is invisible.
+
+use super::merge::{Merge, SLACK};
+use crate::base::{Endpoint, Timestamp, Transport};
+use crate::capture::Frame;
+use crate::decode::{Decoded, DecodeStats, Decoder, Duplicates};
+use crate::event::{Event, Identity, Observation, Uid};
+use crate::flow::{self, FlowTable};
+use std::time::Duration;
+
+/// What to do with packets that a SPAN port or two capture points show twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// Removed and counted.
+    Drop,
+    /// Every packet counts.
+    Keep,
+}
+
+/// How the left side is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) shards: usize,
+    pub(crate) copies: Copies,
+    /// Ticks of event time to inject, to prove that they are invisible; live makes its own.
+    pub(crate) tick: Option<Duration>,
+}
+
+/// What the left side counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) packets: u64,
+    /// As on the wire.
+    pub(crate) bytes: u64,
+    pub(crate) truncated: u64,
+    pub(crate) copies: u64,
+    /// Packets later than the slack allows.
+    pub(crate) late: u64,
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
+    pub(crate) flows: flow::Stats,
+}
+
+/// Decoder, shards and merge.
+pub(crate) struct Pipeline {
+    decoder: Decoder,
+    shards: Vec<Shard>,
+    merge: Merge,
+    /// Highest packet time so far.
+    now: Timestamp,
+    /// The quarter second all shards have been moved to.
+    advanced: Timestamp,
+    next_tick: Timestamp,
+    outside_flows: u32,
+    loose: Vec<Observation>,
+    counts: Counts,
+    setup: Setup,
+}
+
+/// One shard: everything that belongs to its host pairs.
+struct Shard {
+    flows: FlowTable,
+    duplicates: Option<Duplicates>,
+    out: Vec<Observation>,
+}
+
+impl Pipeline {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let shards = setup.shards.clamp(1, MAX_SHARDS);
+        let window = if setup.copies == Copies::Drop { COPY_WINDOW } else { Duration::ZERO };
+        let limits = flow::Limits {
+            flows: MAX_FLOWS.div_ceil(shards),
+            dialogues: MAX_DIALOGUES.div_ceil(shards),
+            copy_window: window,
+        };
+        let shard = || Shard {
+            flows: FlowTable::new(limits),
+            duplicates: (setup.copies == Copies::Drop).then(|| Duplicates::new(window)),
+            out: Vec::new(),
+        };
+        Self {
+            decoder: Decoder::default(),
+            shards: std::iter::repeat_with(shard).take(shards).collect(),
+            merge: Merge::default(),
+            now: Timestamp::MIN,
+            advanced: Timestamp::MIN,
+            next_tick: Timestamp::MIN,
+            outside_flows: 0,
+            loose: Vec::new(),
+            counts: Counts::default(),
+            setup,
+        }
+    }
+
+    /// Takes in a frame; observations that are settled go to `hand_on`.
+    pub(crate) fn frame<E>(
+        &mut self, frame: &Frame<'_>, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.inject_ticks(frame.ts, hand_on)?;
+        self.count(frame);
+        let floor = self.now.minus(SLACK);
+        let (identity, packet) = match self.decoder.decode(frame) {
+            Decoded::Packet(packet, identity) => (identity, Some(packet)),
+            Decoded::Identity(identity) => (Some(identity), None),
+            Decoded::Fragment | Decoded::Undecoded(_) => (None, None),
+        };
+        if let Some(identity) = identity {
+            let n = self.outside_flows;
+            self.outside_flows = n.wrapping_add(1);
+            self.loose.push(outside_flows(frame.ts.max(floor), n, identity));
+        }
+        if let Some(packet) = packet {
+            let at = flow::shard(&packet, self.shards.len());
+            if let Some(shard) = self.shards.get_mut(at) {
+                if shard.duplicates.as_mut().is_some_and(|d| d.is_copy(&packet)) {
+                    self.counts.copies = self.counts.copies.saturating_add(1);
+                } else {
+                    shard.flows.observe(&packet, floor, &mut shard.out);
+                }
+            }
+        }
+        if self.now.since(self.advanced) >= STEP {
+            self.advance(self.now);
+            if self.merge.is_due() {
+                self.release(self.now.minus(SLACK), hand_on)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Event time reached `ts` without a packet: timers fire, settled observations come out.
+    pub(crate) fn tick<E>(
+        &mut self, ts: Timestamp, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if ts > self.now {
+            self.advance(ts);
+            self.release(ts.minus(SLACK), hand_on)?;
+        }
+        Ok(())
+    }
+
+    /// The input ended: every flow is closed and everything comes out.
+    pub(crate) fn finish<E>(
+        &mut self, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+    ) -> Result<Timestamp, E> {
+        for shard in &mut self.shards {
+            shard.flows.advance(self.now, &mut shard.out);
+            shard.flows.finish(self.now, &mut shard.out);
+            self.merge.take_in(&mut shard.out);
+        }
+        self.merge.take_in(&mut self.loose);
+        self.merge.release(Timestamp::MAX, hand_on)?;
+        Ok(self.now)
+    }
+
+    /// What was counted so far.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = self.counts;
+        for shard in &self.shards {
+            counts.flows.add(shard.flows.stats());
+        }
+        counts
+    }
+
+    /// What was and was not understood.
+    pub(crate) fn decode_stats(&self) -> &DecodeStats {
+        self.decoder.stats()
+    }
+
+    fn count(&mut self, frame: &Frame<'_>) {
+        let counts = &mut self.counts;
+        counts.packets = counts.packets.saturating_add(1);
+        counts.bytes = counts.bytes.saturating_add(u64::from(frame.wire_len));
+        counts.truncated = counts.truncated.saturating_add(u64::from(frame.bytes.len() < frame.wire_len as usize));
+        counts.first = Some(counts.first.map_or(frame.ts, |first| first.min(frame.ts)));
+        counts.last = Some(counts.last.map_or(frame.ts, |last| last.max(frame.ts)));
+        if self.now == Timestamp::MIN {
+            self.advanced = frame.ts;
+        }
+        if frame.ts > self.now {
+            // Timers that lie before this packet fire before it is looked at, whatever it jumps over.
+            if self.now != Timestamp::MIN && frame.ts.since(self.advanced) >= STEP {
+                self.advance(frame.ts);
+            }
+            self.now = frame.ts;
+        } else if self.now.since(frame.ts) > SLACK {
+            counts.late = counts.late.saturating_add(1);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        for shard in &mut self.shards {
+            shard.flows.advance(now, &mut shard.out);
+            self.merge.take_in(&mut shard.out);
+        }
+        self.merge.take_in(&mut self.loose);
+        self.advanced = now;
+    }
+
+    fn release<E>(
+        &mut self, watermark: Timestamp, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let settled = self.shards.iter().map(|shard| shard.flows.settled()).min().unwrap_or(Timestamp::MAX);
+        self.merge.release(watermark.min(settled), hand_on)
+    }
+
+    fn inject_ticks<E>(
+        &mut self, ts: Timestamp, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(every) = self.setup.tick.filter(|every| !every.is_zero()) else { return Ok(()) };
+        if self.next_tick == Timestamp::MIN {
+            self.next_tick = ts;
+        }
+        for _ in 0..MAX_TICKS {
+            if self.next_tick >= ts {
+                return Ok(());
+            }
+            self.tick(self.next_tick, hand_on)?;
+            self.next_tick = self.next_tick.plus(every);
+        }
+        self.next_tick = ts;
+        Ok(())
+    }
+}
+
+/// A fact outside any flow: who an address is, told by ARP.
+fn outside_flows(ts: Timestamp, n: u32, identity: Identity) -> Observation {
+    let orig = identity.ip.map_or(Endpoint::NONE, |ip| Endpoint::new(ip, 0));
+    let event = Event::Identity(Box::new(identity));
+    Observation { ts, uid: Uid::NONE, n, orig, resp: Endpoint::NONE, transport: Transport::Other(0), event }
+}
+
+/// Timers are looked at once in this much event time.
+const STEP: Duration = Duration::from_millis(250);
+/// Between a packet and its second copy; below the smallest retransmission timeout (RFC 6298, 200 ms in practice).
+const COPY_WINDOW: Duration = Duration::from_millis(20);
+/// Flows held at once, over all shards: about 230 MB.
+const MAX_FLOWS: usize = 1_000_000;
+/// Flows read at once, over all shards.
+const MAX_DIALOGUES: usize = 150_000;
+/// More shards than cores anybody has behind one capture point.
+const MAX_SHARDS: usize = 256;
+/// Injected ticks between two packets.
+const MAX_TICKS: usize = 100_000;
