@@ -1,1 +1,1 @@
-//! `rules/` and the site file → typed configuration; errors point at the TOML line.
+//! The site file and the flags that win over it → `profile::Declared`. Errors point at the TOML line.

@@ -1,1 +1,67 @@
-//! Findings and campaigns → what a person reads.
+//! Findings and campaigns → what a person reads. Writes nothing; `output` does.
+
+use crate::campaign::Scope;
+use crate::detect::Finding;
+
+/// What a person sees: one finding, or many joined into one story.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Alert {
+    /// The joined claim: title, explanation, severity, entities, reasons, flows.
+    pub(crate) finding: Finding,
+    pub(crate) kind: Kind,
+    /// 1 staging campaign, 2 enriched destination or suspected hub or execution chain, 3 single host, 4 notice.
+    pub(crate) tier: u8,
+    pub(crate) status: Status,
+    /// For a campaign and an execution chain.
+    pub(crate) scope: Option<Scope>,
+    /// What the sensor could not see, in words, so that absence is not taken for innocence.
+    pub(crate) not_visible: Vec<String>,
+}
+
+/// What sort of story it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    StagingCampaign,
+    ExecutionChain,
+    SharedDestination,
+    HubSuspect,
+    HostAnomaly,
+    Beacon,
+    Exfiltration,
+    RemoteExecution,
+    Policy,
+    Notice,
+}
+
+impl Kind {
+    /// The name in records.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::StagingCampaign => "staging_campaign",
+            Self::ExecutionChain => "execution_chain",
+            Self::SharedDestination => "shared_destination",
+            Self::HubSuspect => "hub_suspect",
+            Self::HostAnomaly => "host_anomaly",
+            Self::Beacon => "beacon",
+            Self::Exfiltration => "exfiltration",
+            Self::RemoteExecution => "remote_execution",
+            Self::Policy => "policy",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+/// Where an alert stands with its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Status {
+    Open,
+}
+
+impl Status {
+    /// The name in records.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+        }
+    }
+}

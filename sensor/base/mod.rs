@@ -7,7 +7,7 @@ pub(crate) mod time;
 pub(crate) mod wire;
 
 pub(crate) use bounded::{Capped, Ring};
-pub(crate) use net::{Prefix, PrefixSet};
 pub use net::{Endpoint, Transport};
+pub(crate) use net::{Prefix, PrefixSet};
 pub use time::Timestamp;
 pub(crate) use wire::Reader;

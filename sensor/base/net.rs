@@ -235,7 +235,9 @@ mod tests {
 
     #[test]
     fn prefixes_say_what_is_wrong_with_them() {
-        for (text, ok) in [("10.0.0.0/8", true), ("10.1.2.3", true), ("fc00::/7", true), ("10.0.0.0/33", false), ("x/8", false)] {
+        for (text, ok) in
+            [("10.0.0.0/8", true), ("10.1.2.3", true), ("fc00::/7", true), ("10.0.0.0/33", false), ("x/8", false)]
+        {
             assert_eq!(text.parse::<Prefix>().is_ok(), ok, "{text}");
         }
         assert_eq!("10.1.2.3/8".parse::<Prefix>().unwrap().to_string(), "10.0.0.0/8");

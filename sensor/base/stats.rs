@@ -17,11 +17,9 @@ mod tests {
 
     #[test]
     fn the_median_is_total() {
-        for (what, values, expected) in [
-            ("nothing", vec![], None),
-            ("one", vec![3.0], Some(3.0)),
-            ("even", vec![4.0, 1.0, 3.0, 2.0], Some(2.5)),
-        ] {
+        for (what, values, expected) in
+            [("nothing", vec![], None), ("one", vec![3.0], Some(3.0)), ("even", vec![4.0, 1.0, 3.0, 2.0], Some(2.5))]
+        {
             assert_eq!(median(&mut values.clone()), expected, "{what}");
         }
     }

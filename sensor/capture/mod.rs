@@ -35,3 +35,55 @@ impl LinkType {
     pub(crate) const IPV6: Self = Self(229);
     pub(crate) const LINUX_SLL2: Self = Self(276);
 }
+
+/// Frames in time order, from wherever they come.
+pub(crate) trait Source {
+    /// The next frame; `None` when the input has ended. Frames live until the next call.
+    fn next(&mut self) -> Result<Option<Frame<'_>>, CaptureError>;
+}
+
+/// What goes wrong before a frame can be read. Damage within a capture is not an error: it is in its [`InputReport`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CaptureError {
+    /// The input cannot be opened or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was being read.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No capture's magic number.
+    #[error("{path}: not a capture file (no pcap or pcapng magic, plain, gzip or zstd)")]
+    NotACapture {
+        /// What was being read.
+        path: String,
+    },
+    /// A BPF expression that does not compile.
+    #[error("--filter: {message}")]
+    Filter {
+        /// What libpcap says.
+        message: String,
+    },
+}
+
+/// What became of one input, for the summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InputReport {
+    /// As given, `-` for standard input.
+    pub(crate) path: String,
+    /// Lower-case hex over the bytes as stored (compressed if they were).
+    pub(crate) sha256: String,
+    /// Bytes as stored.
+    pub(crate) bytes: u64,
+    /// Packets read, before any filter.
+    pub(crate) packets: u64,
+    /// Earliest packet.
+    pub(crate) first: Option<Timestamp>,
+    /// Latest packet.
+    pub(crate) last: Option<Timestamp>,
+    /// Link types met, in order of appearance.
+    pub(crate) links: Vec<LinkType>,
+    /// Where and how the file is cut or damaged, in words; what lies before was read.
+    pub(crate) damage: Option<String>,
+}

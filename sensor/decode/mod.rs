@@ -64,3 +64,57 @@ impl Tunnels {
 
 /// Tunnels within tunnels that are followed.
 pub(crate) const MAX_TUNNELS: usize = 4;
+
+use crate::capture::Frame;
+use crate::event::Identity;
+use std::time::Duration;
+
+/// How far a frame got.
+#[derive(Debug)]
+pub(crate) enum Decoded<'a> {
+    /// A transport packet, and who its sender is where the link layer or NDP says so.
+    Packet(Packet<'a>, Option<Identity>),
+    /// No transport packet, but somebody said who they are (ARP).
+    Identity(Identity),
+    /// A fragment of a packet that is not whole yet.
+    Fragment,
+    /// Not understood; counted in [`DecodeStats`].
+    Undecoded(&'static str),
+}
+
+/// What was and was not understood.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DecodeStats {}
+
+/// Frames → packets. Holds the fragments that wait for their rest.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    stats: DecodeStats,
+}
+
+impl Decoder {
+    /// Decodes one frame. The packet borrows from the frame, or from the decoder when fragments were joined.
+    pub(crate) fn decode<'a>(&'a mut self, _frame: &Frame<'a>) -> Decoded<'a> {
+        Decoded::Undecoded("stub")
+    }
+
+    /// What was counted so far.
+    pub(crate) const fn stats(&self) -> &DecodeStats {
+        &self.stats
+    }
+}
+
+/// Finds packets that a SPAN port or two capture points show twice.
+pub(crate) struct Duplicates {}
+
+impl Duplicates {
+    /// Remembers packets for `window` of event time.
+    pub(crate) fn new(_window: Duration) -> Self {
+        Self {}
+    }
+
+    /// Whether the same packet was seen within the window before.
+    pub(crate) fn is_copy(&mut self, _packet: &Packet<'_>) -> bool {
+        false
+    }
+}

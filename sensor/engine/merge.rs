@@ -30,7 +30,9 @@ impl Merge {
 
     /// Hands on everything before `watermark`, in order.
     pub(crate) fn release<E>(
-        &mut self, watermark: Timestamp, mut hand_on: impl FnMut(Observation) -> Result<(), E>,
+        &mut self,
+        watermark: Timestamp,
+        mut hand_on: impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         self.waiting.sort_unstable_by_key(|o| std::cmp::Reverse((o.ts, o.uid, o.n)));
         let keep = self.waiting.partition_point(|o| o.ts >= watermark);
@@ -54,7 +56,15 @@ mod tests {
     fn at(ts: i64, uid: u32, n: u32) -> Observation {
         let none = Endpoint::NONE;
         let uid = Uid([uid, 0, 0]);
-        Observation { ts: Timestamp(ts), uid, n, orig: none, resp: none, transport: Transport::Tcp, event: Event::FlowOpened }
+        Observation {
+            ts: Timestamp(ts),
+            uid,
+            n,
+            orig: none,
+            resp: none,
+            transport: Transport::Tcp,
+            event: Event::FlowOpened,
+        }
     }
 
     #[test]
@@ -62,10 +72,18 @@ mod tests {
         let expected = [(1, 1, 0), (1, 2, 0), (2, 1, 1), (2, 1, 2), (3, 2, 1)];
         for arrival in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
             let mut merge = Merge::default();
-            let mut batch = arrival.map(|i: usize| { let (t, u, n) = expected[i]; at(t, u, n) }).to_vec();
+            let mut batch = arrival
+                .map(|i: usize| {
+                    let (t, u, n) = expected[i];
+                    at(t, u, n)
+                })
+                .to_vec();
             merge.take_in(&mut batch);
             let mut seen = Vec::new();
-            let mut note = |o: Observation| { seen.push((o.ts.0, o.uid.0[0], o.n)); Ok::<(), ()>(()) };
+            let mut note = |o: Observation| {
+                seen.push((o.ts.0, o.uid.0[0], o.n));
+                Ok::<(), ()>(())
+            };
             merge.release(Timestamp(2), &mut note).unwrap();
             merge.release(Timestamp::MAX, &mut note).unwrap();
             assert_eq!(seen, expected.map(|(t, u, n)| (i64::from(t), u, n)));

@@ -1,3 +1,5 @@
 //! Control plane: the only module that knows all the others.
 
+mod clock;
 mod merge;
+mod pipeline;

@@ -6,7 +6,7 @@
 use super::merge::{Merge, SLACK};
 use crate::base::{Endpoint, Timestamp, Transport};
 use crate::capture::Frame;
-use crate::decode::{Decoded, DecodeStats, Decoder, Duplicates};
+use crate::decode::{DecodeStats, Decoded, Decoder, Duplicates};
 use crate::event::{Event, Identity, Observation, Uid};
 use crate::flow::{self, FlowTable};
 use std::time::Duration;
@@ -97,7 +97,9 @@ impl Pipeline {
 
     /// Takes in a frame; observations that are settled go to `hand_on`.
     pub(crate) fn frame<E>(
-        &mut self, frame: &Frame<'_>, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+        &mut self,
+        frame: &Frame<'_>,
+        hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         self.inject_ticks(frame.ts, hand_on)?;
         self.count(frame);
@@ -133,7 +135,9 @@ impl Pipeline {
 
     /// Event time reached `ts` without a packet: timers fire, settled observations come out.
     pub(crate) fn tick<E>(
-        &mut self, ts: Timestamp, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+        &mut self,
+        ts: Timestamp,
+        hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         if ts > self.now {
             self.advance(ts);
@@ -143,9 +147,7 @@ impl Pipeline {
     }
 
     /// The input ended: every flow is closed and everything comes out.
-    pub(crate) fn finish<E>(
-        &mut self, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
-    ) -> Result<Timestamp, E> {
+    pub(crate) fn finish<E>(&mut self, hand_on: &mut impl FnMut(Observation) -> Result<(), E>) -> Result<Timestamp, E> {
         for shard in &mut self.shards {
             shard.flows.advance(self.now, &mut shard.out);
             shard.flows.finish(self.now, &mut shard.out);
@@ -201,14 +203,18 @@ impl Pipeline {
     }
 
     fn release<E>(
-        &mut self, watermark: Timestamp, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+        &mut self,
+        watermark: Timestamp,
+        hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         let settled = self.shards.iter().map(|shard| shard.flows.settled()).min().unwrap_or(Timestamp::MAX);
         self.merge.release(watermark.min(settled), hand_on)
     }
 
     fn inject_ticks<E>(
-        &mut self, ts: Timestamp, hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+        &mut self,
+        ts: Timestamp,
+        hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         let Some(every) = self.setup.tick.filter(|every| !every.is_zero()) else { return Ok(()) };
         if self.next_tick == Timestamp::MIN {

@@ -60,9 +60,8 @@ impl Site {
 }
 
 /// Assumed inside when nothing is declared: RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 link-local.
-const PRIVATE: &[&str] = &[
-    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10",
-];
+const PRIVATE: &[&str] =
+    &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
 
 #[cfg(test)]
 mod tests {

@@ -152,7 +152,13 @@ impl Flow {
     }
 
     /// Takes in a TCP header. Gives back where its payload belongs when there is any to read.
-    pub(super) fn segment(&mut self, from: Direction, tcp: Tcp, packet: &Packet<'_>, window: Duration) -> Option<Placed> {
+    pub(super) fn segment(
+        &mut self,
+        from: Direction,
+        tcp: Tcp,
+        packet: &Packet<'_>,
+        window: Duration,
+    ) -> Option<Placed> {
         let len = u64::from(packet.payload_len);
         self.note(from, tcp, len);
         self.machine.observe(from, tcp.flags);
@@ -374,12 +380,13 @@ fn is_service(port: u16, tcp: bool) -> bool {
 }
 
 const TCP_SERVICES: &[u16] = &[
-    21, 22, 23, 25, 53, 80, 81, 88, 110, 135, 139, 143, 389, 443, 445, 465, 502, 563, 585, 587, 614, 631, 636, 989, 990,
-    992, 993, 995, 1080, 1433, 1883, 3128, 3306, 3389, 5060, 5061, 5223, 5432, 5985, 5986, 6379, 6666, 6667, 6668, 6669,
-    8000, 8080, 8443, 8888, 9200, 20000,
+    21, 22, 23, 25, 53, 80, 81, 88, 110, 135, 139, 143, 389, 443, 445, 465, 502, 563, 585, 587, 614, 631, 636, 989,
+    990, 992, 993, 995, 1080, 1433, 1883, 3128, 3306, 3389, 5060, 5061, 5223, 5432, 5985, 5986, 6379, 6666, 6667, 6668,
+    6669, 8000, 8080, 8443, 8888, 9200, 20000,
 ];
-const UDP_SERVICES: &[u16] =
-    &[53, 67, 69, 88, 123, 137, 161, 162, 389, 443, 500, 514, 1812, 1813, 3544, 4500, 5060, 5353, 5355, 5246, 5247, 51820];
+const UDP_SERVICES: &[u16] = &[
+    53, 67, 69, 88, 123, 137, 161, 162, 389, 443, 500, 514, 1812, 1813, 3544, 4500, 5060, 5353, 5355, 5246, 5247, 51820,
+];
 
 const fn low32(n: u64) -> u32 {
     let [.., a, b, c, d] = n.to_be_bytes();

@@ -164,7 +164,13 @@ impl FlowTable {
     }
 
     fn take_in(
-        &mut self, id: u32, sense: Sense, packet: &Packet<'_>, at: Timestamp, floor: Timestamp, out: &mut Vec<Observation>,
+        &mut self,
+        id: u32,
+        sense: Sense,
+        packet: &Packet<'_>,
+        at: Timestamp,
+        floor: Timestamp,
+        out: &mut Vec<Observation>,
     ) {
         let window = self.limits.copy_window;
         let speaks = packet.payload_len > 0;
@@ -220,13 +226,18 @@ impl FlowTable {
     fn is_over(&self, id: u32, sense: Sense, packet: &Packet<'_>) -> bool {
         let Some(flow) = self.flow(id) else { return false };
         packet.ts > flow.deadline
-            || packet.tcp.is_some_and(|tcp| {
-                flow.is_reused_by(flow.direction(sense), tcp, packet.ts) && packet.ts > flow.first
-            })
+            || packet
+                .tcp
+                .is_some_and(|tcp| flow.is_reused_by(flow.direction(sense), tcp, packet.ts) && packet.ts > flow.first)
     }
 
     fn open(
-        &mut self, key: FlowKey, sense: Sense, packet: &Packet<'_>, at: Timestamp, floor: Timestamp,
+        &mut self,
+        key: FlowKey,
+        sense: Sense,
+        packet: &Packet<'_>,
+        at: Timestamp,
+        floor: Timestamp,
         out: &mut Vec<Observation>,
     ) -> u32 {
         if self.index.len() >= self.limits.flows {
@@ -256,7 +267,8 @@ impl FlowTable {
     }
 
     fn close(&mut self, id: u32, at: Timestamp, end: End, out: &mut Vec<Observation>) {
-        let Some(mut flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::take) else {
+        let Some(mut flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::take)
+        else {
             return;
         };
         let hash = self.hasher.hash_one(flow.key);

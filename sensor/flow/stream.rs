@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let mut stream = Stream::default();
-        let full = (0..10_000_u64).any(|n| matches!(stream.arrive(1 + n * 7, b"1234567", Timestamp(0)), Arrival::Overflow));
+        let full =
+            (0..10_000_u64).any(|n| matches!(stream.arrive(1 + n * 7, b"1234567", Timestamp(0)), Arrival::Overflow));
         assert!(full && stream.waiting.len() <= MAX_SEGMENTS && stream.waiting_bytes <= MAX_OUT_OF_ORDER);
     }
 }

@@ -73,15 +73,26 @@ fn a_whole_connection_is_one_record_in_zeeks_words() {
     let found = records(WHOLE, 0);
     assert_eq!(found.len(), 1);
     let r = &found[0];
-    assert_eq!((r.conn_state.name(), &*r.history, r.end.name()), ("SF", "ShADdFfA".replace("FfA", "Ff").as_str(), "fin"));
-    assert_eq!((r.counters.orig_bytes, r.counters.resp_bytes, r.counters.orig_pkts, r.counters.resp_pkts), (5, 6, 5, 3));
+    assert_eq!(
+        (r.conn_state.name(), &*r.history, r.end.name()),
+        ("SF", "ShADdFfA".replace("FfA", "Ff").as_str(), "fin")
+    );
+    assert_eq!(
+        (r.counters.orig_bytes, r.counters.resp_bytes, r.counters.orig_pkts, r.counters.resp_pkts),
+        (5, 6, 5, 3)
+    );
     assert_eq!((r.orig_ip_bytes, r.resp_ip_bytes, r.missed_bytes), (205, 126, 0));
 }
 
 #[test]
 fn shapes_of_connections_are_told() {
     for (what, window, segments, expected) in [
-        ("a retransmission counts once in bytes", 0, vec![WHOLE[3], (300, true, ACK, 100, 500, b"hello")], ("OTH", 5, 0, 1)),
+        (
+            "a retransmission counts once in bytes",
+            0,
+            vec![WHOLE[3], (300, true, ACK, 100, 500, b"hello")],
+            ("OTH", 5, 0, 1),
+        ),
         ("a young copy is no retransmission", 20, vec![WHOLE[3], (9, true, ACK, 100, 500, b"hel")], ("OTH", 5, 0, 0)),
         ("a late one is, windows or not", 20, vec![WHOLE[3], (300, true, ACK, 100, 500, b"hello")], ("OTH", 5, 0, 1)),
         ("a hole is missed", 0, vec![WHOLE[3], (9, true, ACK, 108, 500, b"xy")], ("OTH", 10, 3, 0)),
@@ -138,8 +149,12 @@ fn a_full_table_evicts_and_says_so() {
 
 #[test]
 fn a_pause_begins_a_new_burst() {
-    let segments =
-        [WHOLE[3], (500, true, ACK, 105, 500, b"a"), (2600, true, ACK, 106, 500, b"b"), (2700, false, ACK, 500, 107, b"c")];
+    let segments = [
+        WHOLE[3],
+        (500, true, ACK, 105, 500, b"a"),
+        (2600, true, ACK, 106, 500, b"b"),
+        (2700, false, ACK, 500, 107, b"c"),
+    ];
     let bursts = run(&mut table(0), &segments).iter().filter(|o| matches!(o.event, Event::FlowProgress(_))).count();
     assert_eq!(bursts, 2);
 }

@@ -1,1 +1,1 @@
-//! Bytes out; nothing here decides anything.
+//! Bytes out. Nothing here decides anything; text from the wire is escaped here and nowhere else.
