@@ -1,0 +1,54 @@
+# The two commands of the README are `make demo` and `make test`; both install what they lack.
+# Every other target is a part of them.
+
+CARGO   ?= cargo
+YUKUE    = target/release/yukue
+DEMO     = pcaps/attack/staging-antivirus-push.pcap
+# Where real captures and their scorer lie, if they are at hand; unset, `make conformance` says SKIPPED.
+CORPUS  ?=
+SCORER  ?=
+
+.PHONY: demo test check lint bench bench-quick fuzz conformance scorecard licenses tools help
+
+help:
+	@echo 'make demo         build, analyse a shipped attack capture, print what was found'
+	@echo 'make test         everything: check, dissectors, conformance, ladders; minutes per part printed'
+	@echo 'make check        the quick suite: format, lints, units, scenarios, invariants'
+	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations'
+	@echo 'make fuzz         ten minutes of mutation over every parser'
+	@echo 'make conformance CORPUS=DIR SCORER=DIR    score against independent dissectors'
+
+demo: tools
+	$(CARGO) build --release --quiet
+	@rm -rf target/demo
+	$(YUKUE) analyze $(DEMO) --inside 10.20.0.0/16 --out target/demo
+	@echo
+	@echo 'records: target/demo/{alerts,findings,flows,facts}.jsonl and summary.json'
+
+test: tools
+	@bash tests/run.sh
+
+check: lint
+	$(CARGO) test --quiet
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --quiet
+
+licenses:
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --quiet
+	$(CARGO) deny check bans licenses sources
+
+bench:
+	$(CARGO) bench --bench load
+
+fuzz:
+	YUKUE_FUZZ_SECONDS=600 $(CARGO) test --release --test suite fuzz -- --nocapture
+
+conformance:
+	@bash tests/conformance.sh '$(CORPUS)' '$(SCORER)'
+
+# What the build and the tests need of the system: a C compiler and libpcap; for `make test` also tshark and python3.
+tools:
+	@bash tests/tools.sh $(if $(filter test,$(MAKECMDGOALS)),test,build)
