@@ -1,12 +1,12 @@
 //! Stub.
 
-use super::{Probe, Protocol};
+use super::{Output, Probe, Protocol};
 use crate::event::Transport;
 
 /// Stub.
 pub(super) static PROTOCOL: Protocol = Protocol {
-    name: "krb",
-    transport: Transport::Udp,
+    name: "krb_tcp",
+    transport: Transport::Tcp,
     ports: &[88],
     probe: |_, _| Probe::Mismatch,
     new: || Box::new(Stub),
@@ -15,7 +15,12 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 struct Stub;
 
 impl super::Parser for Stub {
-    fn parse(&mut self, _: super::Input<'_>, _: &mut super::Output) -> super::Progress {
+    fn parse(&mut self, _: super::Input<'_>, _: &mut Output) -> super::Progress {
         super::Progress::Done
     }
+}
+
+/// A ticket presented to a service.
+pub(super) fn ap_req(_data: &[u8], _out: &mut Output) -> bool {
+    false
 }
