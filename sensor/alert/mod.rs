@@ -1,5 +1,9 @@
 //! Findings and campaigns → what a person reads. Writes nothing; `output` does.
 
+mod rules;
+
+pub(crate) use rules::{RuleError, Rules};
+
 use crate::campaign::Scope;
 use crate::detect::Finding;
 
