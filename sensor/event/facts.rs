@@ -356,11 +356,14 @@ named! {
     }
 }
 
-/// Who an address is, according to one message. `None` in `ip` means the flow's originator.
+/// Who an address is, according to one message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
-    /// The address that is described.
+    /// The address that is described. Parsers, which know no addresses, leave `None` for one side of their flow; the
+    /// flow fills it in.
     pub ip: Option<IpAddr>,
+    /// The side that is described when `ip` is `None`.
+    pub side: Direction,
     /// Hardware address.
     pub mac: Option<[u8; 6]>,
     /// Host name as announced.

@@ -16,7 +16,7 @@ mod timers;
 
 pub(crate) use key::shard;
 
-use crate::base::{Timestamp, Transport};
+use crate::base::{Endpoint, Timestamp, Transport};
 use crate::decode::Packet;
 use crate::event::{Direction, End, Event, FlowRecord, Observation};
 use crate::protocol::Output;
@@ -211,7 +211,7 @@ impl FlowTable {
                 _ => {}
             }
             for event in self.learned.events.drain(..) {
-                emit(flow, at, complete(event, resp.port), out);
+                emit(flow, at, complete(event, orig, resp), out);
             }
         }
         flow.set_deadline(floor);
@@ -281,7 +281,7 @@ impl FlowTable {
             let moment = Moment { from: Direction::Orig, ts: flow.last, transport, ports: [orig.port, resp.port] };
             dialogue.finish(moment, &mut self.learned);
             for event in self.learned.events.drain(..) {
-                emit(&mut flow, at, complete(event, resp.port), out);
+                emit(&mut flow, at, complete(event, orig, resp), out);
             }
         }
         let record = record(&flow, end);
@@ -377,15 +377,21 @@ fn emit(flow: &mut Flow, ts: Timestamp, event: Event, out: &mut Vec<Observation>
     flow.n = flow.n.saturating_add(1);
 }
 
-/// Parsers know no ports: an RPC endpoint they left open is the responder's TCP port.
-fn complete(mut event: Event, port: u16) -> Event {
+/// Parsers know no addresses: an RPC endpoint they left open is the responder's TCP port, a name without an address is
+/// that of a side.
+fn complete(mut event: Event, orig: Endpoint, resp: Endpoint) -> Event {
     let endpoint = match &mut event {
         Event::Rpc(rpc) => &mut rpc.endpoint,
         Event::Execution(act) if act.interface.is_some() => &mut act.endpoint,
+        Event::Identity(identity) => {
+            let side = if identity.side == Direction::Orig { orig } else { resp };
+            identity.ip.get_or_insert(side.ip);
+            return event;
+        }
         _ => return event,
     };
     if endpoint.is_none() {
-        *endpoint = Some(format!("ncacn_ip_tcp:{port}").into());
+        *endpoint = Some(format!("ncacn_ip_tcp:{}", resp.port).into());
     }
     event
 }

@@ -8,15 +8,15 @@
 use super::{Output, kerberos};
 use crate::base::Reader;
 use crate::base::wire::{text, utf16le};
-use crate::event::{Authentication, AuthenticationProtocol, Event, Identity, IdentitySource, Oddity};
+use crate::event::{Authentication, AuthenticationProtocol, Direction, Event, Identity, IdentitySource, Oddity};
 
 /// Looks into the token of one side and tells who authenticates. The token may be raw, GSS-API or SPNEGO, and may have
 /// other bytes around it.
 ///
 /// Gives an [`Authentication`] for an NTLM AUTHENTICATE message that is not anonymous, and for a Kerberos AP-REQ (its
-/// service and realm; the client's name in it is encrypted). An [`Identity`] is given only for the side that asks to be
-/// let in, which by all four protocols is the flow's originator. Adds the services `gssapi`, `ntlm`, `krb`.
-/// Call it once for each whole token; calling it for both sides is right (a CHALLENGE adds its services only).
+/// service and realm; the client's name in it is encrypted), an [`Identity`] for the machine that asks to be let in and
+/// for the one that challenges it. By all four protocols the flow's originator is who asks, so the side need not be
+/// told. Adds the services `gssapi`, `ntlm`, `krb`. Call it once for each whole token of either side.
 pub(super) fn observe(token: &[u8], out: &mut Output) {
     if matches!(token.first(), Some(&GSS_INITIAL | &SPNEGO_RESPONSE)) {
         out.service("gssapi");
@@ -40,7 +40,7 @@ fn message_of(message: &[u8], out: &mut Output) -> Option<()> {
     r.skip(SIGNATURE.len())?;
     match r.u32_le()? {
         NEGOTIATE => negotiate(message, out),
-        CHALLENGE => Some(()),
+        CHALLENGE => challenge(message, out),
         AUTHENTICATE => authenticate(message, out),
         _ => None,
     }
@@ -52,9 +52,37 @@ fn negotiate(message: &[u8], out: &mut Output) -> Option<()> {
     r.seek(12)?;
     let flags = r.u32_le()?;
     // Clients without names may leave out the fields, too.
-    let domain = field(message, &mut r, Charset::Oem).filter(|_| flags & OEM_DOMAIN_SUPPLIED != 0);
-    let host = field(message, &mut r, Charset::Oem).filter(|_| flags & OEM_WORKSTATION_SUPPLIED != 0);
-    identify(host, domain, out);
+    let domain = field(message, &mut r).filter(|_| flags & OEM_DOMAIN_SUPPLIED != 0);
+    let host = field(message, &mut r).filter(|_| flags & OEM_WORKSTATION_SUPPLIED != 0);
+    let decode = |name| Charset::Oem.decode(name);
+    let (domain, host) = (domain.and_then(decode), host.and_then(decode));
+    identify(Direction::Orig, host, domain, out);
+    Some(())
+}
+
+/// MS-NLMP §2.2.1.2: the challenger's own names are in the target information; the target name may be its domain's.
+fn challenge(message: &[u8], out: &mut Output) -> Option<()> {
+    let mut r = Reader::new(message);
+    r.seek(20)?;
+    let flags = r.u32_le()?;
+    if flags & TARGET_INFO == 0 {
+        return Some(());
+    }
+    r.seek(40)?;
+    let mut pairs = Reader::new(field(message, &mut r)?);
+    let (mut host, mut nt_domain, mut dns_domain) = (None, None, None);
+    for _ in 0..MAX_PAIRS {
+        let (id, len) = (pairs.u16_le()?, pairs.u16_le()?);
+        let value = pairs.take(usize::from(len))?;
+        match id {
+            AV_END => break,
+            AV_COMPUTER => host = Charset::Utf16.decode(value),
+            AV_DOMAIN => nt_domain = Charset::Utf16.decode(value),
+            AV_DNS_DOMAIN => dns_domain = Charset::Utf16.decode(value),
+            _ => {}
+        }
+    }
+    identify(Direction::Resp, host, dns_domain.or(nt_domain), out);
     Some(())
 }
 
@@ -66,11 +94,10 @@ fn authenticate(message: &[u8], out: &mut Output) -> Option<()> {
     let flags = r.u32_le().unwrap_or(0);
     let charset = if flags & UNICODE == 0 { Charset::Oem } else { Charset::Utf16 };
     r.seek(28)?;
-    let domain = field(message, &mut r, charset)?;
-    let user = field(message, &mut r, charset)?;
-    let host = field(message, &mut r, charset)?;
-    let (domain, user, host) = (named(domain), named(user), named(host));
-    identify(host.clone(), domain.clone(), out);
+    let domain = charset.decode(field(message, &mut r)?);
+    let user = charset.decode(field(message, &mut r)?);
+    let host = charset.decode(field(message, &mut r)?);
+    identify(Direction::Orig, host.clone(), domain.clone(), out);
     if user.is_some() {
         out.push(Event::Authentication(Box::new(Authentication {
             protocol: AuthenticationProtocol::Ntlm,
@@ -86,15 +113,10 @@ fn authenticate(message: &[u8], out: &mut Output) -> Option<()> {
     Some(())
 }
 
-fn identify(host: Option<Box<str>>, domain: Option<Box<str>>, out: &mut Output) {
-    if let Some(hostname) = host.and_then(named) {
-        out.push(Event::Identity(Box::new(Identity {
-            ip: None,
-            mac: None,
-            hostname: Some(hostname),
-            domain: domain.and_then(named),
-            source: IdentitySource::Ntlm,
-        })));
+fn identify(side: Direction, hostname: Option<Box<str>>, domain: Option<Box<str>>, out: &mut Output) {
+    if hostname.is_some() {
+        let source = IdentitySource::Ntlm;
+        out.push(Event::Identity(Box::new(Identity { ip: None, side, mac: None, hostname, domain, source })));
     }
 }
 
@@ -104,26 +126,28 @@ enum Charset {
     Utf16,
 }
 
-/// A field descriptor (length, allocated length, offset from the message's start) → its text.
-fn field(message: &[u8], r: &mut Reader<'_>, charset: Charset) -> Option<Box<str>> {
-    let len = usize::from(r.u16_le()?).min(MAX_NAME_BYTES);
+impl Charset {
+    /// Nothing written is nothing known; a lone NUL is what anonymous clients write.
+    fn decode(self, name: &[u8]) -> Option<Box<str>> {
+        let name = match self {
+            Self::Oem => text(name),
+            Self::Utf16 => utf16le(name).into(),
+        };
+        Some(name).filter(|n| !n.trim_matches('\0').is_empty())
+    }
+}
+
+/// A field descriptor (length, allocated length, offset from the message's start) → its bytes.
+fn field<'a>(message: &'a [u8], r: &mut Reader<'_>) -> Option<&'a [u8]> {
+    let len = usize::from(r.u16_le()?).min(MAX_FIELD_BYTES);
     r.skip(2)?;
     let offset = usize::try_from(r.u32_le()?).ok()?;
     if len == 0 {
-        return Some("".into()); // The offset of an empty field is often nonsense.
+        return Some(&[]); // The offset of an empty field is often nonsense.
     }
     let mut payload = Reader::new(message);
     payload.seek(offset)?;
-    let bytes = payload.take(len)?;
-    Some(match charset {
-        Charset::Oem => text(bytes),
-        Charset::Utf16 => utf16le(bytes).into(),
-    })
-}
-
-/// Nothing written is nothing known. A lone NUL is what anonymous clients write.
-fn named(name: Box<str>) -> Option<Box<str>> {
-    Some(name).filter(|n| !n.trim_matches('\0').is_empty())
+    payload.take(len)
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
@@ -148,8 +172,17 @@ const AP_REQ: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x
 /// `[APPLICATION 14]`.
 const RAW_AP_REQ: u8 = 0x6e;
 
-/// User and machine names are at most 256 characters in Windows; twice that in UTF-16.
-const MAX_NAME_BYTES: usize = 1024;
+/// MS-NLMP §2.2.2.1, the ids of target information.
+const AV_END: u16 = 0;
+const AV_COMPUTER: u16 = 1;
+const AV_DOMAIN: u16 = 2;
+const AV_DNS_DOMAIN: u16 = 4;
+const TARGET_INFO: u32 = 0x0080_0000;
+
+/// Names are at most 256 characters in Windows, twice that in UTF-16; target information holds half a dozen.
+const MAX_FIELD_BYTES: usize = 4096;
+/// MS-NLMP knows eleven ids, each given once.
+const MAX_PAIRS: usize = 32;
 /// Names of mechanisms before a token take tens of bytes; tickets with large authorisation data take the 64 KiB.
 const MAX_SEARCH: usize = 4096;
 
@@ -233,6 +266,34 @@ mod tests {
         let given = message(OEM_DOMAIN_SUPPLIED | OEM_WORKSTATION_SUPPLIED);
         assert_eq!(told(&given), ["host Some(\"DOMAIN\") Some(\"WS01\")", "ntlm"]);
         assert_eq!(told(&message(0)), ["ntlm"]);
+    }
+
+    #[test]
+    fn a_challenge_names_the_machine_that_challenges() {
+        let pair = |id: u16, name: &str| {
+            let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            [&id.to_le_bytes()[..], &u16::try_from(name.len()).unwrap().to_le_bytes(), &name].concat()
+        };
+        let pairs = |pairs: &[Vec<u8>]| {
+            // Target name (none), flags, challenge, reserved, target information at 48.
+            let info = pairs.concat();
+            let len = u16::try_from(info.len()).unwrap().to_le_bytes();
+            let mut m = b"NTLMSSP\0\x02\0\0\0\0\0\0\0\x30\0\0\0".to_vec();
+            m.extend(TARGET_INFO.to_le_bytes());
+            m.extend([0; 16]);
+            m.extend([len[0], len[1], len[0], len[1], 48, 0, 0, 0]);
+            m.extend(info);
+            m
+        };
+        let (nt, computer, dns) = (pair(2, "EXAMPLE"), pair(1, "SRV01"), pair(4, "corp.example"));
+        for (what, token, expected) in [
+            ("in a domain", pairs(&[nt.clone(), computer.clone(), dns, pair(0, "")]), Some("corp.example")),
+            ("in a workgroup", pairs(&[nt, computer.clone(), pair(0, "")]), Some("EXAMPLE")),
+            ("alone", pairs(&[computer, pair(0, "")]), None),
+        ] {
+            assert_eq!(told(&token), [format!("host {expected:?} Some(\"SRV01\")"), "ntlm".into()], "{what}");
+        }
+        assert_eq!(told(&pairs(&[pair(1, "SRV01")])), ["ntlm_malformed", "ntlm"], "no end of list");
     }
 
     #[test]
