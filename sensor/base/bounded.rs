@@ -1,7 +1,9 @@
 //! Collections with a budget. What traffic keys, traffic can flood: every such map is `Capped`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::Hash;
+use hashbrown::HashTable;
+use std::borrow::Borrow;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash};
 
 /// The last `capacity` items, oldest first.
 #[derive(Clone, Debug)]
@@ -53,77 +55,125 @@ impl<T> Ring<T> {
 
 /// A map of at most `capacity` entries. When full, the entry touched longest ago makes room, is handed back and
 /// counted; "touched" is the order of calls, so the result does not depend on hashing.
+///
+/// Entries lie in a slab and form a list from the least to the most recently touched one; the hash table holds slab
+/// positions. Every operation but `iter` is O(1).
 #[derive(Clone, Debug)]
 pub(crate) struct Capped<K, V> {
-    entries: HashMap<K, (u64, V)>,
-    order: BTreeMap<u64, K>,
-    clock: u64,
+    index: HashTable<u32>,
+    slots: Vec<Slot<K, V>>,
+    free: Vec<u32>,
+    oldest: u32,
+    newest: u32,
     capacity: usize,
     evicted: u64,
+    hasher: foldhash::quality::RandomState,
 }
 
-impl<K: Hash + Eq + Clone, V> Capped<K, V> {
+#[derive(Clone, Debug)]
+struct Slot<K, V> {
+    /// `None` while the slot is free.
+    entry: Option<(K, V)>,
+    older: u32,
+    newer: u32,
+}
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+impl<K: Hash + Eq, V> Capped<K, V> {
     /// An empty map; allocates as it fills. A capacity of 0 is taken as 1.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), order: BTreeMap::new(), clock: 0, capacity: capacity.max(1), evicted: 0 }
+        Self {
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            oldest: NONE,
+            newest: NONE,
+            capacity: capacity.clamp(1, NONE as usize - 1),
+            evicted: 0,
+            hasher: foldhash::quality::RandomState::default(),
+        }
     }
 
     /// Looks without touching.
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.entries.get(key).map(|(_, v)| v)
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.value(self.find(key)?)
     }
 
     /// The entry for `key`, touched.
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.touch(key);
-        self.entries.get_mut(key).map(|(_, v)| v)
+    pub(crate) fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key)?;
+        self.touch(at);
+        self.value_mut(at)
     }
 
     /// The entry for `key`, made by `new` when absent, touched. An eviction is counted.
     pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        if !self.entries.contains_key(&key) {
-            self.make_room();
+        let at = match self.find(&key) {
+            Some(at) => {
+                self.touch(at);
+                at
+            }
+            None => {
+                self.make_room();
+                self.add(key, new())
+            }
+        };
+        let entry = self.slots.get_mut(at as usize).and_then(|slot| slot.entry.as_mut());
+        match entry {
+            Some((_, value)) => value,
+            None => unreachable!("the slot was just found or filled"),
         }
-        self.touch(&key);
-        let clock = self.clock;
-        let order = &mut self.order;
-        let slot = self.entries.entry(key.clone()).or_insert_with(|| {
-            order.insert(clock, key);
-            (clock, new())
-        });
-        &mut slot.1
     }
 
     /// Sets the entry for `key`; gives back what was evicted for it.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
-        let out = if self.entries.contains_key(&key) { None } else { self.make_room() };
-        self.remove(&key);
-        self.clock = self.clock.wrapping_add(1);
-        self.order.insert(self.clock, key.clone());
-        self.entries.insert(key, (self.clock, value));
+        if let Some(at) = self.find(&key) {
+            self.touch(at);
+            if let Some(old) = self.value_mut(at) {
+                *old = value;
+            }
+            return None;
+        }
+        let out = self.make_room();
+        self.add(key, value);
         out
     }
 
     /// Takes the entry out.
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        let (at, value) = self.entries.remove(key)?;
-        self.order.remove(&at);
-        Some(value)
+    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key)?;
+        self.take(at).map(|(_, value)| value)
     }
 
     /// Least recently touched first: an order that does not depend on hashing.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.order.values().filter_map(|k| self.entries.get(k).map(|(_, v)| (k, v)))
+        let mut at = self.oldest;
+        std::iter::from_fn(move || {
+            let slot = self.slots.get(at as usize)?;
+            at = slot.newer;
+            slot.entry.as_ref().map(|(k, v)| (k, v))
+        })
     }
 
     /// How many entries are held.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.index.len()
     }
 
     /// Whether nothing is held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.index.is_empty()
     }
 
     /// How many entries made room for others since the start.
@@ -131,24 +181,96 @@ impl<K: Hash + Eq + Clone, V> Capped<K, V> {
         self.evicted
     }
 
-    fn touch(&mut self, key: &K) {
-        self.clock = self.clock.wrapping_add(1);
-        if let Some((at, _)) = self.entries.get_mut(key) {
-            if let Some(key) = self.order.remove(at) {
-                self.order.insert(self.clock, key);
+    fn find<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<u32>
+    where
+        K: Borrow<Q>,
+    {
+        let hash = self.hasher.hash_one(key);
+        let slots = &self.slots;
+        let same =
+            |at: &u32| slots.get(*at as usize).and_then(|s| s.entry.as_ref()).is_some_and(|e| e.0.borrow() == key);
+        self.index.find(hash, same).copied()
+    }
+
+    fn value(&self, at: u32) -> Option<&V> {
+        self.slots.get(at as usize)?.entry.as_ref().map(|(_, v)| v)
+    }
+
+    fn value_mut(&mut self, at: u32) -> Option<&mut V> {
+        self.slots.get_mut(at as usize)?.entry.as_mut().map(|(_, v)| v)
+    }
+
+    fn add(&mut self, key: K, value: V) -> u32 {
+        let hash = self.hasher.hash_one(&key);
+        let slot = Slot { entry: Some((key, value)), older: NONE, newer: NONE };
+        let at = match self.free.pop() {
+            Some(at) => {
+                if let Some(place) = self.slots.get_mut(at as usize) {
+                    *place = slot;
+                }
+                at
             }
-            *at = self.clock;
+            None => {
+                self.slots.push(slot);
+                u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+            }
+        };
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let rehash = |at: &u32| {
+            slots.get(*at as usize).and_then(|s| s.entry.as_ref()).map_or(0, |(key, _)| hasher.hash_one(key))
+        };
+        self.index.insert_unique(hash, at, rehash);
+        self.append(at);
+        at
+    }
+
+    fn take(&mut self, at: u32) -> Option<(K, V)> {
+        self.unlink(at);
+        let entry = self.slots.get_mut(at as usize)?.entry.take()?;
+        let hash = self.hasher.hash_one(&entry.0);
+        if let Ok(found) = self.index.find_entry(hash, |other| *other == at) {
+            found.remove();
+        }
+        self.free.push(at);
+        Some(entry)
+    }
+
+    fn touch(&mut self, at: u32) {
+        if self.newest != at {
+            self.unlink(at);
+            self.append(at);
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some((older, newer)) = self.slots.get(at as usize).map(|s| (s.older, s.newer)) else { return };
+        match self.slots.get_mut(older as usize) {
+            Some(slot) => slot.newer = newer,
+            None => self.oldest = newer,
+        }
+        match self.slots.get_mut(newer as usize) {
+            Some(slot) => slot.older = older,
+            None => self.newest = older,
+        }
+    }
+
+    fn append(&mut self, at: u32) {
+        let newest = std::mem::replace(&mut self.newest, at);
+        match self.slots.get_mut(newest as usize) {
+            Some(slot) => slot.newer = at,
+            None => self.oldest = at,
+        }
+        if let Some(slot) = self.slots.get_mut(at as usize) {
+            (slot.older, slot.newer) = (newest, NONE);
         }
     }
 
     fn make_room(&mut self) -> Option<(K, V)> {
-        if self.entries.len() < self.capacity {
+        if self.len() < self.capacity {
             return None;
         }
-        let (_, key) = self.order.pop_first()?;
-        let (_, value) = self.entries.remove(&key)?;
         self.evicted = self.evicted.saturating_add(1);
-        Some((key, value))
+        self.take(self.oldest)
     }
 }
 
@@ -166,6 +288,34 @@ mod tests {
         *map.entry("d", || 0) += 4;
         assert_eq!(map.iter().collect::<Vec<_>>(), [(&"c", &3), (&"d", &4)]);
         assert_eq!((map.len(), map.evicted()), (2, 2));
+    }
+
+    #[test]
+    fn any_sequence_of_calls_gives_what_a_plain_list_gives() {
+        let (mut map, mut plain) = (Capped::new(8), Vec::<(u32, u32)>::new());
+        let mut seed = 1_u32;
+        for step in 0..20_000_u32 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (what, key) = (seed >> 30, (seed >> 8) % 20);
+            let known = plain.iter().position(|(k, _)| *k == key);
+            match (what, known) {
+                (0, _) => assert_eq!(map.remove(&key), known.map(|at| plain.remove(at).1), "step {step}"),
+                (1, _) => {
+                    let old = known.map(|at| plain.remove(at));
+                    let out = (old.is_none() && plain.len() == 8).then(|| plain.remove(0));
+                    plain.push((key, step));
+                    assert_eq!(map.insert(key, step), out, "step {step}");
+                }
+                (_, Some(at)) => {
+                    let entry = plain.remove(at);
+                    plain.push(entry);
+                    assert_eq!(map.get_mut(&key), Some(&mut plain.last_mut().unwrap().1), "step {step}");
+                }
+                (_, None) => assert_eq!(map.get(&key), None, "step {step}"),
+            }
+        }
+        assert!(map.iter().map(|(k, v)| (*k, *v)).eq(plain.iter().copied()));
+        assert_eq!(map.len(), plain.len());
     }
 
     #[test]
