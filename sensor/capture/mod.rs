@@ -1,6 +1,18 @@
 //! Bytes in. One `Source` over files, folders, streams and (later) interfaces; packets are dropped nowhere else.
 
+mod buffer;
+mod filter;
+mod inputs;
+mod interface;
+mod merge;
+mod pcap;
+mod pcapng;
+mod reader;
+mod stream;
+
 use crate::base::Timestamp;
+
+pub(crate) use merge::{Files, open};
 
 /// One captured frame, borrowed from the source's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +30,7 @@ pub(crate) struct Frame<'a> {
 }
 
 /// Link-layer header type, the number of <https://www.tcpdump.org/linktypes.html>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LinkType(pub(crate) u16);
 
 impl LinkType {
@@ -59,6 +71,9 @@ pub(crate) enum CaptureError {
         /// What was being read.
         path: String,
     },
+    /// `-` given more than once.
+    #[error("-: standard input can be read only once")]
+    StdinTwice,
     /// A BPF expression that does not compile.
     #[error("--filter: {message}")]
     Filter {
@@ -84,6 +99,35 @@ pub(crate) struct InputReport {
     pub(crate) last: Option<Timestamp>,
     /// Link types met, in order of appearance.
     pub(crate) links: Vec<LinkType>,
+    /// Packets without a time of their own (pcapng simple packet blocks); they got that of the packet before.
+    pub(crate) untimed: u64,
+    /// Packets that the capturing system says it lost (pcapng interface statistics).
+    pub(crate) dropped: u64,
     /// Where and how the file is cut or damaged, in words; what lies before was read.
     pub(crate) damage: Option<String>,
 }
+
+/// How far the reading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Stored bytes read.
+    pub(crate) read: u64,
+    /// Stored bytes there are; unknown with a pipe among the inputs.
+    pub(crate) total: Option<u64>,
+    /// Packets read, before any filter.
+    pub(crate) packets: u64,
+}
+
+/// What a format reader found next in its buffer.
+enum Step {
+    /// `total` bytes, `len` of them from `at` a frame.
+    Frame { ts: Timestamp, link: LinkType, at: usize, len: usize, wire_len: u32, total: usize },
+    /// The end, where it may be.
+    End,
+    /// What makes the rest unreadable.
+    Damage(String),
+}
+
+/// tcpdump's and libpcap's largest snap length (MAXIMUM_SNAPLEN): offloads make frames of 64 KiB and a little more, and
+/// what claims more than this is damage.
+const MAX_FRAME: usize = 262_144;

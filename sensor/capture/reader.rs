@@ -1,0 +1,148 @@
+//! One capture of either format, from anything that can be read: files under layers of compression, standard input,
+//! bytes in memory. Damage ends it and is stated; it is no error, since everything before it was read.
+
+use super::buffer::Buffer;
+use super::pcap::Pcap;
+use super::pcapng::Pcapng;
+use super::stream::Magic;
+use super::{CaptureError, Frame, InputReport, LinkType, Source, Step};
+use crate::base::Timestamp;
+use std::io::{self, Read};
+
+/// A capture being read.
+pub(super) struct Capture<R> {
+    buffer: Buffer<R>,
+    format: Format,
+    frame: Place,
+    report: InputReport,
+    input: u32,
+}
+
+enum Format {
+    Pcap(Pcap),
+    Pcapng(Box<Pcapng>),
+    Ended,
+}
+
+/// Where in the buffer the current frame lies.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    ts: Timestamp,
+    link: LinkType,
+    at: usize,
+    len: usize,
+    wire_len: u32,
+    /// To be consumed before the next one.
+    total: usize,
+}
+
+impl<R: Read> Capture<R> {
+    /// A capture whose magic was seen in `buffer` but not consumed; `input` is what its frames are marked with.
+    pub(super) fn new(magic: Magic, mut buffer: Buffer<R>, input: u32) -> io::Result<Self> {
+        let mut damage = None;
+        let format = match magic {
+            Magic::Pcapng => Format::Pcapng(Box::default()),
+            _ => match Pcap::open(&mut buffer)? {
+                Ok(pcap) => Format::Pcap(pcap),
+                Err(what) => {
+                    damage = Some(what);
+                    Format::Ended
+                }
+            },
+        };
+        let report = InputReport { damage, ..InputReport::default() };
+        Ok(Self { buffer, format, frame: Place::default(), report, input })
+    }
+
+    /// Goes to the next packet; its time, or `None` at the end. An error is the source's own, not damage.
+    #[inline]
+    pub(super) fn advance(&mut self) -> io::Result<Option<Timestamp>> {
+        self.buffer.consume_bytes(self.frame.total);
+        self.frame.total = 0;
+        let step = match &mut self.format {
+            Format::Pcap(pcap) => pcap.step(&mut self.buffer),
+            Format::Pcapng(pcapng) => pcapng.step(&mut self.buffer),
+            Format::Ended => return Ok(None),
+        };
+        match step {
+            Ok(Step::Frame { ts, link, at, len, wire_len, total }) => {
+                self.count(ts, link);
+                self.frame = Place { ts, link, at, len, wire_len, total };
+                Ok(Some(ts))
+            }
+            Ok(Step::End) => {
+                self.end(None);
+                Ok(None)
+            }
+            Ok(Step::Damage(what)) => {
+                self.end(Some(&what));
+                Ok(None)
+            }
+            // What the operating system did not say, a decompressor did.
+            Err(error) if error.raw_os_error().is_none() => {
+                self.end(Some(&format!("decompression: {error}")));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The packet that [`Capture::advance`] went to; it lives until the next call.
+    #[inline]
+    pub(super) fn frame(&self) -> Frame<'_> {
+        let Place { ts, link, at, len, wire_len, .. } = self.frame;
+        let bytes = self.buffer.available().get(at..at.saturating_add(len)).unwrap_or_default();
+        Frame { ts, link, bytes, wire_len, input: self.input }
+    }
+
+    /// What was read until now.
+    pub(super) const fn report(&self) -> &InputReport {
+        &self.report
+    }
+
+    /// What is read from.
+    pub(super) const fn source(&self) -> &R {
+        self.buffer.source()
+    }
+
+    /// What is read from, and the report.
+    pub(super) fn into_parts(self) -> (R, InputReport) {
+        (self.buffer.into_source(), self.report)
+    }
+
+    #[inline]
+    fn count(&mut self, ts: Timestamp, link: LinkType) {
+        let report = &mut self.report;
+        report.packets = report.packets.saturating_add(1);
+        report.first = Some(report.first.map_or(ts, |first| first.min(ts)));
+        report.last = Some(report.last.map_or(ts, |last| last.max(ts)));
+        if report.links.last() != Some(&link) && !report.links.contains(&link) && report.links.len() < MAX_LINKS {
+            report.links.push(link);
+        }
+    }
+
+    fn end(&mut self, damage: Option<&str>) {
+        if let Format::Pcapng(pcapng) = &self.format {
+            self.report.untimed = pcapng.untimed;
+            self.report.dropped = pcapng.dropped;
+        }
+        self.format = Format::Ended;
+        self.report.damage = damage.map(|what| {
+            let (packets, position) = (self.report.packets, self.buffer.position());
+            format!("after packet {packets}, at byte {position} of the capture: {what}")
+        });
+    }
+}
+
+impl<R: Read> Source for Capture<R> {
+    fn next(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        match self.advance() {
+            Ok(Some(_)) => Ok(Some(self.frame())),
+            Ok(None) => Ok(None),
+            Err(source) => Err(CaptureError::Io { path: self.report.path.clone(), source }),
+        }
+    }
+}
+
+/// Link types listed in a report; a capture with more is made to be read by fuzzers.
+const MAX_LINKS: usize = 64;
