@@ -1,7 +1,26 @@
-//! Facts about the outside, compiled in from `rules/intel/*.csv`: whose address or name is it, which customer's share
-//! of a cloud, what program speaks like that. A category is never a verdict.
+//! Facts about the outside, compiled in from `rules/intel/`: whose address or name is it, which customer's share of a
+//! cloud, what program speaks like that, which management product listens there. A category is never a verdict.
+//!
+//! Sources, dates and licences of the tables: `rules/intel/README.md`. What is not needed is not read: client and
+//! product tables are built at first use.
 
+mod clients;
+mod names;
+mod products;
+mod ranges;
+mod table;
+
+pub(crate) use clients::Client;
+pub(crate) use products::{Product, Side};
+
+use crate::base::Prefix;
+use crate::event::Transport;
+use clients::Clients;
+use names::Names;
+use products::Products;
+use ranges::Ranges;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// What is known about a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,23 +34,80 @@ pub(crate) struct Place<'a> {
 }
 
 /// The intelligence tables.
-#[derive(Debug, Default)]
-pub(crate) struct Intel {}
+#[derive(Debug)]
+pub(crate) struct Intel {
+    names: Names,
+    ranges: Ranges,
+    clients: OnceLock<Clients>,
+    products: OnceLock<Products>,
+}
 
 impl Intel {
     /// The tables compiled into the binary.
     pub(crate) fn shipped() -> Self {
-        Self::default()
+        Self {
+            names: Names::new(CLOUD_DOMAINS, PUBLIC_SUFFIXES, TENANT_SUFFIXES),
+            ranges: Ranges::new(CLOUD_RANGES),
+            clients: OnceLock::new(),
+            products: OnceLock::new(),
+        }
     }
 
     /// The key under which rarity is judged (`detection.md` §2.1): eTLD+1 with the private section of the Public
     /// Suffix List when a name is known, else provider and network (`aws/203.0.113.0/24`), else the network.
     pub(crate) fn tenant(&self, name: Option<&str>, ip: IpAddr) -> Box<str> {
-        name.map_or_else(|| ip.to_string().into(), Into::into)
+        if let Some(name) = name.and_then(names::clean) {
+            return self.names.tenant(&name).into();
+        }
+        let network = Prefix::new(ip, if ip.is_ipv4() { NETWORK_V4 } else { NETWORK_V6 });
+        match self.ranges.find(ip) {
+            Some((provider, _)) => format!("{provider}/{network}").into(),
+            None => network.to_string().into(),
+        }
     }
 
-    /// Provider and class of a destination.
-    pub(crate) fn place(&self, _name: Option<&str>, _ip: IpAddr) -> Place<'_> {
-        Place::default()
+    /// Provider and class of a destination: what its name says, and where the name says nothing, its address.
+    pub(crate) fn place(&self, name: Option<&str>, ip: IpAddr) -> Place<'_> {
+        let named = name.and_then(names::clean).and_then(|name| self.names.find(&name));
+        let ranged = self.ranges.find(ip);
+        Place {
+            provider: named.and_then(|n| n.provider).or(ranged.map(|(provider, _)| provider)),
+            class: named.map(|n| n.category).or_else(|| ranged.and_then(|(_, service)| ranges::class(service))),
+            shared: named.is_some_and(|n| n.shared),
+        }
+    }
+
+    /// The program a user agent names.
+    pub(crate) fn user_agent(&self, text: &str) -> Option<&Client> {
+        self.clients().user_agent(text)
+    }
+
+    /// The TLS stack a client hello shows.
+    pub(crate) fn fingerprint(&self, ja3: Option<&str>, ja4: Option<&str>) -> Option<&Client> {
+        self.clients().fingerprint(ja3, ja4)
+    }
+
+    /// Management products that listen on a port by default, in the order of the table.
+    pub(crate) fn products(&self, transport: Transport, port: u16) -> impl Iterator<Item = &Product> {
+        self.products.get_or_init(|| Products::new(MANAGEMENT_PRODUCTS)).on(transport, port)
+    }
+
+    fn clients(&self) -> &Clients {
+        self.clients.get_or_init(|| Clients::new(USER_AGENTS, TLS_FINGERPRINTS))
     }
 }
+
+/// What counts as one neighbour for a destination without a name: the smallest block that is routed on its own.
+const NETWORK_V4: u8 = 24;
+const NETWORK_V6: u8 = 48;
+
+const CLOUD_DOMAINS: &str = include_str!("../../rules/intel/cloud_domains.csv");
+const CLOUD_RANGES: &str = include_str!("../../rules/intel/cloud_ranges.csv");
+const MANAGEMENT_PRODUCTS: &str = include_str!("../../rules/intel/management_products.csv");
+const PUBLIC_SUFFIXES: &str = include_str!("../../rules/intel/public_suffix_list.dat");
+const TENANT_SUFFIXES: &str = include_str!("../../rules/intel/tenant_suffixes.dat");
+const TLS_FINGERPRINTS: &str = include_str!("../../rules/intel/tls_fingerprints.csv");
+const USER_AGENTS: &str = include_str!("../../rules/intel/user_agents.csv");
+
+#[cfg(test)]
+mod tests;
