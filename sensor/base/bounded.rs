@@ -45,6 +45,12 @@ impl<T> Ring<T> {
         self.items.back()
     }
 
+    /// Takes out the oldest item for which `wanted` holds.
+    pub(crate) fn take(&mut self, wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let at = self.items.iter().position(wanted)?;
+        self.items.remove(at)
+    }
+
     /// Drops items from the old end while `stale` holds.
     pub(crate) fn expire(&mut self, mut stale: impl FnMut(&T) -> bool) {
         while self.items.front().is_some_and(&mut stale) {
@@ -325,5 +331,6 @@ mod tests {
         assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [2, 3]);
         ring.expire(|n| *n < 3);
         assert_eq!((ring.len(), ring.last()), (1, Some(&3)));
+        assert_eq!((ring.take(|n| *n == 2), ring.take(|n| *n == 3), ring.len()), (None, Some(3), 0));
     }
 }

@@ -23,6 +23,7 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &tls::PROTOCOL,
     &http::PROTOCOL,
     &dns::PROTOCOL,
+    &dns::OVER_TCP,
     &quic::PROTOCOL,
     &smb::PROTOCOL,
     &dcerpc::PROTOCOL,
@@ -34,7 +35,7 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
 
 /// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and
 /// only when a port matches.
-pub(crate) static PORT_BOUND: &[&Protocol] = &[];
+pub(crate) static PORT_BOUND: &[&Protocol] = &[&dns::AT_PORT, &dns::MDNS, &dns::LLMNR, &dns::NBNS];
 
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {
