@@ -1,0 +1,180 @@
+//! One association of a client with a server, whatever carries it: contexts are bound, calls are made on them.
+//!
+//! Nothing of a stub is kept. A fragment that does not begin a call is passed over, so endless fragments cost nothing.
+//! Under packet privacy the stub is sealed, context and operation number are not (MS-RPCE §2.2.2.11).
+
+use super::acts::{self, Meaning};
+use super::pdu::{self, CALL_LEN, Call, HEADER_LEN, Header, Kind};
+use super::uuid::Uuid;
+use super::{dcom, operations};
+use crate::event::{Act, Event, Execution, Oddity, Rpc};
+use crate::protocol::{Output, ntlm};
+
+/// What is known of an association.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    /// `ncacn_np:\pipe\svcctl`; `None` over TCP.
+    endpoint: Option<Box<str>>,
+    /// Context number → interface, in the order of binding.
+    contexts: Vec<(u16, Uuid)>,
+    /// Stubs are sealed.
+    private: bool,
+    /// Administrative calls told already.
+    told: Vec<(Uuid, u16)>,
+}
+
+impl Conversation {
+    /// An association over a named endpoint.
+    pub(super) fn at(endpoint: Box<str>) -> Self {
+        Self { endpoint: Some(endpoint), ..Self::default() }
+    }
+
+    /// Bytes it keeps.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.contexts.capacity() * size_of::<(u16, Uuid)>() + self.told.capacity() * size_of::<(Uuid, u16)>()
+    }
+
+    /// How many bytes of a PDU that begins with `head` are needed before it can be taken.
+    pub(super) fn wanted(&self, header: &Header, head: &[u8]) -> usize {
+        let most = match header.kind {
+            Kind::Bind | Kind::AlterContext | Kind::BindAck | Kind::AlterContextResponse | Kind::Auth3 => MAX_BIND,
+            Kind::Request if !header.is_first() => HEADER_LEN,
+            Kind::Request => match Call::read(header, head) {
+                Some(call) if self.reads_stub(header, &call) => MAX_STUB,
+                _ => CALL_LEN,
+            },
+            Kind::Response | Kind::Fault | Kind::BindNak | Kind::Control => HEADER_LEN,
+        };
+        most.min(header.frag_len)
+    }
+
+    /// Takes a PDU, cut to what was wanted.
+    pub(super) fn take(&mut self, header: &Header, pdu: &[u8], out: &mut Output) {
+        match header.kind {
+            Kind::Bind => {
+                self.contexts.clear();
+                self.bind(header, pdu, out);
+            }
+            Kind::AlterContext => self.bind(header, pdu, out),
+            Kind::BindAck | Kind::AlterContextResponse | Kind::Auth3 => self.authenticate(header, pdu, out),
+            // The client may try again with another context list.
+            Kind::BindNak => self.contexts.clear(),
+            Kind::Request if header.is_first() => self.call(header, pdu, out),
+            Kind::Request | Kind::Response | Kind::Fault | Kind::Control => {}
+        }
+    }
+
+    fn bind(&mut self, header: &Header, pdu: &[u8], out: &mut Output) {
+        for (id, interface) in pdu::contexts(header, pdu) {
+            if let Some(known) = self.contexts.iter_mut().find(|(known, _)| *known == id) {
+                known.1 = interface;
+            } else if self.contexts.len() < MAX_CONTEXTS {
+                self.contexts.push((id, interface));
+            } else {
+                out.weird(Oddity::TooManyOutstanding);
+                break;
+            }
+        }
+        self.authenticate(header, pdu, out);
+    }
+
+    fn authenticate(&mut self, header: &Header, pdu: &[u8], out: &mut Output) {
+        if let Some(verifier) = header.verifier(pdu) {
+            self.private |= verifier.level >= PRIVACY;
+            ntlm::observe(verifier.token, out);
+        }
+    }
+
+    fn interface(&self, context: u16) -> Option<Uuid> {
+        self.contexts.iter().find(|(id, _)| *id == context).map(|(_, interface)| *interface)
+    }
+
+    /// Whether the stub of this call is readable and tells more than the operation does.
+    fn reads_stub(&self, header: &Header, call: &Call<'_>) -> bool {
+        let sealed = self.private && header.auth_len > 0;
+        !sealed && self.interface(call.context).is_some_and(|i| Activation::of(i, call.opnum).is_some())
+    }
+
+    fn call(&mut self, header: &Header, pdu: &[u8], out: &mut Output) {
+        let Some(call) = Call::read(header, pdu) else { return };
+        let interface = self.interface(call.context);
+        let operation = interface.and_then(|i| operations::operation(i, call.opnum));
+        out.push(Event::Rpc(Box::new(Rpc {
+            interface: interface.map(|i| i.to_string().into()),
+            opnum: call.opnum,
+            operation: operation.map(Into::into),
+            endpoint: self.endpoint.clone(),
+        })));
+        let Some(interface) = interface else { return };
+        let Some(mut meaning) = acts::meaning(interface, call.opnum) else { return };
+        let mut class = None;
+        if self.reads_stub(header, &call) {
+            class = match Activation::of(interface, call.opnum) {
+                Some(Activation::Old) => dcom::class_of_activation(header.order, call.stub),
+                Some(Activation::New) => dcom::class_of_creation(header.order, call.stub),
+                None => None,
+            };
+        }
+        if class.is_some_and(dcom::runs_code) {
+            meaning.act = Act::Execute;
+        }
+        if self.is_news(interface, call.opnum, meaning) {
+            out.push(Event::Execution(Box::new(Execution {
+                channel: meaning.channel,
+                act: meaning.act,
+                interface: Some(interface.to_string().into()),
+                opnum: Some(call.opnum),
+                operation: operation.map(Into::into),
+                endpoint: self.endpoint.clone(),
+                clsid: class.map(|c| c.to_string().into()),
+                technique: meaning.technique,
+            })));
+        }
+    }
+
+    /// A thousand queries of one kind in one session are one act of administration; whatever runs or prepares
+    /// something is told each time.
+    fn is_news(&mut self, interface: Uuid, opnum: u16, meaning: Meaning) -> bool {
+        let key = (interface, opnum);
+        if meaning.act != Act::Administer || meaning.channel == crate::event::Channel::Dcom {
+            return true;
+        }
+        if self.told.contains(&key) {
+            return false;
+        }
+        if self.told.len() < MAX_TOLD {
+            self.told.push(key);
+        }
+        true
+    }
+}
+
+/// The two generations of remote activation.
+enum Activation {
+    /// `IActivation::RemoteActivation`
+    Old,
+    /// `IRemoteSCMActivator::RemoteGetClassObject` and `RemoteCreateInstance`
+    New,
+}
+
+impl Activation {
+    fn of(interface: Uuid, opnum: u16) -> Option<Self> {
+        match opnum {
+            0 if Uuid::parse(acts::ACTIVATION) == Some(interface) => Some(Self::Old),
+            3 | 4 if Uuid::parse(acts::ACTIVATOR) == Some(interface) => Some(Self::New),
+            _ => None,
+        }
+    }
+}
+
+/// `RPC_C_AUTHN_LEVEL_PKT_PRIVACY`
+const PRIVACY: u8 = 6;
+/// Contexts of one association; Windows clients bind two or three, busy ones a dozen.
+const MAX_CONTEXTS: usize = 64;
+/// Administrative operations remembered as told; no interface of the table has more.
+const MAX_TOLD: usize = 256;
+/// Bytes of a bind that are waited for: context lists and Kerberos tokens with a large PAC fit.
+const MAX_BIND: usize = 16_384;
+/// Bytes of a stub that is read: activation properties fit.
+const MAX_STUB: usize = 2048;
