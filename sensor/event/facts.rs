@@ -295,7 +295,9 @@ named! {
 /// An SMB file act.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
-    /// Path within the share, backslashes.
+    /// The share, as in [`Share::path`], where its tree connect was seen.
+    pub share: Option<Box<str>>,
+    /// Path within the share, backslashes. The new one for a rename.
     pub path: Box<str>,
     /// What was done.
     pub action: FileAction,

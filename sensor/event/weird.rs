@@ -72,4 +72,6 @@ oddities! {
     SshMalformed = "ssh_malformed",
     /// More requests outstanding than the parser keeps; the oldest was reported unanswered.
     TooManyOutstanding = "too_many_outstanding",
+    /// SMB: messages are compressed; names and acts in them are not visible.
+    SmbCompressed = "smb_compressed",
 }
