@@ -91,6 +91,13 @@ impl<R: Read> Buffer<R> {
         &self.source
     }
 
+    /// Frees the memory; what was read and not consumed has to be read again.
+    pub(super) fn release(&mut self) {
+        self.data = Vec::new();
+        self.start = 0;
+        self.end = 0;
+    }
+
     /// What is read from, without what was read and not consumed.
     pub(super) fn into_source(self) -> R {
         self.source

@@ -6,7 +6,7 @@ use super::stream::{self, Layers, Stored};
 use super::{CaptureError, LinkType};
 use crate::base::Timestamp;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// One file that is a capture, or standard input.
@@ -92,6 +92,13 @@ impl Input {
         self.path.as_os_str() == "-"
     }
 
+    /// Opens it again where it was left.
+    pub(super) fn open_at(&self, position: u64) -> Result<Box<dyn io::Read + Send>, CaptureError> {
+        let mut file = File::open(&self.path).map_err(|e| failed(&self.path, e))?;
+        file.seek(SeekFrom::Start(position)).map_err(|e| failed(&self.path, e))?;
+        Ok(Box::new(file))
+    }
+
     /// Opens it for reading in blocks of `block` bytes; `None` when it is no capture.
     pub(super) fn open(&self, input: u32, block: usize) -> Result<Option<Capture<Layers>>, CaptureError> {
         let source: Box<dyn io::Read + Send> = if self.is_stdin() {
@@ -110,6 +117,13 @@ impl Input {
             Some(_) => Err(failed(&self.path, error)),
         })
     }
+}
+
+/// A capture in memory, plain or compressed, as if it were a file; `None` when it is no capture.
+#[cfg(test)]
+pub(crate) fn of_bytes(bytes: Vec<u8>) -> Option<Capture<Layers>> {
+    let (magic, buffer) = stream::peel(Stored::new(Box::new(io::Cursor::new(bytes))), FIRST_LOOK).ok()??;
+    Capture::new(magic, buffer, 0).ok()
 }
 
 /// The error of `path`.

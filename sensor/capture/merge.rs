@@ -2,7 +2,8 @@
 //! the order the inputs were given, and a file's own frames stay in the file's order.
 //!
 //! A file is opened when the merge reaches its first packet and closed after its last, so memory and file descriptors
-//! follow how many captures overlap in time, not how many there are.
+//! follow how many captures overlap in time, not how many there are. Where too many overlap, the one whose next packet
+//! is furthest off is closed and taken up again later; a compressed one cannot be, its decompressor would start anew.
 
 use super::filter::Filter;
 use super::inputs::{self, Found, Input};
@@ -12,6 +13,7 @@ use super::{CaptureError, Frame, InputReport, Progress, Source};
 use crate::base::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// All inputs as one [`Source`].
@@ -23,6 +25,8 @@ pub(crate) struct Files {
     waiting: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// Whose frame was handed out last.
     current: Option<usize>,
+    open: usize,
+    block: usize,
     filtered: u64,
     read_of_finished: u64,
     packets_of_finished: u64,
@@ -48,6 +52,7 @@ pub(crate) fn open(paths: &[PathBuf], filter: Option<&str>) -> Result<Files, Cap
             filter.prepare(link)?;
         }
     }
+    let block = if inputs.len() > FEW { BLOCK_OF_MANY } else { BLOCK };
     // Inputs whose beginning is not known are opened first.
     let begin = |input: &Input| input.first.map_or(Timestamp::MIN, |(ts, _)| ts);
     let waiting = inputs.iter().enumerate().map(|(i, input)| Reverse((begin(input), i))).collect();
@@ -58,6 +63,8 @@ pub(crate) fn open(paths: &[PathBuf], filter: Option<&str>) -> Result<Files, Cap
         filter,
         waiting,
         current: None,
+        open: 0,
+        block,
         filtered: 0,
         read_of_finished: 0,
         packets_of_finished: 0,
@@ -123,22 +130,57 @@ impl Files {
             if earlier && let Some(next) = next {
                 self.waiting.push(Reverse(next));
             }
-            // An unopened input is opened here, and takes part with what is really there.
-            next = if self.open_if_needed(i)? { self.advance(i)?.map(|ts| (ts, i)) } else { Some((ts, i)) };
+            next = self.ready(i, ts)?.map(|ts| (ts, i));
         }
     }
 
-    /// Whether it was opened now, so that it still has to go to its first packet.
-    fn open_if_needed(&mut self, i: usize) -> Result<bool, CaptureError> {
-        let Some(Merged { input, state }) = self.inputs.get_mut(i) else { return Ok(false) };
-        if !matches!(state, State::Unopened) {
-            return Ok(false);
+    /// Opens or takes up the input whose turn comes at `ts`; when its next packet really comes, if there is one.
+    fn ready(&mut self, i: usize, ts: Timestamp) -> Result<Option<Timestamp>, CaptureError> {
+        self.make_room();
+        let block = self.block;
+        let Some(Merged { input, state }) = self.inputs.get_mut(i) else { return Ok(None) };
+        match state {
+            State::Finished(_) => Ok(None),
+            State::Unopened => {
+                let number = u32::try_from(i).unwrap_or(u32::MAX);
+                let capture =
+                    input.open(number, block)?.ok_or_else(|| CaptureError::NotACapture { path: input.name.clone() })?;
+                *state = State::Open(Box::new(capture));
+                self.open = self.open.saturating_add(1);
+                self.advance(i)
+            }
+            State::Open(capture) if capture.source().is_put_aside() => {
+                let source = input.open_at(capture.position())?;
+                capture.source_mut().take_up(source);
+                self.open = self.open.saturating_add(1);
+                let again = capture.reload().and_then(|there| match there {
+                    true => Ok(Some(ts)),
+                    false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "became shorter while it was read")),
+                });
+                again.map_err(|e| inputs::failed(Path::new(&input.name), e))
+            }
+            State::Open(_) => Ok(Some(ts)),
         }
-        let number = u32::try_from(i).unwrap_or(u32::MAX);
-        let capture =
-            input.open(number, BLOCK)?.ok_or_else(|| CaptureError::NotACapture { path: input.name.clone() })?;
-        *state = State::Open(Box::new(capture));
-        Ok(true)
+    }
+
+    /// With too many files open, closes the one whose next packet is furthest off.
+    fn make_room(&mut self) {
+        if self.open < MAX_OPEN {
+            return;
+        }
+        let can_go = |i: usize| match self.inputs.get(i) {
+            Some(Merged { input, state: State::Open(capture) }) => {
+                input.size.is_some() && capture.source().can_be_put_aside()
+            }
+            _ => false,
+        };
+        let furthest = self.waiting.iter().filter(|Reverse((_, i))| can_go(*i)).map(|Reverse(at)| *at).max();
+        let furthest = furthest.and_then(|(_, i)| self.inputs.get_mut(i));
+        if let Some(Merged { state: State::Open(capture), .. }) = furthest {
+            let position = capture.release();
+            capture.source_mut().put_aside(position);
+            self.open = self.open.saturating_sub(1);
+        }
     }
 
     #[inline]
@@ -158,6 +200,7 @@ impl Files {
         let State::Open(capture) = std::mem::replace(state, State::Unopened) else { return Ok(()) };
         let (layers, report) = capture.into_parts();
         let (sha256, bytes) = layers.finish().map_err(|e| inputs::failed(Path::new(&input.name), e))?;
+        self.open = self.open.saturating_sub(1);
         self.read_of_finished = self.read_of_finished.saturating_add(bytes);
         self.packets_of_finished = self.packets_of_finished.saturating_add(report.packets);
         *state = State::Finished(Box::new(InputReport { path: input.name.clone(), sha256, bytes, ..report }));
@@ -189,3 +232,10 @@ impl Source for Files {
         }
     }
 }
+
+/// Files open at once; half of what systems allow a process by default is left to the rest of it.
+const MAX_OPEN: usize = 256;
+/// Up to so many inputs get blocks of full size.
+const FEW: usize = 16;
+/// With more, memory stays under `MAX_OPEN` times this and reading is as fast (measured).
+const BLOCK_OF_MANY: usize = 64 * 1024;

@@ -4,14 +4,22 @@ mod buffer;
 mod filter;
 mod inputs;
 mod interface;
+#[cfg(test)]
+mod libpcap;
 mod merge;
 mod pcap;
 mod pcapng;
 mod reader;
+#[cfg(test)]
+mod samples;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use crate::base::Timestamp;
 
+#[cfg(test)]
+pub(crate) use inputs::of_bytes;
 pub(crate) use merge::{Files, open};
 
 /// One captured frame, borrowed from the source's buffer.

@@ -10,7 +10,7 @@ use crate::base::Timestamp;
 use std::io::{self, Read};
 
 /// A capture being read.
-pub(super) struct Capture<R> {
+pub(crate) struct Capture<R> {
     buffer: Buffer<R>,
     format: Format,
     frame: Place,
@@ -39,19 +39,18 @@ struct Place {
 impl<R: Read> Capture<R> {
     /// A capture whose magic was seen in `buffer` but not consumed; `input` is what its frames are marked with.
     pub(super) fn new(magic: Magic, mut buffer: Buffer<R>, input: u32) -> io::Result<Self> {
-        let mut damage = None;
-        let format = match magic {
-            Magic::Pcapng => Format::Pcapng(Box::default()),
+        let (format, damage) = match magic {
+            Magic::Pcapng => (Format::Pcapng(Box::default()), None),
             _ => match Pcap::open(&mut buffer)? {
-                Ok(pcap) => Format::Pcap(pcap),
-                Err(what) => {
-                    damage = Some(what);
-                    Format::Ended
-                }
+                Ok(pcap) => (Format::Pcap(pcap), None),
+                Err(what) => (Format::Ended, Some(what)),
             },
         };
-        let report = InputReport { damage, ..InputReport::default() };
-        Ok(Self { buffer, format, frame: Place::default(), report, input })
+        let mut capture = Self { buffer, format, frame: Place::default(), report: InputReport::default(), input };
+        if let Some(what) = damage {
+            capture.end(Some(&what));
+        }
+        Ok(capture)
     }
 
     /// Goes to the next packet; its time, or `None` at the end. An error is the source's own, not damage.
@@ -108,6 +107,27 @@ impl<R: Read> Capture<R> {
     /// What is read from, and the report.
     pub(super) fn into_parts(self) -> (R, InputReport) {
         (self.buffer.into_source(), self.report)
+    }
+
+    /// What is read from, to change it.
+    pub(super) const fn source_mut(&mut self) -> &mut R {
+        self.buffer.source_mut()
+    }
+
+    /// Where the current packet begins.
+    pub(super) const fn position(&self) -> u64 {
+        self.buffer.position()
+    }
+
+    /// The same, and forgets its bytes until [`Capture::reload`].
+    pub(super) fn release(&mut self) -> u64 {
+        self.buffer.release();
+        self.buffer.position()
+    }
+
+    /// Reads the current packet again; `false` when it is no longer there.
+    pub(super) fn reload(&mut self) -> io::Result<bool> {
+        self.buffer.need(self.frame.total)
     }
 
     #[inline]

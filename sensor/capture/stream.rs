@@ -10,14 +10,17 @@ use std::io::{self, Read};
 
 /// A file or standard input as it is stored.
 pub(super) struct Stored {
-    source: Box<dyn Read + Send>,
+    /// `None` while the file is put aside.
+    source: Option<Box<dyn Read + Send>>,
     digest: Sha256,
     bytes: u64,
+    /// Bytes that come again after a file was put aside, and are in the digest already.
+    again: u64,
 }
 
 impl Stored {
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
-        Self { source, digest: Sha256::new(), bytes: 0 }
+        Self { source: Some(source), digest: Sha256::new(), bytes: 0, again: 0 }
     }
 
     /// Bytes read so far.
@@ -41,9 +44,13 @@ impl Stored {
 
 impl Read for Stored {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(into)?;
-        self.digest.update(into.get(..read).unwrap_or_default());
-        self.bytes = self.bytes.saturating_add(read as u64);
+        let Some(source) = &mut self.source else { return Ok(0) };
+        let read = source.read(into)?;
+        let known = usize::try_from(self.again).unwrap_or(usize::MAX).min(read);
+        self.again = self.again.saturating_sub(known as u64);
+        let new = into.get(known..read).unwrap_or_default();
+        self.digest.update(new);
+        self.bytes = self.bytes.saturating_add(new.len() as u64);
         Ok(read)
     }
 }
@@ -73,9 +80,26 @@ impl Layers {
         }
     }
 
-    /// Whether positions are those of the stored file.
-    pub(super) const fn is_plain(&self) -> bool {
-        matches!(self, Self::Stored(_))
+    /// Whether the file can be closed and taken up again: only without a decompressor's state.
+    pub(super) const fn can_be_put_aside(&self) -> bool {
+        matches!(self, Self::Stored(Stored { source: Some(_), .. }))
+    }
+
+    /// Whether it was closed for the time being.
+    pub(super) const fn is_put_aside(&self) -> bool {
+        matches!(self, Self::Stored(Stored { source: None, .. }))
+    }
+
+    /// Closes the file, to be read again from `position`.
+    pub(super) fn put_aside(&mut self, position: u64) {
+        let stored = self.stored_mut();
+        stored.source = None;
+        stored.again = stored.bytes.saturating_sub(position);
+    }
+
+    /// Goes on with `source`, which stands at the position given to [`Layers::put_aside`].
+    pub(super) fn take_up(&mut self, source: Box<dyn Read + Send>) {
+        self.stored_mut().source = Some(source);
     }
 
     /// Reads to the end of the file; its digest in hex and its length.
@@ -92,11 +116,13 @@ impl Read for Layers {
             Self::Stored(stored) => stored.read(into),
             Self::Gzip(gzip) => {
                 let read = gzip.decoder.read(into)?;
-                gzip.bounded(read, gzip.decoder.get_ref().position())
+                gzip.made = bounded(gzip.made, read, gzip.decoder.get_ref())?;
+                Ok(read)
             }
             Self::Zstd(zstd) => {
                 let read = zstd.decoder.read(into)?;
-                zstd.bounded(read, zstd.decoder.get_ref().position())
+                zstd.made = bounded(zstd.made, read, zstd.decoder.get_ref())?;
+                Ok(read)
             }
         }
     }
@@ -105,24 +131,23 @@ impl Read for Layers {
 /// A decompressor that stops at a bomb.
 pub(super) struct Inflating<D> {
     decoder: D,
-    made: std::cell::Cell<u64>,
+    made: u64,
 }
 
 impl<D> Inflating<D> {
     const fn new(decoder: D) -> Self {
-        Self { decoder, made: std::cell::Cell::new(0) }
+        Self { decoder, made: 0 }
     }
+}
 
-    fn bounded(&self, read: usize, taken: u64) -> io::Result<usize> {
-        self.made.set(self.made.get().saturating_add(read as u64));
-        if self.made.get() > taken.saturating_mul(MAX_EXPANSION).saturating_add(FREE_EXPANSION) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("expands more than {MAX_EXPANSION} times, as no capture does"),
-            ));
-        }
-        Ok(read)
+/// What was made in all, `read` bytes just now, unless it is out of proportion to what was taken.
+fn bounded(made: u64, read: usize, taken: &Buffer<Layers>) -> io::Result<u64> {
+    let made = made.saturating_add(read as u64);
+    if made > taken.position().saturating_mul(MAX_EXPANSION).saturating_add(FREE_EXPANSION) {
+        let what = format!("expands more than {MAX_EXPANSION} times, as no capture does");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
+    Ok(made)
 }
 
 /// What the first bytes of a layer say.
@@ -177,4 +202,4 @@ const MAX_LAYERS: usize = 3;
 /// DEFLATE cannot expand more (RFC 1951: 258 bytes for 2 bits); what does is made to.
 const MAX_EXPANSION: u64 = 1_032;
 /// Before that ratio is judged: small files of small packets all alike may compress better under zstd.
-const FREE_EXPANSION: u64 = 256 << 20;
+const FREE_EXPANSION: u64 = 64 << 20;
