@@ -4,6 +4,7 @@
 //! Adding one: `<name>.rs` with a `PROTOCOL`, one entry in [`PROTOCOLS`], captures beside it in `pcaps/protocol/`.
 
 mod banner;
+mod ber;
 mod dcerpc;
 mod dhcp;
 mod dns;
@@ -27,7 +28,8 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &quic::PROTOCOL,
     &smb::PROTOCOL,
     &dcerpc::PROTOCOL,
-    &kerberos::PROTOCOL,
+    &kerberos::OVER_TCP,
+    &kerberos::OVER_UDP,
     &ssh::PROTOCOL,
     &banner::PROTOCOL,
     &dhcp::PROTOCOL,
