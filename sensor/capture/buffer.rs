@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 /// Bytes read from `source` and not consumed yet.
 #[derive(Debug)]
-pub(super) struct Buffer<R> {
+pub(crate) struct Buffer<R> {
     source: R,
     data: Vec<u8>,
     start: usize,

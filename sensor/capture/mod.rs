@@ -1,5 +1,6 @@
 //! Bytes in. One `Source` over files, folders, streams and (later) interfaces; packets are dropped nowhere else.
 
+mod bpf;
 mod buffer;
 mod filter;
 mod inputs;

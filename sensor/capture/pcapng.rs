@@ -77,7 +77,7 @@ impl Pcapng {
             // The section header's type reads the same in both byte orders.
             let kind = word(head, 0, self.little);
             let total = word(head, 4, self.little);
-            if total < 12 || total % 4 != 0 {
+            if total < 12 || !total.is_multiple_of(4) {
                 return Ok(Err(Step::Damage(format!(
                     "a block claims {total} bytes, not a multiple of 4 and at least 12"
                 ))));

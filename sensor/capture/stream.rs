@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
 /// A file or standard input as it is stored.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     /// `None` while the file is put aside.
     source: Option<Box<dyn Read + Send>>,
     digest: Sha256,
@@ -56,7 +56,7 @@ impl Read for Stored {
 }
 
 /// Stored bytes, or what a decompressor makes of the layer below.
-pub(super) enum Layers {
+pub(crate) enum Layers {
     Stored(Stored),
     Gzip(Box<Inflating<MultiGzDecoder<Buffer<Self>>>>),
     Zstd(Box<Inflating<zstd::stream::read::Decoder<'static, Buffer<Self>>>>),
@@ -129,7 +129,7 @@ impl Read for Layers {
 }
 
 /// A decompressor that stops at a bomb.
-pub(super) struct Inflating<D> {
+pub(crate) struct Inflating<D> {
     decoder: D,
     made: u64,
 }

@@ -309,6 +309,24 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_filter_selects_what_libpcap_selects_and_counts_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    for (what, file) in common() {
+        let path = write(&folder, "x", &file.bytes);
+        for expression in ["greater 60", "ip[1] > 100 or less 40", "not ip", "ether[20] & 3 = 1"] {
+            let theirs = all(&mut Libpcap::open(&path, Some(expression)).unwrap());
+            let mut files = open(std::slice::from_ref(&path), Some(expression)).unwrap();
+            let own = all(&mut files);
+            assert_eq!(own, theirs, "{what}: {expression}");
+            let read = files.reports()[0].packets;
+            assert_eq!((read, files.filtered()), (file.ends.len() as u64, read - own.len() as u64), "{what}");
+        }
+        let error = open(&[path], Some("port and port")).err().filter(|_| !file.ends.is_empty());
+        assert!(file.ends.is_empty() || matches!(error, Some(CaptureError::Filter { .. })), "{what}: {error:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let text = write(&folder, "notes.txt", b"hello, world");
