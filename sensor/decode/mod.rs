@@ -1,7 +1,25 @@
 //! One frame → one `Packet`, or how far it got. Tunnels are peeled, fragments joined; slices only, no heap.
+//!
+//! A frame is walked one header at a time ([`Next`]) until a transport packet stands or the walk ends. What is not
+//! understood is counted with its cause ([`DecodeStats`]); a tunnel whose inside cannot be read leaves the packet
+//! that carries it. Checksums are not enforced: captures taken on a host show those the card had yet to fill in.
+
+mod duplicate;
+mod fragment;
+mod ip;
+mod link;
+mod stats;
+mod transport;
+mod tunnel;
+
+pub(crate) use duplicate::Duplicates;
+pub(crate) use stats::DecodeStats;
 
 use crate::base::{Endpoint, Timestamp, Transport};
-use crate::event::Layer;
+use crate::capture::Frame;
+use crate::event::{Identity, Layer};
+use fragment::{Fragments, Piece};
+use stats::{Cause, Reason};
 
 /// A transport packet, innermost layer of whatever was wrapped around it.
 #[derive(Clone, Debug)]
@@ -21,6 +39,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) ip_id: Option<u16>,
     /// TCP header fields.
     pub(crate) tcp: Option<Tcp>,
+    /// Transport header as captured, options included; empty where the protocol's header is not known.
+    pub(crate) header: &'a [u8],
     /// Transport payload as captured (may be cut).
     pub(crate) payload: &'a [u8],
     /// Transport payload on the wire.
@@ -62,13 +82,6 @@ impl Tunnels {
     }
 }
 
-/// Tunnels within tunnels that are followed.
-pub(crate) const MAX_TUNNELS: usize = 4;
-
-use crate::capture::Frame;
-use crate::event::Identity;
-use std::time::Duration;
-
 /// How far a frame got.
 #[derive(Debug)]
 pub(crate) enum Decoded<'a> {
@@ -82,20 +95,52 @@ pub(crate) enum Decoded<'a> {
     Undecoded(&'static str),
 }
 
-/// What was and was not understood.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DecodeStats {}
-
 /// Frames → packets. Holds the fragments that wait for their rest.
 #[derive(Default)]
 pub(crate) struct Decoder {
     stats: DecodeStats,
+    fragments: Fragments,
+    /// Where joined packets lie while they are looked at; a tunnel may bring fragments of its own.
+    joined: [Vec<u8>; MAX_JOINS],
 }
 
 impl Decoder {
     /// Decodes one frame. The packet borrows from the frame, or from the decoder when fragments were joined.
-    pub(crate) fn decode<'a>(&'a mut self, _frame: &Frame<'a>) -> Decoded<'a> {
-        Decoded::Undecoded("stub")
+    pub(crate) fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+        let Self { stats, fragments, joined } = self;
+        let mut spare = joined.iter_mut();
+        let mut walk = Walk::new(frame);
+        let mut next = link::first(frame.link, frame.bytes, &mut walk);
+        for _ in 0..MAX_LAYERS {
+            next = match next {
+                Ok(Next::Ethernet(bytes)) => link::ethernet(bytes, &mut walk),
+                Ok(Next::Network(ethertype, bytes)) => link::network(ethertype, bytes, &mut walk),
+                Ok(Next::Ppp(bytes)) => link::ppp(bytes, &walk),
+                Ok(Next::Ip(bytes)) => ip::decode(bytes, &walk),
+                Ok(Next::Datagram(datagram)) => match transport(&datagram, &mut walk, stats) {
+                    Ok(Inside::Packet(packet)) => {
+                        stats.transport(packet.transport);
+                        return Decoded::Packet(packet, walk.identity);
+                    }
+                    Ok(Inside::Tunnel(inner)) => Ok(inner),
+                    Err(cause) => Err(cause),
+                },
+                Ok(Next::Fragment(datagram, piece)) => match fragments.add(&datagram, piece, frame.ts, stats) {
+                    Ok(None) => return Decoded::Fragment,
+                    Ok(Some(whole)) => match spare.next() {
+                        Some(place) => {
+                            *place = whole.body;
+                            ip::joined(datagram, place, whole.head_len, &walk)
+                        }
+                        None => Err(Cause::new(Reason::TooDeep)),
+                    },
+                    Err(cause) => Err(cause),
+                },
+                Ok(Next::Identity(identity)) => return Decoded::Identity(identity),
+                Err(cause) => return give_up(cause, walk, stats),
+            };
+        }
+        give_up(Cause::new(Reason::TooDeep), walk, stats)
     }
 
     /// What was counted so far.
@@ -104,17 +149,99 @@ impl Decoder {
     }
 }
 
-/// Finds packets that a SPAN port or two capture points show twice.
-pub(crate) struct Duplicates {}
+/// The header that comes next.
+enum Next<'a> {
+    /// An Ethernet header.
+    Ethernet(&'a [u8]),
+    /// What follows an EtherType.
+    Network(u16, &'a [u8]),
+    /// A PPP frame from its protocol (or address and control) field on.
+    Ppp(&'a [u8]),
+    /// An IP header of either version.
+    Ip(&'a [u8]),
+    /// What an IP packet carries, extension headers passed.
+    Datagram(ip::Datagram<'a>),
+    /// A part of what an IP packet carries.
+    Fragment(ip::Datagram<'a>, Piece),
+    /// Nothing more to read, but somebody said who they are.
+    Identity(Identity),
+}
 
-impl Duplicates {
-    /// Remembers packets for `window` of event time.
-    pub(crate) fn new(_window: Duration) -> Self {
-        Self {}
+/// What is remembered while a frame is walked.
+struct Walk<'a> {
+    ts: Timestamp,
+    /// Bytes at the end of the frame that were not captured.
+    cut: u32,
+    vlan: [Option<u16>; 2],
+    tunnel: Tunnels,
+    identity: Option<Identity>,
+    /// The packet that carries the tunnel being walked.
+    carrier: Option<Packet<'a>>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(frame: &Frame<'a>) -> Self {
+        let captured = u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX);
+        Self {
+            ts: frame.ts,
+            cut: frame.wire_len.saturating_sub(captured),
+            vlan: [None; 2],
+            tunnel: Tunnels::default(),
+            identity: None,
+            carrier: None,
+        }
     }
 
-    /// Whether the same packet was seen within the window before.
-    pub(crate) fn is_copy(&mut self, _packet: &Packet<'_>) -> bool {
-        false
+    /// A header that does not fit: the snap length's fault, or the sender's.
+    const fn short(&self, layer: Reason) -> Cause {
+        if self.cut > 0 { Cause::truncated(layer) } else { Cause::malformed(layer) }
+    }
+
+    /// A length on the wire for bytes that run to the end of the frame.
+    fn wire_len(&self, bytes: &[u8]) -> u32 {
+        u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(self.cut)
     }
 }
+
+enum Inside<'a> {
+    Packet(Packet<'a>),
+    Tunnel(Next<'a>),
+}
+
+/// Reads the transport header, or opens the tunnel that it is.
+fn transport<'a>(
+    datagram: &ip::Datagram<'a>,
+    walk: &mut Walk<'a>,
+    stats: &mut DecodeStats,
+) -> Result<Inside<'a>, Cause> {
+    let packet = transport::decode(datagram, walk)?;
+    let Some(opened) = tunnel::open(datagram, &packet) else { return Ok(Inside::Packet(packet)) };
+    for layer in opened.layers.into_iter().flatten() {
+        if walk.tunnel.push(layer).is_none() {
+            stats.note(Cause::new(Reason::TooDeep));
+            return Ok(Inside::Packet(packet));
+        }
+    }
+    stats.tunnel();
+    walk.carrier = Some(packet);
+    Ok(Inside::Tunnel(opened.inner))
+}
+
+/// Counts why a walk ended; what carried an unreadable inside stands for itself.
+fn give_up<'a>(cause: Cause, walk: Walk<'a>, stats: &mut DecodeStats) -> Decoded<'a> {
+    stats.note(cause);
+    match walk.carrier {
+        Some(packet) => Decoded::Packet(packet, None),
+        None => Decoded::Undecoded(cause.reason()),
+    }
+}
+
+/// Tunnels within tunnels that are followed.
+pub(crate) const MAX_TUNNELS: usize = 4;
+/// Headers of one frame that are looked at: tags, tunnels and what they carry, with room.
+const MAX_LAYERS: usize = 64;
+/// Joined packets within one frame: fragments of a tunnel whose inside is fragmented again.
+const MAX_JOINS: usize = 2;
+
+#[cfg(test)]
+mod tests;

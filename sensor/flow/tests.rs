@@ -32,6 +32,7 @@ fn tcp(&(ms, from_a, flags, seq, ack, payload): &Segment) -> Packet<'static> {
         ip_len: 40 + len,
         ip_id: Some(1),
         tcp: Some(Tcp { seq, ack, window: 1000, flags }),
+        header: &[],
         payload,
         payload_len: len,
         vlan: [None; 2],
