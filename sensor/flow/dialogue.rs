@@ -101,11 +101,7 @@ impl Dialogue {
                 }
             }
         }
-        if let Stage::Parsing(_, parser) = &mut self.stage
-            && catch_unwind(AssertUnwindSafe(|| parser.finish(out))).is_err()
-        {
-            out.weird(Oddity::ParserPanic);
-        }
+        self.finish_parser(out);
         self.note_services(out);
         self.end();
     }
@@ -293,9 +289,17 @@ impl Dialogue {
     }
 
     fn finish_parser(&mut self, out: &mut Output) {
-        if let Stage::Parsing(_, parser) = &mut self.stage
-            && catch_unwind(AssertUnwindSafe(|| parser.finish(out))).is_err()
-        {
+        let unfinished = [(Direction::Orig, self.orig.skip), (Direction::Resp, self.resp.skip)];
+        let Stage::Parsing(_, parser) = &mut self.stage else { return };
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            for (from, missing) in unfinished {
+                if missing > 0 {
+                    parser.unfinished(from, missing);
+                }
+            }
+            parser.finish(out);
+        }));
+        if told.is_err() {
             out.weird(Oddity::ParserPanic);
         }
     }

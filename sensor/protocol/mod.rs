@@ -102,6 +102,10 @@ pub(crate) trait Parser: Send {
         Progress::Done
     }
 
+    /// The flow is over, and `missing` of the bytes of one side that this parser passed over with
+    /// [`Progress::Consumed`] beyond its input never came. Called before [`Parser::finish`].
+    fn unfinished(&mut self, _from: Direction, _missing: u64) {}
+
     /// The flow is over: tell what is still outstanding (a query without an answer, a request without a response).
     fn finish(&mut self, _out: &mut Output) {}
 
