@@ -1,1 +1,18 @@
 //! Bytes out. Nothing here decides anything; text from the wire is escaped here and nowhere else.
+//!
+//! Records are read by other tools: names are stable and fields are only added. `rules/schemas/` describes every kind.
+
+mod claims;
+mod community;
+mod escape;
+mod facts;
+mod flows;
+mod json;
+mod jsonl;
+#[cfg(test)]
+mod samples;
+mod summary;
+
+pub(crate) use flows::FlowExtras;
+pub(crate) use jsonl::{Existing, OutputError, Records};
+pub(crate) use summary::{Baseline, Input, Inside, Summary, Visibility};

@@ -1,0 +1,113 @@
+//! `findings.jsonl` and `alerts.jsonl`: what is claimed, about whom, and why.
+
+use super::flows;
+use super::json::{self, Object};
+use crate::alert::Alert;
+use crate::campaign::{Scope, ScopeDestination, ScopeHost, ScopeServer};
+use crate::detect::{Against, Entity, Evidence, Finding, Value};
+
+/// One finding's object.
+pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding) {
+    json::object(out, |line| claim(line, finding));
+}
+
+/// One alert's object: the joined claim and what makes it a story.
+pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert) {
+    json::object(out, |line| {
+        claim(line, &alert.finding);
+        line.text("kind", alert.kind.name());
+        line.number("tier", alert.tier);
+        line.text("status", alert.status.name());
+        if let Some(of) = &alert.scope {
+            line.object("scope", |line| scope(line, of));
+        }
+        line.texts("not_visible", &alert.not_visible);
+    });
+}
+
+fn claim(line: &mut Object<'_>, finding: &Finding) {
+    line.text("id", &finding.id);
+    line.moment("time", finding.time);
+    line.moment("first_seen", finding.first_seen);
+    line.moment("last_seen", finding.last_seen);
+    line.text("detector", finding.detector);
+    line.text("severity", finding.severity.name());
+    line.real("score", finding.score);
+    if let Some(p) = finding.p {
+        line.real("p", p);
+    }
+    line.text("title", &finding.title);
+    line.text("explanation", &finding.explanation);
+    line.texts("attack", &finding.attack);
+    line.objects("entities", &finding.entities, entity);
+    line.objects("reasons", &finding.reasons, reason);
+    if !finding.uids.is_empty() {
+        json::list(line.key("uids"), &finding.uids, |out, uid| flows::quoted_uid(out, *uid));
+    }
+}
+
+fn entity(line: &mut Object<'_>, entity: &Entity) {
+    line.text("role", entity.role.name());
+    if let Some(ip) = entity.ip {
+        line.ip("ip", ip);
+    }
+    line.known("name", entity.name.as_deref());
+}
+
+fn reason(line: &mut Object<'_>, reason: &Evidence) {
+    line.text("measure", reason.measure);
+    value(line, "observed", &reason.observed);
+    match &reason.against {
+        Against::Usual(usual) => value(line, "usual", usual),
+        Against::Limit(limit) => value(line, "limit", limit),
+        Against::Nothing => {}
+    }
+    line.text("unit", reason.unit);
+}
+
+fn value(line: &mut Object<'_>, key: &'static str, value: &Value) {
+    match value {
+        Value::Count(count) => line.number(key, *count),
+        Value::Number(number) => line.real(key, *number),
+        Value::Text(text) => line.text(key, text),
+    }
+}
+
+fn scope(line: &mut Object<'_>, scope: &Scope) {
+    line.objects("servers", &scope.servers, server);
+    line.objects("hosts", &scope.hosts, host);
+    line.objects("destinations", &scope.destinations, destination);
+}
+
+fn server(line: &mut Object<'_>, server: &ScopeServer) {
+    line.ip("ip", server.ip);
+    line.known("name", server.name.as_deref());
+    if let Some(p) = server.p {
+        line.real("p", p);
+    }
+    line.number("hop", server.hop);
+}
+
+fn host(line: &mut Object<'_>, host: &ScopeHost) {
+    line.ip("ip", host.ip);
+    line.known("name", host.name.as_deref());
+    line.text("tier", host.tier.name());
+    line.moment("first_seen", host.first_seen);
+    line.moment("last_seen", host.last_seen);
+    line.number("bytes_out", host.bytes_out);
+    if let Some(attribution) = host.attribution {
+        line.real("attribution", attribution);
+    }
+}
+
+fn destination(line: &mut Object<'_>, to: &ScopeDestination) {
+    line.text("value", &to.value);
+    line.text("kind", to.kind.name());
+    line.ips("ips", &to.ips);
+    line.moment("first_seen", to.first_seen);
+    line.moment("last_seen", to.last_seen);
+    line.number("hosts", to.hosts);
+    line.number("bytes_out", to.bytes_out);
+    line.number("collateral_hosts", to.collateral_hosts);
+    line.text("advice", to.advice.name());
+}

@@ -1,0 +1,247 @@
+//! `summary.json`: what was read, what came of it, and what could not be seen. Absence of an alert means nothing
+//! without the last part.
+
+use super::json::{self, Object};
+use crate::alert::Alert;
+use crate::base::Timestamp;
+use crate::detect::{Finding, Severity};
+
+/// One run, in numbers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    /// Of the program.
+    pub(crate) version: &'static str,
+    /// Digest of the rules in force.
+    pub(crate) rules: String,
+    pub(crate) input: Vec<Input>,
+    pub(crate) packets: u64,
+    /// As on the wire.
+    pub(crate) bytes: u64,
+    pub(crate) flows: u64,
+    /// Addresses of the site that took part in a flow.
+    pub(crate) hosts: u64,
+    pub(crate) visibility: Visibility,
+    pub(crate) baseline: Baseline,
+    pub(crate) inside: Inside,
+    /// Wall time of the run.
+    pub(crate) elapsed_s: f64,
+    /// The run was stopped before the input ended.
+    pub(crate) interrupted: bool,
+}
+
+/// One file, folder entry, stream or interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// As given, `-` for standard input.
+    pub(crate) path: String,
+    /// Lower-case hex over the bytes as stored.
+    pub(crate) sha256: String,
+    /// Bytes as stored.
+    pub(crate) bytes: u64,
+    pub(crate) packets: u64,
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
+    /// Numbers of <https://www.tcpdump.org/linktypes.html>, in order of appearance.
+    pub(crate) links: Vec<u16>,
+    /// Where and how it is cut or damaged, in words.
+    pub(crate) damage: Option<String>,
+}
+
+/// How much of the traffic the sensor could see.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Visibility {
+    /// Packets cut by the snap length.
+    pub(crate) truncated_packets: u64,
+    /// Second copies that were removed.
+    pub(crate) duplicate_packets: u64,
+    /// Packets further out of order than the merge waits for.
+    pub(crate) late_packets: u64,
+    /// Packets the kernel or the network card dropped, where the source says.
+    pub(crate) dropped_packets: Option<u64>,
+    /// TCP payload that was acknowledged or skipped but never seen.
+    pub(crate) missed_bytes: u64,
+    /// Payload that was seen.
+    pub(crate) payload_bytes: u64,
+    /// Flows of which only one side was seen although the other spoke.
+    pub(crate) one_way_flows: u64,
+    /// Flows that made room for others before they ended.
+    pub(crate) evicted_flows: u64,
+    /// Flows whose payload was not read because too many were open at once.
+    pub(crate) unread_flows: u64,
+    /// Entries of other tables that made room for others.
+    pub(crate) evicted_entries: u64,
+    /// Flows from inside to the outside.
+    pub(crate) outbound_flows: u64,
+    /// Of these, those whose responder had no name.
+    pub(crate) nameless_flows: u64,
+    /// Flows between two inside hosts; with none, lateral movement cannot be seen.
+    pub(crate) internal_flows: u64,
+    /// Packets that were not understood, by reason; in the order given.
+    pub(crate) undecoded: Vec<(String, u64)>,
+    /// Oddities by name, in the order given.
+    pub(crate) weird: Vec<(&'static str, u64)>,
+}
+
+impl Visibility {
+    /// Share of TCP payload that was lost on the way to the sensor, 0 to 1.
+    pub(crate) fn loss_ratio(&self) -> f64 {
+        ratio(self.missed_bytes, self.missed_bytes.saturating_add(self.payload_bytes))
+    }
+
+    /// Share of outbound flows that went to an address without a name, 0 to 1.
+    pub(crate) fn names_hidden_ratio(&self) -> f64 {
+        ratio(self.nameless_flows, self.outbound_flows)
+    }
+}
+
+/// Whether it is known what is usual here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Baseline {
+    #[default]
+    None,
+    Learning,
+    Ready,
+}
+
+impl Baseline {
+    /// The name in records.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Learning => "learning",
+            Self::Ready => "ready",
+        }
+    }
+}
+
+/// What was taken as inside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inside {
+    /// Nobody declared it.
+    pub(crate) assumed: bool,
+    /// What speaks against the assumption, in words.
+    pub(crate) hint: Option<String>,
+}
+
+impl Summary {
+    /// Share of packets that were second copies, 0 to 1.
+    pub(crate) fn duplicate_ratio(&self) -> f64 {
+        ratio(self.visibility.duplicate_packets, self.packets)
+    }
+
+    /// Share of flows seen from one side only, 0 to 1.
+    pub(crate) fn one_way_ratio(&self) -> f64 {
+        ratio(self.visibility.one_way_flows, self.flows)
+    }
+}
+
+/// How many there are of each severity, least first.
+pub(super) fn by_severity(all: impl Iterator<Item = Severity>) -> [(Severity, u64); 5] {
+    let mut counts = Severity::ALL.map(|severity| (severity, 0));
+    for severity in all {
+        counts.iter_mut().filter(|(s, _)| *s == severity).for_each(|(_, count)| *count += 1);
+    }
+    counts
+}
+
+/// The summary's object.
+pub(super) fn write(out: &mut Vec<u8>, summary: &Summary, findings: &[Finding], alerts: &[Alert]) {
+    json::object(out, |top| {
+        top.objects("input", &summary.input, input);
+        top.number("packets", summary.packets);
+        top.number("bytes", summary.bytes);
+        top.number("flows", summary.flows);
+        top.number("hosts", summary.hosts);
+        top.object("findings", |o| severities(o, findings.iter().map(|f| f.severity)));
+        top.object("alerts", |o| severities(o, alerts.iter().map(|a| a.finding.severity)));
+        top.object("visibility", |o| visibility(o, summary));
+        top.text("baseline", summary.baseline.name());
+        top.object("inside", |o| {
+            o.flag("assumed", summary.inside.assumed);
+            o.known("hint", summary.inside.hint.as_deref());
+        });
+        top.real("elapsed_s", summary.elapsed_s);
+        if summary.interrupted {
+            top.flag("interrupted", true);
+        }
+        top.text("version", summary.version);
+        top.text("rules", &summary.rules);
+    });
+}
+
+fn input(o: &mut Object<'_>, input: &Input) {
+    o.text("path", &input.path);
+    o.text("sha256", &input.sha256);
+    o.number("bytes", input.bytes);
+    o.number("packets", input.packets);
+    if let Some(first) = input.first {
+        o.moment("first", first);
+    }
+    if let Some(last) = input.last {
+        o.moment("last", last);
+    }
+    o.texts("link_types", input.links.iter().map(|link| link_name(*link)));
+    o.known("damage", input.damage.as_deref());
+}
+
+fn severities(o: &mut Object<'_>, all: impl Iterator<Item = Severity>) {
+    for (severity, count) in by_severity(all) {
+        o.number(severity.name(), count);
+    }
+}
+
+fn visibility(o: &mut Object<'_>, summary: &Summary) {
+    let seen = &summary.visibility;
+    o.real("loss_ratio", seen.loss_ratio());
+    o.number("missed_bytes", seen.missed_bytes);
+    o.known_number("dropped_packets", seen.dropped_packets);
+    o.number("one_way_flows", seen.one_way_flows);
+    o.real("one_way_ratio", summary.one_way_ratio());
+    o.number("duplicate_packets", seen.duplicate_packets);
+    o.real("duplicate_ratio", summary.duplicate_ratio());
+    o.number("outbound_flows", seen.outbound_flows);
+    o.number("nameless_flows", seen.nameless_flows);
+    o.real("names_hidden_ratio", seen.names_hidden_ratio());
+    o.number("internal_flows", seen.internal_flows);
+    o.number("truncated_packets", seen.truncated_packets);
+    o.number("late_packets", seen.late_packets);
+    o.number("evicted_flows", seen.evicted_flows);
+    o.number("unread_flows", seen.unread_flows);
+    o.number("evicted_entries", seen.evicted_entries);
+    counts(o, "undecoded", seen.undecoded.iter().map(|(reason, count)| (reason.as_str(), *count)));
+    counts(o, "weird", seen.weird.iter().copied());
+}
+
+/// A list of `{"name", "count"}`: names that come from traffic are no keys.
+fn counts<'c>(o: &mut Object<'_>, key: &'static str, all: impl Iterator<Item = (&'c str, u64)>) {
+    o.objects(key, all, |o, (name, count)| {
+        o.text("name", name);
+        o.number("count", count);
+    });
+}
+
+/// The name of a link type, by tcpdump.org's list; the number when it is not one of those the sensor reads.
+pub(super) fn link_name(link: u16) -> String {
+    let name = match link {
+        0 => "null",
+        1 => "ethernet",
+        9 => "ppp",
+        12 | 14 | 101 => "raw",
+        51 => "pppoe",
+        105 => "ieee802_11",
+        108 => "loop",
+        113 => "linux_sll",
+        127 => "ieee802_11_radiotap",
+        228 => "ipv4",
+        229 => "ipv6",
+        276 => "linux_sll2",
+        other => return format!("linktype_{other}"),
+    };
+    name.to_owned()
+}
+
+/// `part` of `whole`; nothing of nothing is 0.
+#[expect(clippy::cast_precision_loss, reason = "a share for people; 53 bits are plenty")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
