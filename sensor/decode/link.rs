@@ -7,7 +7,7 @@ use super::stats::{Cause, Reason};
 use super::{Next, Walk};
 use crate::base::Reader;
 use crate::capture::LinkType;
-use crate::event::{Direction, Identity, IdentitySource};
+use crate::event::{Identity, IdentitySource};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The first header of a frame.
@@ -208,7 +208,7 @@ fn arp<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
 
 /// An address with its hardware address.
 pub(super) const fn identity(ip: IpAddr, mac: [u8; 6], source: IdentitySource) -> Identity {
-    Identity { ip: Some(ip), side: Direction::Orig, mac: Some(mac), hostname: None, domain: None, source }
+    Identity { ip: Some(ip), side: None, mac: Some(mac), hostname: None, domain: None, source }
 }
 
 const IPV4: u16 = 0x0800;

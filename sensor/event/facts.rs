@@ -361,11 +361,11 @@ named! {
 /// Who an address is, according to one message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
-    /// The address that is described. Parsers, which know no addresses, leave `None` for one side of their flow; the
-    /// flow fills it in.
+    /// The address that is described; `None` when the message gives none (a DHCP client that has no address yet).
+    /// Parsers, which know no addresses, leave it open for a side of their flow; the flow fills it in.
     pub ip: Option<IpAddr>,
-    /// The side that is described when `ip` is `None`.
-    pub side: Direction,
+    /// The side that is described, when it is one.
+    pub side: Option<Direction>,
     /// Hardware address.
     pub mac: Option<[u8; 6]>,
     /// Host name as announced.

@@ -384,8 +384,8 @@ fn complete(mut event: Event, orig: Endpoint, resp: Endpoint) -> Event {
         Event::Rpc(rpc) => &mut rpc.endpoint,
         Event::Execution(act) if act.interface.is_some() => &mut act.endpoint,
         Event::Identity(identity) => {
-            let side = if identity.side == Direction::Orig { orig } else { resp };
-            identity.ip.get_or_insert(side.ip);
+            let side = identity.side.map(|side| if side == Direction::Orig { orig.ip } else { resp.ip });
+            identity.ip = identity.ip.or(side);
             return event;
         }
         _ => return event,

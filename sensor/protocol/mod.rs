@@ -37,7 +37,7 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
 
 /// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and
 /// only when a port matches.
-pub(crate) static PORT_BOUND: &[&Protocol] = &[&dns::AT_PORT, &dns::MDNS, &dns::LLMNR, &dns::NBNS];
+pub(crate) static PORT_BOUND: &[&Protocol] = &[&dns::AT_PORT, &dns::MDNS, &dns::LLMNR, &dns::NBNS, &dhcp::DHCPV6];
 
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {

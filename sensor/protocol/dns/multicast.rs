@@ -93,7 +93,7 @@ impl Multicast {
                 let hostname = owner.strip_suffix(".local").unwrap_or(&owner).into();
                 out.push(Event::Identity(Box::new(Identity {
                     ip: Some(ip),
-                    side: Direction::Orig,
+                    side: None,
                     mac: None,
                     hostname: Some(hostname),
                     domain: None,

@@ -181,7 +181,7 @@ fn status(data: &[u8], from: Direction, answer: &mut Answer, out: &mut Output) {
     }
     let mac = r.array().filter(|mac| *mac != [0; 6]);
     if hostname.is_some() {
-        identify(None, from, mac, hostname, domain, out);
+        identify(None, Some(from), mac, hostname, domain, out);
     }
 }
 
@@ -189,19 +189,20 @@ fn status(data: &[u8], from: Direction, answer: &mut Answer, out: &mut Output) {
 fn register(name: &Name, data: &[u8], out: &mut Output) {
     let mut r = Reader::new(data);
     let (Some(flags), Some(ip)) = (r.u16(), address_of(data)) else { return };
+    let side = ip.is_unspecified().then_some(Direction::Orig);
     let ip = Some(ip).filter(|ip| !ip.is_unspecified());
     match (name.suffix, flags & GROUP != 0) {
         (WORKSTATION | FILE_SERVER, false) => {
-            identify(ip, Direction::Orig, None, Some(name.text.clone()), None, out);
+            identify(ip, side, None, Some(name.text.clone()), None, out);
         }
-        (WORKSTATION, true) => identify(ip, Direction::Orig, None, None, Some(name.text.clone()), out),
+        (WORKSTATION, true) => identify(ip, side, None, None, Some(name.text.clone()), out),
         _ => {}
     }
 }
 
 fn identify(
     ip: Option<IpAddr>,
-    side: Direction,
+    side: Option<Direction>,
     mac: Option<[u8; 6]>,
     hostname: Option<Box<str>>,
     domain: Option<Box<str>>,

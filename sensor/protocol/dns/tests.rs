@@ -341,7 +341,7 @@ fn shown(out: &Output) -> Vec<String> {
             let mut text = i.source.name().to_owned();
             match i.ip {
                 Some(ip) => text.push_str(&format!(" {ip}")),
-                None => text.push_str(&format!(" {}", i.side.name())),
+                None => text.push_str(&format!(" {}", i.side.unwrap().name())),
             }
             if let Some(mac) = i.mac {
                 text.push_str(&format!(" {}", mac.map(|b| format!("{b:02x}")).join(":")));
