@@ -11,13 +11,17 @@ pub(super) fn operation(interface: Uuid, opnum: u16) -> Option<&'static str> {
 }
 
 /// Sorted by interface and number. A row that does not parse is left out; a test holds that there is none.
-static OPERATIONS: LazyLock<Vec<((Uuid, u16), Box<str>)>> = LazyLock::new(|| {
-    let mut table: Vec<_> = csv::Reader::from_reader(TABLE.as_bytes()).records().flatten().filter_map(row).collect();
+static OPERATIONS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let mut table: Vec<_> =
+        csv::Reader::from_reader(TABLE.as_bytes()).records().flatten().filter_map(|record| row(&record)).collect();
     table.sort();
     table
 });
 
-fn row(record: csv::StringRecord) -> Option<((Uuid, u16), Box<str>)> {
+/// Interface and number, name.
+type Row = ((Uuid, u16), Box<str>);
+
+fn row(record: &csv::StringRecord) -> Option<Row> {
     let mut fields = record.iter();
     let (uuid, _interface, opnum, name) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     Some(((Uuid::parse(uuid)?, opnum.parse().ok()?), name.into()))

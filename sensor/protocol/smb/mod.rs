@@ -6,17 +6,22 @@
 
 mod artifacts;
 mod files;
+mod legacy;
 mod message;
 mod session;
+mod v1;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod v1_tests;
 
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
 use crate::base::Reader;
 use crate::event::{Direction, Oddity, Transport};
 use message::{HEADER_LEN, Header};
 use session::Sessions;
+use v1::Sessions1;
 
 /// SMB; 445 is direct, 139 has a NetBIOS session in front.
 pub(super) static PROTOCOL: Protocol =
@@ -90,6 +95,7 @@ impl Magic {
 struct Smb {
     sides: [Side; 2],
     sessions: Sessions,
+    legacy: Sessions1,
     /// Oddities told already: each once a connection.
     told: Vec<Oddity>,
 }
@@ -147,6 +153,26 @@ impl Smb {
     }
 }
 
+impl Smb {
+    /// One SMB 1 message.
+    fn message1(&mut self, from: Direction, data: &[u8], out: &mut Output) -> Progress {
+        let left = self.side(from).left;
+        // Asked twice at the most: the header says how much to look at, that much says the rest.
+        let mut wanted = v1::HEADER_LEN.min(left);
+        for _ in 0..3 {
+            let Some(start) = data.get(..wanted) else { return Progress::Consumed(0) };
+            let more = self.legacy.wanted(start, left);
+            if more <= wanted {
+                break;
+            }
+            wanted = more;
+        }
+        let Some(message) = data.get(..wanted) else { return Progress::Consumed(0) };
+        self.legacy.take(message, out);
+        self.pass(from, left)
+    }
+}
+
 impl Parser for Smb {
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         let Input { from, data, .. } = input;
@@ -173,7 +199,7 @@ impl Parser for Smb {
         let Some(magic) = data.get(..left.min(4)) else { return Progress::Consumed(0) };
         match Magic::of(magic) {
             Some(Magic::Smb2) => self.command(from, data, out),
-            Some(Magic::Smb1) => self.pass(from, left),
+            Some(Magic::Smb1) => self.message1(from, data, out),
             Some(Magic::Encrypted) => {
                 self.once(Oddity::SmbEncrypted, out);
                 self.pass(from, left)
@@ -197,6 +223,7 @@ impl Parser for Smb {
 
     fn finish(&mut self, out: &mut Output) {
         self.sessions.finish(out);
+        self.legacy.finish(out);
     }
 }
 
