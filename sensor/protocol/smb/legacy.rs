@@ -2,7 +2,6 @@
 
 use super::files::{Handle, OnClose};
 use super::message::Payload;
-use super::v1::HEADER_LEN;
 use crate::base::Reader;
 use crate::base::wire::{text, utf16le};
 
@@ -210,6 +209,7 @@ const PASS_THROUGH_DISPOSITION: u16 = 1013;
 
 #[cfg(test)]
 mod tests {
+    use super::super::v1::HEADER_LEN;
     use super::*;
 
     #[test]
