@@ -3,8 +3,8 @@
 use super::flows::{endpoints, uid};
 use super::json::Object;
 use crate::event::{
-    Authentication, Banner, Certificate, Direction, Ech, Event, Execution, File, Handshake, Identity, Observation,
-    Request, Resolution, Rpc, Share, Uid, Weird,
+    Authentication, Banner, Certificate, Ech, Event, Execution, File, Handshake, Identity, Observation, Request,
+    Resolution, Rpc, Share, Uid, Weird,
 };
 use std::io::Write as _;
 
@@ -41,7 +41,7 @@ pub(super) fn write(out: &mut Vec<u8>, seen: &Observation) -> bool {
         Event::Share(fact) => share(&mut line, fact),
         Event::File(fact) => file(&mut line, fact),
         Event::Authentication(fact) => authentication(&mut line, fact),
-        Event::Identity(fact) => identity(&mut line, fact, seen),
+        Event::Identity(fact) => identity(&mut line, fact),
         Event::Banner(fact) => banner(&mut line, fact),
         Event::Weird(fact) => weird(&mut line, fact),
     }
@@ -147,13 +147,9 @@ fn authentication(line: &mut Object<'_>, fact: &Authentication) {
     line.known("error", fact.error.as_deref());
 }
 
-fn identity(line: &mut Object<'_>, fact: &Identity, seen: &Observation) {
-    let side = match fact.side {
-        Direction::Orig => seen.orig.ip,
-        Direction::Resp => seen.resp.ip,
-    };
+fn identity(line: &mut Object<'_>, fact: &Identity) {
     // Who asks for an address by DHCP has none yet.
-    if let Some(ip) = Some(fact.ip.unwrap_or(side)).filter(|ip| !ip.is_unspecified()) {
+    if let Some(ip) = fact.ip.filter(|ip| !ip.is_unspecified()) {
         line.ip("ip", ip);
     }
     if let Some([a, b, c, d, e, f]) = fact.mac {

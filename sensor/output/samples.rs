@@ -248,7 +248,7 @@ fn authentications() -> [Authentication; 2] {
 fn identities() -> [Identity; 2] {
     let whole = Identity {
         ip: Some("172.18.39.5".parse().unwrap()),
-        side: Direction::Orig,
+        side: None,
         mac: Some([0, 0x1b, 0x2c, 0, 0xff, 1]),
         hostname: some(HOSTILE),
         domain: some("CORP"),
