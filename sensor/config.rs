@@ -1,7 +1,9 @@
-//! The site file (`output-contract.md`) and the flags that win over it → [`Declared`].
+//! What a user wrote: the site file (`output-contract.md`), the flags that win over it → [`Declared`]; rule files that
+//! replace shipped ones → [`Rules`].
 //!
 //! Parsed, not validated: what comes out is valid. Errors point at the TOML line and say what would be right.
 
+use crate::alert::{RuleError, Rules};
 use crate::base::Prefix;
 use crate::event::Site;
 use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
@@ -22,9 +24,9 @@ pub(crate) enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// Something in the file is not as it should be.
+    /// Something in a file is not as it should be.
     #[error("{message}")]
-    Site {
+    Wrong {
         /// What, and what would be right.
         message: String,
         /// The file's text, to show the line.
@@ -65,13 +67,46 @@ struct Parsed {
     policies: Vec<Policy>,
 }
 
+/// The shipped rules, with those of `folder` in place of shipped ones of the same name. Files that are no rules
+/// (`site.toml`, `allow.toml`, `*.example.toml`) may lie beside them.
+pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, Box<ConfigError>> {
+    let mut rules = Rules::shipped();
+    let Some(folder) = folder else { return Ok(rules) };
+    let io = |source| ConfigError::Io { path: folder.display().to_string(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        paths.push(entry.map_err(io)?.path());
+    }
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == "toml")) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        if BESIDE_RULES.contains(&&*stem) || stem.ends_with(".example") {
+            continue;
+        }
+        let text = text_of(path)?;
+        rules.replace(&stem, &text).map_err(|error| match error {
+            RuleError::Wrong { message, span } => wrong(path, &text, message, span.unwrap_or_default()),
+            unknown @ RuleError::Unknown(_) => wrong(path, &text, unknown.to_string(), 0..0),
+        })?;
+    }
+    Ok(rules)
+}
+
+const BESIDE_RULES: &[&str] = &["site", "allow"];
+
 fn read(path: &Path) -> Result<Parsed, Box<ConfigError>> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: name.clone(), source })?;
-    parse(&text).map_err(|Wrong { message, span }| {
-        let span = SourceSpan::from((span.start, span.len()));
-        Box::new(ConfigError::Site { message, text: NamedSource::new(name, text.clone()), span })
-    })
+    let text = text_of(path)?;
+    parse(&text).map_err(|Wrong { message, span }| wrong(path, &text, message, span))
+}
+
+fn text_of(path: &Path) -> Result<String, Box<ConfigError>> {
+    std::fs::read_to_string(path)
+        .map_err(|source| Box::new(ConfigError::Io { path: path.display().to_string(), source }))
+}
+
+fn wrong(path: &Path, text: &str, message: String, span: Range<usize>) -> Box<ConfigError> {
+    let span = SourceSpan::from((span.start, span.len()));
+    Box::new(ConfigError::Wrong { message, text: NamedSource::new(path.display().to_string(), text.to_owned()), span })
 }
 
 /// The file as written; every value keeps its place so that an error can point at it.

@@ -1,3 +1,7 @@
 //! The edge: arguments → exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    yukue::cli::run(std::env::args_os())
+}

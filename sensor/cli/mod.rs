@@ -1,1 +1,111 @@
-//! One file a subcommand.
+//! One file a subcommand. Flags are documented once, here; exit codes are those of the output contract.
+
+mod analyze;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+/// Finds unintended outside communication in network traffic, and the server that staged it.
+#[derive(Parser)]
+#[command(name = "yukue", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// When to use colour; NO_COLOR counts as never.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    color: Color,
+    /// Only results and errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// More of our own log (twice: still more).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reads capture files and tells what should not have gone out.
+    Analyze(analyze::Flags),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Exit codes of the output contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done,
+    RunTime,
+    /// A usage or configuration error, or an input that is missing or no capture.
+    Usage,
+    /// An alert at or above `--fail-on`.
+    Alerted,
+    /// Finished, but input was damaged or cut.
+    Damaged,
+    Interrupted,
+}
+
+impl Exit {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::RunTime => 1,
+            Self::Usage => 2,
+            Self::Alerted => 3,
+            Self::Damaged => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Runs the command line `args`, the program's name first.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; a closed pipe is nobody's.
+            let code = if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    choose_colour(arguments.color);
+    start_log(arguments.verbose);
+    let exit = match &arguments.command {
+        Command::Analyze(flags) => analyze::run(flags, arguments.quiet),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn choose_colour(color: Color) {
+    let choice = match color {
+        // anstream looks at NO_COLOR, CLICOLOR and TERM by itself.
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    let colour = std::io::stderr().is_terminal() && anstream::ColorChoice::global() != anstream::ColorChoice::Never;
+    // A second call, as tests make, finds the log running already.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .without_time()
+        .with_target(false)
+        .try_init();
+}

@@ -27,6 +27,8 @@ pub(crate) struct Told {
     /// Likewise.
     pub(crate) alerts: Vec<Alert>,
     pub(crate) counts: TellingCounts,
+    /// An inside host that behaves like a controller of others, when nobody declared what is inside; in words.
+    pub(crate) hint: Option<String>,
 }
 
 /// What the right side counted, for the summary.

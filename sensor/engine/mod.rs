@@ -4,3 +4,8 @@ mod analysis;
 mod clock;
 mod merge;
 mod pipeline;
+mod run;
+mod summary;
+
+pub(crate) use pipeline::{Copies, Setup};
+pub(crate) use run::{Job, Outcome, RunError, analyze};

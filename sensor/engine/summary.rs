@@ -1,0 +1,70 @@
+//! What the stages counted → the run's summary.
+
+use super::analysis::Told;
+use super::pipeline::Pipeline;
+use crate::capture::{InputReport, LinkType};
+use crate::event::Site;
+use crate::output::{Baseline, Input, Inside, Summary, Visibility};
+use std::time::Duration;
+
+/// What a run leaves to be summed up.
+pub(super) struct Run<'a> {
+    pub(super) inputs: Vec<InputReport>,
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) site: &'a Site,
+    pub(super) told: &'a Told,
+    pub(super) weird: Vec<(&'static str, u64)>,
+    pub(super) elapsed: Duration,
+    pub(super) rules: String,
+    pub(super) interrupted: bool,
+}
+
+/// Sums up a run.
+pub(super) fn of(run: Run<'_>) -> Summary {
+    let counts = run.pipeline.counts();
+    let told = run.told.counts;
+    let dropped = run.inputs.iter().map(|input| input.dropped).sum::<u64>();
+    Summary {
+        version: env!("CARGO_PKG_VERSION"),
+        rules: run.rules,
+        input: run.inputs.into_iter().map(input).collect(),
+        packets: counts.packets,
+        bytes: counts.bytes,
+        flows: counts.flows.closed,
+        hosts: told.hosts,
+        visibility: Visibility {
+            truncated_packets: counts.truncated,
+            duplicate_packets: counts.copies,
+            late_packets: counts.late,
+            dropped_packets: (dropped > 0).then_some(dropped),
+            missed_bytes: counts.flows.missed_bytes,
+            payload_bytes: counts.flows.payload_bytes,
+            one_way_flows: counts.flows.one_sided,
+            evicted_flows: counts.flows.evicted,
+            unread_flows: counts.flows.unread,
+            evicted_entries: told.evicted,
+            outbound_flows: told.outbound_flows,
+            nameless_flows: told.nameless_flows,
+            internal_flows: told.internal_flows,
+            undecoded: run.pipeline.decode_stats().undecoded().collect(),
+            weird: run.weird,
+        },
+        baseline: Baseline::None,
+        inside: Inside { assumed: run.site.assumed(), hint: run.told.hint.clone() },
+        elapsed_s: run.elapsed.as_secs_f64(),
+        interrupted: run.interrupted,
+    }
+}
+
+fn input(report: InputReport) -> Input {
+    Input {
+        path: report.path,
+        sha256: report.sha256,
+        bytes: report.bytes,
+        packets: report.packets,
+        first: report.first,
+        last: report.last,
+        links: report.links.into_iter().map(|LinkType(number)| number).collect(),
+        damage: report.damage,
+    }
+}
