@@ -312,7 +312,7 @@ mod tests {
             prop_assert!((value["ts"].as_f64().unwrap() - Timestamp(nanos).as_secs_f64()).abs() < 1e-3);
             // The reading side may be off by one in the last place, so equal means equal to twelve digits.
             let read = value.get("r").and_then(serde_json::Value::as_f64);
-            prop_assert!(read.map_or(!real.is_finite(), |r| (r - real).abs() <= real.abs() * 1e-12));
+            prop_assert!(read.map_or_else(|| !real.is_finite(), |r| (r - real).abs() <= real.abs() * 1e-12));
         }
     }
 }

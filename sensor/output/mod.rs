@@ -9,10 +9,16 @@ mod facts;
 mod flows;
 mod json;
 mod jsonl;
+mod layout;
+mod progress;
 #[cfg(test)]
 mod samples;
+mod story;
 mod summary;
+mod terminal;
 
 pub(crate) use flows::FlowExtras;
 pub(crate) use jsonl::{Existing, OutputError, Records};
+pub(crate) use progress::Progress;
 pub(crate) use summary::{Baseline, Input, Inside, Summary, Visibility};
+pub(crate) use terminal::Shown;

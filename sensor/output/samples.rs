@@ -99,7 +99,7 @@ pub(super) fn observations() -> Vec<Observation> {
     let share = |share_type| Share { path: r"\\172.18.39.6\ADMIN$".into(), share_type };
     all.extend([share(Some("disk")), share(None)].map(|f| Event::Share(Box::new(f))));
     let file = |bytes: Option<u64>| File {
-        share: bytes.and(some(r"\\ws6\ADMIN$")),
+        share: bytes.and_then(|_| some(r"\\ws6\ADMIN$")),
         path: r"Temp\x.dll".into(),
         action: FileAction::Write,
         bytes,

@@ -1,0 +1,135 @@
+//! One alert as a paragraph a person can act on.
+
+use super::escape::{shortened, shown};
+use super::layout::{paragraph, period, size};
+use super::terminal::{LABEL, colour};
+use crate::alert::{Alert, Kind};
+use crate::campaign::{Advice, ScopeDestination};
+use crate::detect::{Entity, Finding, Role};
+use owo_colors::OwoColorize as _;
+use std::net::IpAddr;
+use std::path::Path;
+
+/// The whole story of one alert.
+pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, width: usize) {
+    let finding = &alert.finding;
+    let severity = finding.severity.name().to_uppercase();
+    let (severity, kind) = (severity.style(colour(finding.severity)), alert.kind.name().replace('_', " "));
+    let when = period(finding.first_seen, finding.last_seen);
+    out.push('\n');
+    out.push_str(&paragraph("", &format!("{severity} · {} · {when} UTC", kind.bold()), 0, width));
+    let mut line = |label: &str, text: &str| {
+        if !text.is_empty() {
+            out.push_str(&paragraph(&format!("  {label}"), text, LABEL, width));
+        }
+    };
+    line("who", &path(finding));
+    line("what", &shown(&finding.title));
+    line("why", &shown(&finding.explanation));
+    if let Some(scope) = &alert.scope {
+        line("hosts", &scope.hosts.iter().map(host_line).collect::<Vec<_>>().join(", "));
+        line("to", &scope.destinations.iter().map(destination_line).collect::<Vec<_>>().join(", "));
+    }
+    line("not seen", &shown(&alert.not_visible.join("; ")));
+    line("ATT&CK", &shown(&finding.attack.join(" ")));
+    for (n, step) in next_steps(alert, records).iter().enumerate() {
+        line(if n == 0 { "next" } else { "" }, step);
+    }
+    line("id", &shown(&finding.id));
+}
+
+/// Findings or alerts that need no paragraph: one line each, and how many more there are.
+pub(super) fn brief<'f>(out: &mut String, heading: &str, all: impl Iterator<Item = &'f Finding>, width: usize) {
+    let mut all: Vec<_> = all.collect();
+    if all.is_empty() {
+        return;
+    }
+    all.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.first_seen));
+    out.push('\n');
+    out.push_str(&paragraph("", &format!("{heading} ({})", all.len()), 0, width));
+    for finding in all.iter().take(BRIEF) {
+        let severity = format!("  {}", finding.severity.name()).style(colour(finding.severity)).to_string();
+        out.push_str(&paragraph(&severity, &shown(&finding.title), LABEL, width));
+    }
+    if let Some(more) = all.len().checked_sub(BRIEF).filter(|more| *more > 0) {
+        out.push_str(&paragraph("", &format!("and {more} more in the records"), LABEL, width));
+    }
+}
+
+/// `server → hosts → destination`, as far as there are any.
+fn path(finding: &Finding) -> String {
+    let of = |role: Role| {
+        let mut named: Vec<_> = finding.entities.iter().filter(|e| e.role == role).map(entity).collect();
+        let more = named.len().saturating_sub(NAMED);
+        named.truncate(NAMED);
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        named.join(", ")
+    };
+    let steps = [Role::StagingServer, Role::AffectedHost, Role::Resolver, Role::Destination].map(of);
+    steps.into_iter().filter(|step| !step.is_empty()).collect::<Vec<_>>().join(" → ")
+}
+
+/// `172.18.39.5 (WS5)`, or whichever of the two is known.
+fn entity(entity: &Entity) -> String {
+    match (entity.ip, &entity.name) {
+        (Some(ip), Some(name)) => format!("{ip} ({})", shortened(name, NAME)),
+        (Some(ip), None) => ip.to_string(),
+        (None, Some(name)) => shortened(name, NAME),
+        (None, None) => String::new(),
+    }
+}
+
+fn host_line(host: &crate::campaign::ScopeHost) -> String {
+    let name = host.name.as_deref().map(|name| format!(" {}", shortened(name, NAME))).unwrap_or_default();
+    let sent = if host.bytes_out > 0 { format!(", {} out", size(host.bytes_out)) } else { String::new() };
+    format!("{}{name} ({}{sent})", host.ip, host.tier.name())
+}
+
+fn destination_line(to: &ScopeDestination) -> String {
+    let others = match to.collateral_hosts {
+        0 => "nobody else uses it".to_owned(),
+        1 => "1 other host uses it".to_owned(),
+        n => format!("{n} other hosts use it"),
+    };
+    let ips = to.ips.iter().map(IpAddr::to_string).filter(|ip| **ip != *to.value).take(NAMED).collect::<Vec<_>>();
+    let at = if ips.is_empty() { String::new() } else { format!(" at {}", ips.join(" ")) };
+    format!("{}{at} ({others})", shortened(&to.value, NAME))
+}
+
+/// What to do first. Words for what the alert already says: its kind, and the advice on each destination.
+fn next_steps(alert: &Alert, records: Option<&Path>) -> Vec<String> {
+    let first = match alert.kind {
+        Kind::StagingCampaign | Kind::ExecutionChain | Kind::HubSuspect => {
+            "ask who worked on the server at that time and whether this was planned; if not, isolate the hosts, keep the \
+             server's memory, look for more hosts it touched"
+        }
+        Kind::SharedDestination => "find out what these hosts have in common that the others have not",
+        Kind::HostAnomaly | Kind::Beacon => "find out which program on the host does this and who put it there",
+        Kind::Exfiltration => "find out which data left and which program sent them",
+        Kind::RemoteExecution => "ask whether this was planned",
+        Kind::Policy => "stop it, or declare it in the site file if it is wanted",
+        Kind::Notice => "nothing at once",
+    };
+    let mut steps = vec![first.to_owned()];
+    for to in alert.scope.iter().flat_map(|scope| &scope.destinations) {
+        let value = shortened(&to.value, NAME);
+        match to.advice {
+            Advice::Block => steps.push(format!("block {value}")),
+            Advice::BlockForScopeOnly => steps.push(format!("block {value} for these hosts only; others use it")),
+            Advice::Watch => {}
+        }
+    }
+    if let (Some(folder), Some(uid)) = (records, alert.finding.uids.first()) {
+        steps.push(format!("grep -h {uid} {}/*.jsonl", shown(&folder.display().to_string())));
+    }
+    steps
+}
+
+/// Entities of one role that are named before the rest is counted.
+const NAMED: usize = 12;
+/// Columns a name from the wire may take.
+const NAME: usize = 60;
+/// Findings shown in short.
+const BRIEF: usize = 10;
