@@ -1,3 +1,10 @@
 //! One test binary; each module is a chapter.
 
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod shipped;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod synth;

@@ -1,0 +1,62 @@
+//! The list of files in `pcaps/`: path, what it shows, who makes it.
+
+use super::protocol::{files, links, names, web};
+
+/// One shipped capture.
+pub(crate) struct Capture {
+    /// Below `pcaps/`.
+    pub(crate) path: &'static str,
+    /// One line for the table.
+    pub(crate) shows: &'static str,
+    /// Its bytes.
+    pub(crate) make: fn() -> Vec<u8>,
+}
+
+const fn capture(path: &'static str, shows: &'static str, make: fn() -> Vec<u8>) -> Capture {
+    Capture { path, shows, make }
+}
+
+/// In the order of the table.
+pub(crate) const CAPTURES: &[Capture] = &[
+    capture("protocol/dns-udp.pcap", "look-ups of seven types, an alias, NXDOMAIN, silence", names::dns_udp),
+    capture("protocol/dns-tcp.pcap", "two look-ups on one TCP connection, one of 40 records", names::dns_tcp),
+    capture("protocol/dhcp-lease.pcap", "a lease from the beginning, ARP", names::dhcp),
+    capture("protocol/kerberos-logon.pcap", "machine and person get tickets; a wrong password; LDAP", names::kerberos),
+    capture("protocol/ssh-session.pcap", "identification strings and key exchange", names::ssh),
+    capture("protocol/tls-13.pcap", "hellos of Chromium, with a post-quantum share, of Firefox and Go", web::tls13),
+    capture(
+        "protocol/tls-12-certificate.pcap",
+        "Windows system library, certificate in the clear, resumption",
+        web::tls12,
+    ),
+    capture("protocol/tls-12-noname.pcap", "no server name, port 8443", web::tls12_without_name),
+    capture("protocol/tls-13-split.pcap", "one hello in several records and segments", web::tls13_split),
+    capture("protocol/quic-v1.pcap", "Initial packets of one and of two datagrams", web::quic_v1),
+    capture("protocol/quic-v2.pcap", "RFC 9369", web::quic_v2),
+    capture("protocol/http-keepalive.pcap", "three requests, a 304, an upload", web::http_keep_alive),
+    capture("protocol/http-pipelined.pcap", "four requests before the first answer, port 8080", web::http_pipelined),
+    capture("protocol/http-chunked.pcap", "chunks across small segments", web::http_chunked),
+    capture("protocol/http-connect.pcap", "TLS within CONNECT; the absolute form", web::http_connect),
+    capture("protocol/tcp-trouble.pcap", "retransmission, reset, silence, loss at the sensor", web::tcp_trouble),
+    capture("protocol/vlan-single.pcap", "802.1Q", links::vlan),
+    capture("protocol/vlan-qinq.pcap", "802.1ad over 802.1Q", links::qinq),
+    capture("protocol/mpls-two.pcap", "two labels", links::mpls),
+    capture("protocol/pppoe-session.pcap", "PPPoE session, IPv4 inside", links::pppoe),
+    capture("protocol/gre-ip.pcap", "GRE with key", links::gre),
+    capture("protocol/vxlan-vni42.pcap", "VXLAN", links::vxlan),
+    capture("protocol/geneve-vni42.pcap", "Geneve with an option", links::geneve),
+    capture("protocol/gtpu-teid.pcap", "GTP-U", links::gtpu),
+    capture("protocol/erspan-ii.pcap", "ERSPAN type II", links::erspan),
+    capture("protocol/ipip-v4.pcap", "IPv4 in IPv4", links::ipip),
+    capture("protocol/ipv6-tls.pcap", "DNS and TLS over IPv6", links::ipv6),
+    capture("protocol/fragments-udp.pcap", "a DNS answer in three fragments, out of order", links::fragments),
+    capture("protocol/duplicates-span.pcap", "every packet twice within 3 ms, other VLAN and TTL", links::duplicates),
+    capture("protocol/offload-superframe.pcap", "a segmentation-offload frame and its segments", links::offload),
+    capture("protocol/pcap-nanoseconds.pcap", "nanosecond resolution", files::nanoseconds),
+    capture("protocol/pcap-bigendian.pcap", "big endian", files::big_endian),
+    capture("protocol/pcap-cooked.pcap", "Linux cooked capture", files::cooked),
+    capture("protocol/pcap-raw.pcap", "raw IP", files::raw),
+    capture("protocol/pcapng-mixed.pcapng", "three interfaces: two link types, three resolutions", files::mixed),
+    capture("protocol/pcapng-bigendian.pcapng", "big endian", files::big_endian_ng),
+    capture("protocol/pcap-gzip.pcap.gz", "gzip", files::gzipped),
+];
