@@ -159,6 +159,11 @@ impl Exchange {
         self.server = Server::Settled;
     }
 
+    /// Nothing more of the server will be seen.
+    pub(crate) fn settle(&mut self) {
+        self.server = Server::Settled;
+    }
+
     /// Whether a client hello was seen.
     pub(crate) fn has_client_hello(&self) -> bool {
         matches!(self.client, Client::Seen(_))
