@@ -132,7 +132,7 @@ mod tests {
             ("a tag does not count", "greater 55", udp(53, 1, ethernet), ethernet, 58, false),
             ("everything", "", udp(53, 0, ethernet), ethernet, 54, true),
         ] {
-            let frame = Frame { ts: Timestamp(0), link, bytes: &frame, wire_len, input: 0 };
+            let frame = Frame { ts: Timestamp(0), link, bytes: &frame, wire_len, input: 0, number: 1 };
             let mut filter = Filter::new(expression).unwrap();
             assert_eq!(filter.passes(&frame).unwrap(), passes, "{what}: {expression}");
         }

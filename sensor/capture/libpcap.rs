@@ -12,6 +12,7 @@ pub(super) struct Libpcap {
     path: PathBuf,
     capture: Capture<Offline>,
     link: LinkType,
+    number: u32,
     /// What ended it, when that was not its end.
     pub(super) damage: Option<String>,
 }
@@ -25,21 +26,25 @@ impl Libpcap {
             capture.filter(expression, true).map_err(other)?;
         }
         let link = LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
-        Ok(Self { path: path.to_owned(), capture, link, damage: None })
+        Ok(Self { path: path.to_owned(), capture, link, number: 0, damage: None })
     }
 }
 
 impl Source for Libpcap {
     fn next(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         match self.capture.next_packet() {
-            Ok(packet) => Ok(Some(Frame {
-                // The field is called microseconds and holds nanoseconds.
-                ts: Timestamp::new(packet.header.ts.tv_sec, packet.header.ts.tv_usec),
-                link: self.link,
-                bytes: packet.data,
-                wire_len: packet.header.len,
-                input: 0,
-            })),
+            Ok(packet) => {
+                self.number = self.number.saturating_add(1);
+                Ok(Some(Frame {
+                    // The field is called microseconds and holds nanoseconds.
+                    ts: Timestamp::new(packet.header.ts.tv_sec, packet.header.ts.tv_usec),
+                    link: self.link,
+                    bytes: packet.data,
+                    wire_len: packet.header.len,
+                    input: 0,
+                    number: self.number,
+                }))
+            }
             Err(pcap::Error::NoMorePackets) => Ok(None),
             Err(pcap::Error::PcapError(what)) => {
                 self.damage = Some(what);

@@ -36,6 +36,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) wire_len: u32,
     /// Which input it came from (index into the summary's files or interfaces).
     pub(crate) input: u32,
+    /// Which packet of that input it is, from 1.
+    pub(crate) number: u32,
 }
 
 /// Link-layer header type, the number of <https://www.tcpdump.org/linktypes.html>.

@@ -91,7 +91,8 @@ impl<R: Read> Capture<R> {
     pub(super) fn frame(&self) -> Frame<'_> {
         let Place { ts, link, at, len, wire_len, .. } = self.frame;
         let bytes = self.buffer.available().get(at..at.saturating_add(len)).unwrap_or_default();
-        Frame { ts, link, bytes, wire_len, input: self.input }
+        let number = u32::try_from(self.report.packets).unwrap_or(u32::MAX);
+        Frame { ts, link, bytes, wire_len, input: self.input, number }
     }
 
     /// What was read until now.

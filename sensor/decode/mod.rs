@@ -51,6 +51,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) tunnel: Tunnels,
     /// ICMP: the type has a counterpart, so both directions are one flow.
     pub(crate) two_way: bool,
+    /// Input and number of the frame it came in (of the last fragment, when it came in several).
+    pub(crate) origin: (u32, u32),
 }
 
 /// What the flow stage needs of a TCP header.
@@ -170,6 +172,7 @@ enum Next<'a> {
 /// What is remembered while a frame is walked.
 struct Walk<'a> {
     ts: Timestamp,
+    origin: (u32, u32),
     /// Bytes at the end of the frame that were not captured.
     cut: u32,
     vlan: [Option<u16>; 2],
@@ -184,6 +187,7 @@ impl<'a> Walk<'a> {
         let captured = u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX);
         Self {
             ts: frame.ts,
+            origin: (frame.input, frame.number),
             cut: frame.wire_len.saturating_sub(captured),
             vlan: [None; 2],
             tunnel: Tunnels::default(),

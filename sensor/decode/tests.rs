@@ -57,7 +57,7 @@ fn dns() -> Vec<u8> {
 /// What a frame gives, in one line: `udp 192.0.2.1:5353>198.51.100.2:53 8/8 v100 vxlan:5`, or why not.
 fn told(decoder: &mut Decoder, link: u16, bytes: &[u8], wire_len: usize, ms: i64) -> String {
     let wire_len = u32::try_from(wire_len).unwrap();
-    let frame = Frame { ts: Timestamp(ms * 1_000_000), link: LinkType(link), bytes, wire_len, input: 0 };
+    let frame = Frame { ts: Timestamp(ms * 1_000_000), link: LinkType(link), bytes, wire_len, input: 0, number: 1 };
     match decoder.decode(&frame) {
         Decoded::Packet(p, identity) => {
             let mut text = format!("{} {}>{} {}/{}", p.transport.name(), p.src, p.dst, p.payload.len(), p.payload_len);

@@ -175,6 +175,7 @@ fn packet<'a>(datagram: &Datagram<'a>, walk: &Walk<'a>, [src, dst]: [u16; 2], he
         vlan: walk.vlan,
         tunnel: walk.tunnel,
         two_way: true,
+        origin: walk.origin,
     }
 }
 

@@ -107,6 +107,17 @@ pub struct Layer {
     pub id: Option<u32>,
 }
 
+/// Where a flow's packets lie, so that a reader can look for themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketRange {
+    /// Which input the first packet came from (index into the summary's inputs).
+    pub input: u32,
+    /// Number of the flow's first packet within that input, from 1.
+    pub first: u32,
+    /// Number of its last packet within that input.
+    pub last: u32,
+}
+
 /// One flow, complete: a line of Zeek's `conn.log` and our additions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowRecord {
@@ -144,6 +155,8 @@ pub struct FlowRecord {
     pub orig_confidence: f32,
     /// Segments whose bytes had all been seen more than the duplicate window before.
     pub retransmissions: u32,
+    /// Where its packets lie.
+    pub packets: PacketRange,
     /// Packets of one side only were seen although the other side's acknowledgements prove it spoke.
     pub one_sided: bool,
 }

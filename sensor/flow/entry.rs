@@ -5,7 +5,7 @@ use super::key::{FlowKey, Sense};
 use super::tcp::{ACK, FIN, History, Machine, RST, SYN};
 use crate::base::{Endpoint, Timestamp, Transport};
 use crate::decode::{Packet, Tcp};
-use crate::event::{ConnState, Counters, Direction, End, Uid};
+use crate::event::{ConnState, Counters, Direction, End, PacketRange, Uid};
 use std::time::Duration;
 
 /// A flow in the table.
@@ -33,6 +33,7 @@ pub(super) struct Flow {
     /// What was parsed, once the dialogue went back to the pool.
     pub(super) service: Option<&'static str>,
     pub(super) retransmissions: u32,
+    pub(super) packets: PacketRange,
     /// Newest moments at which each side's data grew, to tell a copy from a retransmission.
     grew: [Growth; 2],
 }
@@ -116,6 +117,7 @@ impl Flow {
             dialogue: None,
             service: None,
             retransmissions: 0,
+            packets: PacketRange { input: packet.origin.0, first: packet.origin.1, last: packet.origin.1 },
             grew: [Growth { older: (Timestamp::MIN, 0), newer: (Timestamp::MIN, 0), last: Timestamp::MIN }; 2],
         }
     }
@@ -142,6 +144,9 @@ impl Flow {
     pub(super) fn count(&mut self, from: Direction, packet: &Packet<'_>) {
         self.last = self.last.max(packet.ts);
         self.first = self.first.min(packet.ts);
+        if packet.origin.0 == self.packets.input {
+            self.packets.last = packet.origin.1;
+        }
         let tcp = packet.tcp.is_some();
         let side = self.side(from);
         side.pkts = side.pkts.saturating_add(1);

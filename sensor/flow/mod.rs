@@ -421,6 +421,7 @@ fn record(flow: &Flow, end: End) -> FlowRecord {
         end,
         orig_confidence: flow.confidence.value(),
         retransmissions: flow.retransmissions,
+        packets: flow.packets,
         one_sided: flow.is_one_sided(),
     }
 }

@@ -38,6 +38,7 @@ fn tcp(&(ms, from_a, flags, seq, ack, payload): &Segment) -> Packet<'static> {
         vlan: [None; 2],
         tunnel: Tunnels::default(),
         two_way: true,
+        origin: (0, 1),
     }
 }
 

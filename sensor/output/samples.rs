@@ -7,8 +7,8 @@ use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use crate::event::{
     Act, Authentication, AuthenticationProtocol, Banner, Certificate, Channel, ConnState, Counters, Direction, Ech,
     End, Endpoint, Event, Execution, File, FileAction, FlowRecord, Handshake, HandshakeTransport, Identity,
-    IdentitySource, Layer, Observation, Oddity, Request, Resolution, ResolutionProtocol, Rpc, Share, Timestamp,
-    Transport, Uid, Weird,
+    IdentitySource, Layer, Observation, Oddity, PacketRange, Request, Resolution, ResolutionProtocol, Rpc, Share,
+    Timestamp, Transport, Uid, Weird,
 };
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ pub(super) fn flow() -> FlowRecord {
         end: End::Fin,
         orig_confidence: 0.5,
         retransmissions: 2,
+        packets: PacketRange { input: 0, first: 3, last: 12 },
         one_sided: true,
     }
 }
