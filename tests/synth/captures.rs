@@ -1,6 +1,6 @@
 //! The list of files in `pcaps/`: path, what it shows, who makes it.
 
-use super::protocol::{files, links, names, web};
+use super::protocol::{files, links, names, web, windows};
 
 /// One shipped capture.
 pub(crate) struct Capture {
@@ -38,6 +38,12 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/http-chunked.pcap", "chunks across small segments", web::http_chunked),
     capture("protocol/http-connect.pcap", "TLS within CONNECT; the absolute form", web::http_connect),
     capture("protocol/tcp-trouble.pcap", "retransmission, reset, silence, loss at the sensor", web::tcp_trouble),
+    capture("protocol/smb2-share.pcap", "a file read and one written on a share, by Kerberos", windows::share),
+    capture("protocol/smb2-svcctl.pcap", "NTLM, ADMIN$, then a service through a pipe", windows::svcctl),
+    capture("protocol/dcerpc-tcp.pcap", "endpoint mapper and task scheduler, sealed", windows::tasks),
+    capture("protocol/dcerpc-wmi.pcap", "activation and WMI, sealed", windows::wmi),
+    capture("protocol/dcerpc-dcom.pcap", "activation and automation, sealed", windows::dcom),
+    capture("protocol/winrm-command.pcap", "one command by WS-Management", windows::winrm),
     capture("protocol/vlan-single.pcap", "802.1Q", links::vlan),
     capture("protocol/vlan-qinq.pcap", "802.1ad over 802.1Q", links::qinq),
     capture("protocol/mpls-two.pcap", "two labels", links::mpls),

@@ -42,24 +42,23 @@ pub(crate) fn as_request(random: &mut Random, user: &str, authenticated: bool) -
 }
 
 fn tgs_request(random: &mut Random, service: &[&str]) -> Vec<u8> {
-    let ticket = ticket(random, &["krbtgt", REALM]);
-    let ap_request = application(
-        14,
-        &join(
-            SEQUENCE,
-            &[
-                context(0, &integer(5)),
-                context(1, &integer(14)),
-                context(2, &tlv(3, &[0, 0, 0, 0, 0])),
-                context(3, &ticket),
-                context(4, &encrypted(random, 160)),
-            ],
-        ),
-    );
+    let ap_request = ap_request(random, &["krbtgt", REALM]);
     let padata = join(SEQUENCE, &[pa_data(1, &ap_request)]);
     let body = body(random, None, service);
     let fields = [context(1, &integer(5)), context(2, &integer(12)), context(3, &padata), body];
     application(12, &join(SEQUENCE, &fields))
+}
+
+/// AP-REQ: a ticket shown to whom it is for (RFC 4120 §5.5.1).
+pub(crate) fn ap_request(random: &mut Random, service: &[&str]) -> Vec<u8> {
+    let fields = [
+        context(0, &integer(5)),
+        context(1, &integer(14)),
+        context(2, &tlv(3, &[0, 0, 0, 0, 0])),
+        context(3, &ticket(random, service)),
+        context(4, &encrypted(random, 160)),
+    ];
+    application(14, &join(SEQUENCE, &fields))
 }
 
 /// AS-REP (11) or TGS-REP (13).

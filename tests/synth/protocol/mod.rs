@@ -4,6 +4,7 @@ pub(crate) mod files;
 pub(crate) mod links;
 pub(crate) mod names;
 pub(crate) mod web;
+pub(crate) mod windows;
 
 use super::net::Host;
 
