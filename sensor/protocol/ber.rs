@@ -23,7 +23,7 @@ pub(super) fn next<'a>(r: &mut Reader<'a>) -> Option<Element<'a>> {
 pub(super) fn header(r: &mut Reader<'_>) -> Option<(u8, usize)> {
     let tag = r.u8()?;
     let len = match r.u8()? {
-        len @ ..0x80 => usize::from(len),
+        len @ ..=0x7f => usize::from(len),
         0x81 => usize::from(r.u8()?),
         0x82 => usize::from(r.u16()?),
         0x83 => usize::try_from(r.u24()?).ok()?,

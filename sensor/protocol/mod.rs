@@ -12,6 +12,7 @@ mod http;
 mod kerberos;
 mod ntlm;
 mod quic;
+mod rdp;
 mod smb;
 mod ssh;
 mod tls;
@@ -31,13 +32,18 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &kerberos::OVER_TCP,
     &kerberos::OVER_UDP,
     &ssh::PROTOCOL,
-    &banner::PROTOCOL,
+    &rdp::PROTOCOL,
+    &banner::SMTP,
+    &banner::FTP,
+    &banner::IMAP,
+    &banner::POP3,
     &dhcp::PROTOCOL,
 ];
 
 /// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and
 /// only when a port matches.
-pub(crate) static PORT_BOUND: &[&Protocol] = &[&dns::AT_PORT, &dns::MDNS, &dns::LLMNR, &dns::NBNS, &dhcp::DHCPV6];
+pub(crate) static PORT_BOUND: &[&Protocol] =
+    &[&dns::AT_PORT, &dns::MDNS, &dns::LLMNR, &dns::NBNS, &dhcp::DHCPV6, &banner::SMTP_AT_PORT, &banner::FTP_AT_PORT];
 
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {

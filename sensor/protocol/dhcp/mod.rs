@@ -68,7 +68,7 @@ fn identity(data: &[u8]) -> Option<Option<Identity>> {
     let given = |ip: Ipv4Addr| Some(ip).filter(|ip| !ip.is_unspecified());
     let ip = match (op, options.kind) {
         // A BOOTP reply (no message type) binds as an acknowledgement does; one to INFORM repeats the client's own.
-        (REPLY, Some(ACK) | None) => given(yours).or(given(client)),
+        (REPLY, Some(ACK) | None) => given(yours).or_else(|| given(client)),
         // Renewing and informing clients use their address; only then is it theirs.
         (REQUEST, Some(ASK | INFORM)) => given(client),
         (REQUEST, Some(DISCOVER)) => None,
@@ -119,8 +119,8 @@ impl Options {
         match (code, data) {
             (MESSAGE_TYPE, [kind]) => self.kind = self.kind.or(Some(*kind)),
             (OVERLOAD, [areas]) => self.overload = *areas,
-            (HOST_NAME, name) => self.hostname = named(name).or(self.hostname.take()),
-            (DOMAIN_NAME, name) => self.domain = named(name).or(self.domain.take()),
+            (HOST_NAME, name) => self.hostname = named(name).or_else(|| self.hostname.take()),
+            (DOMAIN_NAME, name) => self.domain = named(name).or_else(|| self.domain.take()),
             (CLIENT_ID, [ETHERNET, mac @ ..]) => self.client_mac = mac.try_into().ok(),
             (CLIENT_FQDN, [flags, _, _, name @ ..]) => {
                 // RFC 4702 §2.1: the E bit says whether the name is in wire format.
@@ -293,6 +293,6 @@ mod tests {
     fn told(data: &[u8]) -> String {
         let mut out = Output::default();
         Dhcp.parse(Input { from: Direction::Orig, ts: Timestamp(0), data }, &mut out);
-        super::v6::show(&out)
+        v6::show(&out)
     }
 }

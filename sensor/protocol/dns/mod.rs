@@ -90,7 +90,7 @@ fn probe_tcp(_from: Direction, data: &[u8]) -> Probe {
     if usize::from(len) < MIN_MESSAGE {
         return Probe::Mismatch;
     }
-    let body = r.rest().get(..usize::from(len)).unwrap_or(r.rest());
+    let body = r.take(usize::from(len).min(r.remaining())).unwrap_or_default();
     let Some(mut message) = Message::new(body) else { return Probe::NeedMore };
     if !message.header.is_plausible() || message.header.counts.starts_with(&[0]) {
         return Probe::Mismatch;

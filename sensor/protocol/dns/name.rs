@@ -64,7 +64,7 @@ pub(super) fn walk<'a>(r: &mut Reader<'a>, mut label: impl FnMut(&'a [u8])) -> R
             high @ POINTER.. => {
                 let low = r.u8().ok_or(Flaw::Cut)?;
                 let target = usize::from(u16::from_be_bytes([high & !POINTER, low]));
-                behind.get_or_insert(r.position());
+                behind = behind.or_else(|| Some(r.position()));
                 if target >= lowest {
                     return Err(Flaw::Loop);
                 }
