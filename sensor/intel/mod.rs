@@ -71,7 +71,7 @@ impl Intel {
         let named = name.and_then(names::clean).and_then(|name| self.names.find(&name));
         let ranged = self.ranges.find(ip);
         Place {
-            provider: named.and_then(|n| n.provider).or(ranged.map(|(provider, _)| provider)),
+            provider: named.and_then(|n| n.provider).or_else(|| ranged.map(|(provider, _)| provider)),
             class: named.map(|n| n.category).or_else(|| ranged.and_then(|(_, service)| ranges::class(service))),
             shared: named.is_some_and(|n| n.shared),
         }

@@ -13,6 +13,8 @@ mod layout;
 mod progress;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod schemas;
 mod story;
 mod summary;
 mod terminal;

@@ -118,6 +118,29 @@ pub(super) fn observations() -> Vec<Observation> {
     all
 }
 
+/// One of every kind with `text` in its fields of free text.
+pub(super) fn observations_with(text: &str) -> Vec<Observation> {
+    let free = || some(text);
+    let ([resolution, _], [handshake, _], [request, _]) = (resolutions(), handshakes(), requests());
+    let ([execution, _], [authentication, _], [identity, _]) = (executions(), authentications(), identities());
+    [
+        Event::Resolution(Box::new(Resolution { query: text.into(), answers: vec![text.into()], ..resolution })),
+        Event::Handshake(Box::new(Handshake { sni: free(), alpn: vec![text.into()], ..handshake })),
+        Event::Request(Box::new(Request { host: free(), uri: text.into(), user_agent: free(), ..request })),
+        Event::Execution(Box::new(Execution { operation: free(), endpoint: free(), ..execution })),
+        Event::Rpc(Box::new(Rpc { interface: None, opnum: 1, operation: free(), endpoint: free() })),
+        Event::Share(Box::new(Share { path: text.into(), share_type: None })),
+        Event::File(Box::new(File { share: free(), path: text.into(), action: FileAction::Read, bytes: None })),
+        Event::Authentication(Box::new(Authentication { user: free(), host: free(), ..authentication })),
+        Event::Identity(Box::new(Identity { hostname: free(), domain: free(), ..identity })),
+        Event::Banner(Box::new(Banner { protocol: "ftp", from: Direction::Orig, software: text.into(), hassh: None })),
+        Event::Weird(Box::new(Weird { oddity: Oddity::DnsMalformed, detail: free() })),
+    ]
+    .into_iter()
+    .map(seen)
+    .collect()
+}
+
 fn resolutions() -> [Resolution; 2] {
     let whole = Resolution {
         asked: T,
