@@ -110,6 +110,16 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         self.value(self.find(key)?)
     }
 
+    /// The key as held, touched: for interning.
+    pub(crate) fn key<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.find(key)?;
+        self.touch(at);
+        self.slots.get(at as usize)?.entry.as_ref().map(|(k, _)| k)
+    }
+
     /// The entry for `key`, touched.
     pub(crate) fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where

@@ -72,6 +72,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 
+    /// Time of day in UTC to the second, `06:57:46`, for sentences.
+    pub fn clock(self) -> String {
+        let s = self.secs().rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    }
+
     /// Days since the epoch in UTC, for ids that renew daily.
     pub const fn utc_day(self) -> i64 {
         self.secs().div_euclid(86_400)
