@@ -1,0 +1,114 @@
+//! What hosts of the site do, in the words detectors think in. Made from observations, each with what was known
+//! *before* it: an activity carries its own context, so scoring cannot see what learning adds.
+
+use super::tenants::{Standing, TenantId};
+use crate::base::{Endpoint, Timestamp, Transport};
+use crate::event::{Execution, FileAction, Uid};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Something a host of the site did or suffered.
+#[derive(Clone, Debug)]
+pub(crate) enum Activity {
+    /// A flow from the site to the outside, once its destination is as well known as it will be.
+    Contact(Contact),
+    /// A sign of life on such a flow: its start, a request, a burst after silence.
+    CheckIn(CheckIn),
+    /// Somebody acted on a machine of the site.
+    Act(Act),
+    /// Two hosts of the site talked.
+    Touch(Touch),
+    /// A program or script came from outside, or a script asked for something.
+    Fetch(Fetch),
+    /// An outbound flow ended.
+    Moved(Moved),
+}
+
+/// A flow from a host of the site to the outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Contact {
+    /// The flow's first packet.
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) host: IpAddr,
+    pub(crate) resp: Endpoint,
+    pub(crate) transport: Transport,
+    pub(crate) tenant: TenantId,
+    /// The responder's name, from the wire or from a look-up.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) standing: Arc<Standing>,
+    /// No earlier contact of this host with this tenant in the data.
+    pub(crate) first: bool,
+    /// Hosts of the site that had contacted the tenant before.
+    pub(crate) others: u32,
+    /// Everyday infrastructure, look-ups or time.
+    pub(crate) background: bool,
+}
+
+/// A sign of life towards the outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckIn {
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) host: IpAddr,
+    pub(crate) tenant: TenantId,
+    /// Payload bytes of the originator and the responder since the sign of life before, where they were counted.
+    pub(crate) moved: Option<(u64, u64)>,
+}
+
+/// Somebody acted on a machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    /// Who acted; may be outside.
+    pub(crate) by: IpAddr,
+    /// On whom; inside.
+    pub(crate) on: Endpoint,
+    pub(crate) what: What,
+}
+
+/// What was done.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// An act a parser recognised.
+    Execution(Box<Execution>),
+    /// A file that can run was put there.
+    File { path: Box<str>, action: FileAction, bytes: Option<u64> },
+    /// A session of remote administration (`rdp`, `ssh`) greeted.
+    Session(&'static str),
+}
+
+/// Two hosts of the site talked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touch {
+    pub(crate) ts: Timestamp,
+    pub(crate) orig: IpAddr,
+    pub(crate) resp: Endpoint,
+    pub(crate) transport: Transport,
+}
+
+/// Something that runs came from outside, or a script asked for something there.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) host: IpAddr,
+    pub(crate) tenant: TenantId,
+    pub(crate) uri: Box<str>,
+    /// What the body looks like: `powershell`, `shell`, `pe`, …
+    pub(crate) content: Option<&'static str>,
+    pub(crate) user_agent: Option<Box<str>>,
+    /// What kind of program the user agent names: `script`, `tool`, `browser`, …
+    pub(crate) agent: Option<Arc<str>>,
+    pub(crate) bytes: u64,
+}
+
+/// An outbound flow ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub(crate) host: IpAddr,
+    pub(crate) tenant: TenantId,
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+}

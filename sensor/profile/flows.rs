@@ -1,0 +1,109 @@
+//! Outbound flows until their destination is as well known as it will be.
+//!
+//! A flow's first packet names nobody. Its destination is judged at the first of: a name on the wire (SNI, Host), its
+//! end, or `SETTLE` of event time; until then its signs of life wait. A timer of the engine plays no part, so the
+//! result does not depend on ticks.
+
+use super::tenants::TenantId;
+use crate::base::{Capped, Endpoint, Timestamp, Transport};
+use crate::event::{Counters, Uid};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An outbound flow that is under way.
+#[derive(Clone, Debug)]
+pub(super) struct OpenFlow {
+    pub(super) opened: Timestamp,
+    pub(super) host: IpAddr,
+    pub(super) resp: Endpoint,
+    pub(super) transport: Transport,
+    /// `None` until it is judged.
+    pub(super) tenant: Option<TenantId>,
+    /// Signs of life that wait for the judgement.
+    pub(super) waiting: Vec<(Timestamp, Option<(u64, u64)>)>,
+    pub(super) counted: Counters,
+}
+
+impl OpenFlow {
+    /// Payload bytes of either side since the last call.
+    pub(super) fn moved(&mut self, now: &Counters) -> (u64, u64) {
+        let before = std::mem::replace(&mut self.counted, *now);
+        (now.orig_bytes.saturating_sub(before.orig_bytes), now.resp_bytes.saturating_sub(before.resp_bytes))
+    }
+}
+
+/// Flows to the outside, and names of flows of any direction.
+#[derive(Debug)]
+pub(super) struct OpenFlows {
+    open: Capped<Uid, OpenFlow>,
+    names: Capped<Uid, (Arc<str>, &'static str)>,
+    unsettled: VecDeque<(Timestamp, Uid)>,
+    /// Kept for one observation more, so that its record can still be named.
+    closing: Option<Uid>,
+}
+
+impl OpenFlows {
+    pub(super) fn new() -> Self {
+        Self { open: Capped::new(MAX_FLOWS), names: Capped::new(MAX_FLOWS), unsettled: VecDeque::new(), closing: None }
+    }
+
+    pub(super) fn open(&mut self, uid: Uid, flow: OpenFlow) {
+        self.unsettled.push_back((flow.opened, uid));
+        self.open.insert(uid, flow);
+    }
+
+    pub(super) fn get_mut(&mut self, uid: Uid) -> Option<&mut OpenFlow> {
+        self.open.get_mut(&uid)
+    }
+
+    /// The next flow that has waited long enough at `now`.
+    pub(super) fn due(&mut self, now: Timestamp) -> Option<Uid> {
+        while let Some((opened, uid)) = self.unsettled.front().copied() {
+            let judged = self.open.get(&uid).is_none_or(|flow| flow.tenant.is_some());
+            if !judged && now.since(opened) < SETTLE {
+                return None;
+            }
+            self.unsettled.pop_front();
+            if !judged {
+                return Some(uid);
+            }
+        }
+        None
+    }
+
+    /// Learns a name from the wire; the first one stays, as SNI and Host come in order of trust.
+    pub(super) fn name(&mut self, uid: Uid, name: &Arc<str>, source: &'static str) {
+        self.names.entry(uid, || (name.clone(), source));
+    }
+
+    /// The flow's own name and where it came from.
+    pub(super) fn name_of(&self, uid: Uid) -> Option<(&Arc<str>, &'static str)> {
+        self.names.get(&uid).map(|(name, source)| (name, *source))
+    }
+
+    /// The flow is over: its state goes now, its name with the next observation.
+    pub(super) fn close(&mut self, uid: Uid) -> Option<OpenFlow> {
+        self.closing = Some(uid);
+        self.open.remove(&uid)
+    }
+
+    /// Another observation came.
+    pub(super) fn forget_closed(&mut self) {
+        if let Some(uid) = self.closing.take() {
+            self.names.remove(&uid);
+        }
+    }
+
+    pub(super) const fn evicted(&self) -> u64 {
+        self.open.evicted()
+    }
+}
+
+/// Long enough for a slow server's hello, short enough that an alert is not late.
+const SETTLE: Duration = Duration::from_secs(10);
+/// As many as the flow table holds.
+const MAX_FLOWS: usize = 1_000_000;
+/// Signs of life kept while a flow waits: at least two seconds lie between bursts.
+pub(super) const MAX_WAITING: usize = 16;

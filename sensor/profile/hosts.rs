@@ -1,0 +1,108 @@
+//! Hosts of the site: since when they are known, what they are called, how often they meet something new.
+
+use super::declared::{Declared, HostRole};
+use super::tenants::TenantId;
+use crate::base::{Capped, Ring, Timestamp};
+use crate::event::IdentitySource;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One host of the site.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) first_seen: Timestamp,
+    pub(crate) last_seen: Timestamp,
+    /// First contacts with destinations that are not everyday infrastructure.
+    pub(crate) firsts: u32,
+    /// The latest of them, in the order they were judged.
+    pub(crate) recent: Ring<(Timestamp, TenantId)>,
+    name: Option<(Arc<str>, u8)>,
+}
+
+impl Host {
+    /// How long it has been watched at `now`, seconds.
+    pub(crate) fn watched_s(&self, now: Timestamp) -> f64 {
+        now.since(self.first_seen).as_secs_f64()
+    }
+
+    /// First contacts within `span` from `from` on, without those with `except`.
+    pub(crate) fn firsts_within(&self, from: Timestamp, span: Duration, except: TenantId) -> u32 {
+        let until = from.plus(span);
+        let count = self.recent.iter().filter(|(ts, id)| *ts >= from && *ts <= until && *id != except).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// All hosts of the site met, and what was declared of them.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    held: Capped<IpAddr, Host>,
+    declared: Arc<Declared>,
+}
+
+impl Hosts {
+    pub(super) fn new(declared: Arc<Declared>) -> Self {
+        Self { held: Capped::new(MAX_HOSTS), declared }
+    }
+
+    /// Notes that `ip` is alive.
+    pub(super) fn seen(&mut self, ip: IpAddr, ts: Timestamp) -> &mut Host {
+        let host = self.held.entry(ip, || Host {
+            first_seen: ts,
+            last_seen: ts,
+            firsts: 0,
+            recent: Ring::new(MAX_RECENT),
+            name: None,
+        });
+        host.last_seen = host.last_seen.max(ts);
+        host
+    }
+
+    /// Learns what a host calls itself; better sources win, the newest of equals.
+    pub(super) fn named(&mut self, ip: IpAddr, name: Arc<str>, source: IdentitySource, ts: Timestamp) {
+        let rank = match source {
+            IdentitySource::Arp | IdentitySource::Ndp => return,
+            IdentitySource::Mdns | IdentitySource::Llmnr => 1,
+            IdentitySource::Nbns => 2,
+            IdentitySource::Ntlm | IdentitySource::Kerberos => 3,
+            IdentitySource::Dhcp => 4,
+        };
+        let host = self.seen(ip, ts);
+        if host.name.as_ref().is_none_or(|(_, known)| *known <= rank) {
+            host.name = Some((name, rank));
+        }
+    }
+
+    pub(super) fn get(&self, ip: IpAddr) -> Option<&Host> {
+        self.held.get(&ip)
+    }
+
+    /// What to call a host: as declared, else as it calls itself.
+    pub(super) fn name(&self, ip: IpAddr) -> Option<&str> {
+        let declared = self.declaration(ip).and_then(|host| host.name.as_deref());
+        declared.or_else(|| self.get(ip)?.name.as_ref().map(|(name, _)| &**name))
+    }
+
+    /// Roles somebody declared.
+    pub(super) fn roles(&self, ip: IpAddr) -> &[HostRole] {
+        self.declaration(ip).map_or(&[], |host| &host.roles)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) const fn evicted(&self) -> u64 {
+        self.held.evicted()
+    }
+
+    fn declaration(&self, ip: IpAddr) -> Option<&super::DeclaredHost> {
+        self.declared.hosts.iter().find(|host| host.addresses.contains(&ip))
+    }
+}
+
+/// The largest site the design plans for is 250,000 machines.
+const MAX_HOSTS: usize = 500_000;
+/// First contacts remembered with their moment: more than a browsing person makes in the longest join window.
+const MAX_RECENT: usize = 64;

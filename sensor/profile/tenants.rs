@@ -1,0 +1,144 @@
+//! Destinations by owner: the tenant key of `detection.md` §2.1, how it stands, and who of the site uses it.
+//!
+//! Strings are interned once; everything else speaks of a `TenantId`. Ids are never used again, so an entry that made
+//! room cannot be mistaken for another.
+
+use crate::base::{Capped, Timestamp};
+use crate::intel::Intel;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A destination owner: eTLD+1 or a customer's share of a cloud, else provider and network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TenantId(pub(crate) u32);
+
+/// What intelligence says about a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) provider: Option<Box<str>>,
+    /// Category of name, `update-infra`.
+    pub(crate) class: Option<Box<str>>,
+    /// Many customers share this very name.
+    pub(crate) shared: bool,
+}
+
+impl Standing {
+    /// The benign baseline of `rules/intel`: updates, telemetry and sign-in of the large vendors.
+    pub(crate) fn is_background(&self) -> bool {
+        matches!(self.class.as_deref(), Some("update-infra" | "telemetry-infra" | "identity"))
+    }
+}
+
+/// One destination owner as the site knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tenant {
+    pub(crate) key: Arc<str>,
+    /// The first hosts that used it, earliest contact first as judged.
+    pub(crate) users: Vec<(IpAddr, Timestamp)>,
+    /// Hosts beyond those.
+    pub(crate) more: u32,
+}
+
+impl Tenant {
+    /// Hosts of the site that used it.
+    pub(crate) fn used_by(&self) -> u32 {
+        u32::try_from(self.users.len()).unwrap_or(u32::MAX).saturating_add(self.more)
+    }
+}
+
+/// A name or address, looked up once.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) tenant: TenantId,
+    pub(super) standing: Arc<Standing>,
+}
+
+/// All destination owners met.
+#[derive(Debug)]
+pub(super) struct Tenants {
+    by_name: Capped<Arc<str>, Known>,
+    by_address: Capped<IpAddr, Known>,
+    by_key: Capped<Arc<str>, TenantId>,
+    held: Capped<TenantId, Tenant>,
+    next: u32,
+}
+
+impl Tenants {
+    pub(super) fn new() -> Self {
+        Self {
+            by_name: Capped::new(MAX_NAMES),
+            by_address: Capped::new(MAX_NAMES),
+            by_key: Capped::new(MAX_TENANTS),
+            held: Capped::new(MAX_TENANTS),
+            next: 0,
+        }
+    }
+
+    /// The owner behind a name, or behind an address without one.
+    pub(super) fn of(&mut self, intel: &Intel, name: Option<&Arc<str>>, ip: IpAddr) -> Known {
+        let known = match name {
+            Some(name) => self.by_name.get_mut(&**name),
+            None => self.by_address.get_mut(&ip),
+        };
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let key: Arc<str> = intel.tenant(name.map(|n| &**n), ip).into();
+        let place = intel.place(name.map(|n| &**n), ip);
+        let standing = Standing {
+            provider: place.provider.map(Into::into),
+            class: place.class.map(Into::into),
+            shared: place.shared,
+        };
+        let known = Known { tenant: self.id(key), standing: Arc::new(standing) };
+        match name {
+            Some(name) => self.by_name.insert(name.clone(), known.clone()).is_some(),
+            None => self.by_address.insert(ip, known.clone()).is_some(),
+        };
+        known
+    }
+
+    pub(super) fn get(&self, id: TenantId) -> Option<&Tenant> {
+        self.held.get(&id)
+    }
+
+    /// Counts `host` among the users.
+    pub(super) fn used(&mut self, id: TenantId, host: IpAddr, ts: Timestamp) {
+        if let Some(tenant) = self.held.get_mut(&id) {
+            if tenant.users.len() < MAX_USERS {
+                tenant.users.push((host, ts));
+            } else {
+                tenant.more = tenant.more.saturating_add(1);
+            }
+        }
+    }
+
+    /// Takes `host` back out: its contact turned out to be with somebody else.
+    pub(super) fn unused(&mut self, id: TenantId, host: IpAddr) {
+        if let Some(tenant) = self.held.get_mut(&id) {
+            tenant.users.retain(|(user, _)| *user != host);
+        }
+    }
+
+    pub(super) const fn evicted(&self) -> u64 {
+        self.held.evicted()
+    }
+
+    fn id(&mut self, key: Arc<str>) -> TenantId {
+        if let Some(id) = self.by_key.get_mut(&*key) {
+            return *id;
+        }
+        let id = TenantId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.by_key.insert(key.clone(), id);
+        self.held.insert(id, Tenant { key, users: Vec::new(), more: 0 });
+        id
+    }
+}
+
+/// Names and addresses whose owner is remembered; a miss costs a look-up in the intelligence tables.
+const MAX_NAMES: usize = 500_000;
+/// Owners held: `detection.md` §2.5 plans 2 M for 250,000 hosts at some 200 bytes.
+const MAX_TENANTS: usize = 1_000_000;
+/// Users of one owner that are named; beyond that they are counted. A destination of more is not rare anywhere.
+const MAX_USERS: usize = 256;

@@ -1,0 +1,126 @@
+//! What one host has to do with one destination owner.
+
+use super::tenants::Standing;
+use crate::base::{Endpoint, Timestamp, Transport};
+use crate::event::Uid;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A host and a destination owner: since when, how often, how much.
+#[derive(Clone, Debug)]
+pub(crate) struct Tie {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) flows: u32,
+    /// Payload bytes sent and received, of flows that have ended.
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+    /// The first flows.
+    pub(crate) uids: Vec<Uid>,
+    /// The first responders.
+    pub(crate) resps: Vec<Endpoint>,
+    pub(crate) transport: Transport,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) standing: Arc<Standing>,
+    /// Hosts of the site that had contacted the owner before.
+    pub(crate) others_before: u32,
+    /// Everyday infrastructure, look-ups or time.
+    pub(crate) background: bool,
+    /// The first flow may be older than the data.
+    pub(crate) under_way: bool,
+    /// What a script or program fetch showed: `powershell` content, a `script` agent.
+    pub(crate) script: Option<Script>,
+}
+
+/// A sign that no person was browsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Script {
+    /// The user agent is a script's or a command line tool's.
+    Agent,
+    /// What came back is a script.
+    Content(&'static str),
+}
+
+impl Tie {
+    pub(super) fn new(
+        ts: Timestamp,
+        uid: Uid,
+        (resp, transport): (Endpoint, Transport),
+        name: Option<Arc<str>>,
+        standing: Arc<Standing>,
+        others_before: u32,
+    ) -> Self {
+        Self {
+            first: ts,
+            last: ts,
+            flows: 0,
+            up: 0,
+            down: 0,
+            uids: vec![uid],
+            resps: vec![resp],
+            transport,
+            name,
+            standing,
+            others_before,
+            background: true,
+            under_way: false,
+            script: None,
+        }
+    }
+
+    /// Adds a flow.
+    pub(super) fn add(&mut self, ts: Timestamp, uid: Uid, resp: Endpoint, background: bool) {
+        self.flows = self.flows.saturating_add(1);
+        self.first = self.first.min(ts);
+        self.last = self.last.max(ts);
+        self.background &= background;
+        if self.uids.len() < MAX_EACH && !self.uids.contains(&uid) {
+            self.uids.push(uid);
+        }
+        if self.resps.len() < MAX_EACH && !self.resps.contains(&resp) {
+            self.resps.push(resp);
+        }
+    }
+
+    /// Notes what a request shows about the program behind it.
+    pub(super) fn requested(&mut self, content: Option<&'static str>, agent: Option<&str>) {
+        let shown = match content {
+            Some(content @ ("powershell" | "shell" | "script" | "batch" | "vbscript")) => {
+                Some(Script::Content(content))
+            }
+            _ if agent == Some("script") => Some(Script::Agent),
+            _ => None,
+        };
+        self.script = self.script.max(shown);
+    }
+
+    /// Whether `uid` is the flow that made it.
+    pub(super) fn is_first(&self, uid: Uid) -> bool {
+        self.uids.first() == Some(&uid)
+    }
+
+    /// The addresses it is known by, in order.
+    pub(crate) fn ips(&self) -> Vec<IpAddr> {
+        let mut ips: Vec<_> = self.resps.iter().map(|resp| resp.ip).collect();
+        ips.sort_unstable();
+        ips.dedup();
+        ips
+    }
+
+    /// How to call it: its name, else its first address and port, else the owner's key.
+    pub(crate) fn destination(&self, key: Option<&str>) -> String {
+        match (&self.name, self.resps.first()) {
+            (Some(name), _) => name.to_string(),
+            (None, Some(resp)) => resp.to_string(),
+            (None, None) => key.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// No name was known when it began.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.name.is_none()
+    }
+}
+
+/// Flows and responders remembered for the record.
+const MAX_EACH: usize = 8;
