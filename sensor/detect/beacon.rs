@@ -1,0 +1,213 @@
+//! Beacon: one host contacts one destination like a timer (ATT&CK T1071, T1029).
+//!
+//! Implants poll their controller on a timer; people do not keep time. Measure: `meter`. Fed by flow starts, requests
+//! and bursts, because an implant may keep one connection open for days. Benign look-alikes: updaters, sync clients,
+//! monitoring; so the rhythm alone is `info`. Evasion: jitter beyond 95 %, rotating destinations.
+
+use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
+use super::identify::id;
+use super::meter::{BeaconMeter, Rhythm};
+use crate::base::{Capped, Timestamp, Transport};
+use crate::profile::{CheckIn, Profiles, TenantId, Tie};
+use std::net::IpAddr;
+
+/// `rules/beacon.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BeaconRule {
+    enabled: bool,
+    title: String,
+    attack: Vec<Box<str>>,
+    max_p: f64,
+    crowd_fleet_hosts: u32,
+    crowd_share: f64,
+    media_bytes: u64,
+    cap_timing_nats: f64,
+    nameless_nats: f64,
+    script_nats: f64,
+    lone_nats: f64,
+    low_nats: f64,
+    medium_nats: f64,
+    medium_gaps: u32,
+}
+
+/// Meters of all pairs that have met often enough.
+#[derive(Debug)]
+pub(crate) struct Beacon {
+    rule: BeaconRule,
+    pairs: Capped<(IpAddr, TenantId), Pair>,
+}
+
+/// Two check-ins are remembered by their moment; the third makes a meter.
+#[derive(Debug)]
+enum Pair {
+    Early(Vec<Timestamp>),
+    Metered(Box<BeaconMeter>),
+}
+
+impl Beacon {
+    pub(crate) fn new(rule: BeaconRule) -> Self {
+        Self { rule, pairs: Capped::new(MAX_PAIRS) }
+    }
+
+    /// Takes in a sign of life.
+    pub(crate) fn check_in(&mut self, seen: &CheckIn, usual: &Profiles) {
+        if !self.rule.enabled {
+            return;
+        }
+        match self.pairs.entry((seen.host, seen.tenant), || Pair::Early(Vec::new())) {
+            Pair::Metered(meter) => meter.check_in(seen.ts, seen.moved),
+            pair => {
+                let Pair::Early(early) = pair else { return };
+                let is_new = early.last().is_none_or(|last| seen.ts.secs_since(*last) >= super::meter::SAME_CHECK_IN_S);
+                if !is_new || self.rule.is_crowded(usual, seen.tenant) {
+                    return;
+                }
+                early.push(seen.ts);
+                if let [first, second, third] = early.as_slice() {
+                    let mut meter = BeaconMeter::new(*first);
+                    meter.check_in(*second, None);
+                    meter.check_in(*third, seen.moved);
+                    *pair = Pair::Metered(Box::new(meter));
+                }
+            }
+        }
+    }
+
+    /// How much like a timer the contacts of a host with a destination are, when they are regular at all.
+    pub(crate) fn rhythm(&self, host: IpAddr, tenant: TenantId) -> Option<Rhythm> {
+        let Pair::Metered(meter) = self.pairs.get(&(host, tenant))? else { return None };
+        let down = meter.down / u64::from(meter.check_ins.max(1));
+        meter.rhythm().filter(|rhythm| rhythm.p <= self.rule.max_p && down <= self.rule.media_bytes)
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.pairs.evicted()
+    }
+
+    /// What there is to say.
+    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, found: &mut Vec<Finding>) {
+        for ((host, tenant), pair) in self.pairs.iter() {
+            let Pair::Metered(meter) = pair else { continue };
+            let Some(tie) = usual.tie(*host, *tenant).filter(|tie| !tie.background) else { continue };
+            if let Some(rhythm) = self.rhythm(*host, *tenant) {
+                found.push(self.tell(now, *host, *tenant, meter, &rhythm, tie, usual));
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call; a struct would only rename them")]
+    fn tell(
+        &self,
+        now: Timestamp,
+        host: IpAddr,
+        tenant: TenantId,
+        meter: &BeaconMeter,
+        rhythm: &Rhythm,
+        tie: &Tie,
+        usual: &Profiles,
+    ) -> Finding {
+        let rule = &self.rule;
+        let users = usual.tenant(tenant).map_or(1, |t| t.used_by());
+        let fleet = usual.fleet();
+        let tcp = tie.transport == Transport::Tcp;
+        let terms = [
+            ("timing", (-rhythm.p.ln()).min(rule.cap_timing_nats), true),
+            ("nameless", rule.nameless_nats, tie.is_nameless() && tcp),
+            ("script", rule.script_nats, tie.script.is_some()),
+            ("lone", rule.lone_nats, users <= 1 && fleet >= rule.crowd_fleet_hosts),
+        ];
+        let nats: f64 = terms.iter().filter(|(.., holds)| *holds).map(|(_, nats, _)| nats).sum();
+        let severity = match () {
+            () if nats >= rule.medium_nats && rhythm.gaps >= rule.medium_gaps => Severity::Medium,
+            () if nats >= rule.low_nats => Severity::Low,
+            () => Severity::Info,
+        };
+        let destination = tie.destination(usual.tenant(tenant).map(|t| &*t.key));
+        let mut reasons = vec![
+            reason("gap_dispersion", Value::Number(rhythm.dispersion), ""),
+            reason("gaps", Value::Count(u64::from(rhythm.gaps)), ""),
+            reason("median_gap", Value::Number(rhythm.median_s), "seconds"),
+            Evidence {
+                measure: "regularity_p",
+                observed: Value::Number(rhythm.p),
+                against: Against::Limit(Value::Number(rule.max_p)),
+                unit: "probability",
+            },
+            reason("hosts_using_destination", Value::Count(u64::from(users)), "hosts"),
+        ];
+        for (measure, nats, _) in terms.iter().filter(|(.., holds)| *holds) {
+            reasons.push(reason(measure, Value::Number(*nats), "nats"));
+        }
+        Finding {
+            id: id("beacon", &host, &usual.tenant(tenant).map_or("", |t| &t.key), meter.first),
+            detector: "beacon",
+            time: now,
+            first_seen: meter.first,
+            last_seen: meter.last,
+            severity,
+            score: (-rhythm.p.log10() / 6.0).min(1.0),
+            p: Some(rhythm.p),
+            title: format!("{} is contacted like clockwork", destination),
+            explanation: format!(
+                "{host} contacted {destination} {} times between {} and {} UTC; the gaps lie between {:.0} and {:.0} s \
+                 (median {:.0} s), as regular as a timer (chance {} for independent events). {users} of {fleet} hosts \
+                 use this destination.",
+                meter.check_ins,
+                meter.first.clock(),
+                meter.last.clock(),
+                rhythm.range_s.0,
+                rhythm.range_s.1,
+                rhythm.median_s,
+                chance(rhythm.p),
+            ),
+            attack: rule.attack.clone(),
+            entities: vec![
+                Entity { role: Role::AffectedHost, ip: Some(host), name: usual.host_name(host).map(Into::into) },
+                Entity {
+                    role: Role::Destination,
+                    ip: tie.ips().first().copied(),
+                    name: tie.name.as_deref().map(Into::into),
+                },
+            ],
+            reasons,
+            uids: tie.uids.clone(),
+        }
+    }
+}
+
+impl BeaconRule {
+    /// So many hosts use it that one more says nothing.
+    fn is_crowded(&self, usual: &Profiles, tenant: TenantId) -> bool {
+        let fleet = usual.fleet();
+        let users = usual.tenant(tenant).map_or(0, |t| t.used_by());
+        fleet >= self.crowd_fleet_hosts && f64::from(users) >= self.crowd_share * f64::from(fleet)
+    }
+}
+
+/// A plain reason.
+pub(crate) const fn reason(measure: &'static str, observed: Value, unit: &'static str) -> Evidence {
+    Evidence { measure, observed, against: Against::Nothing, unit }
+}
+
+/// A probability in words: `1 in 1,000`.
+fn chance(p: f64) -> String {
+    if p >= 0.1 { format!("{:.0} %", p * 100.0) } else { format!("1 in {}", grouped(1.0 / p)) }
+}
+
+/// A number to two digits, grouped by thousands.
+fn grouped(value: f64) -> String {
+    let scale = 10_f64.powf((value.log10().floor() - 1.0).max(0.0));
+    let digits = format!("{:.0}", (value / scale).round() * scale);
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// (host, owner) pairs: about 200 bytes each once metered.
+const MAX_PAIRS: usize = 1_000_000;

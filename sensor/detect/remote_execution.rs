@@ -1,0 +1,264 @@
+//! Remote execution: somebody made code run, or prepared it, on another machine (ATT&CK T1021, T1047, T1053, T1569).
+//!
+//! Groups the acts of one host on another: which doors, which operations, how many sessions. Benign look-alike: every
+//! administrator. So it is never above medium by itself; what the machine does next is `campaign`'s to judge. Evasion:
+//! channels that are encrypted whole (SMB3 with encryption) show only that somebody was there.
+
+use super::beacon::reason;
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::identify::id;
+use crate::base::{Capped, Timestamp};
+use crate::event::{self, Channel, Uid};
+use crate::profile::{Act, HostRole, Profiles, What};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// `rules/remote_execution.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemoteExecutionRule {
+    enabled: bool,
+    title: String,
+    execute: BTreeMap<String, Severity>,
+    prepare: Severity,
+    administer: Severity,
+    from_outside: Severity,
+    quiet_roles: Vec<String>,
+    session_gap_s: f64,
+}
+
+/// Who acted on whom.
+#[derive(Debug)]
+pub(crate) struct RemoteExecution {
+    rule: RemoteExecutionRule,
+    pairs: Capped<(IpAddr, IpAddr), Deeds>,
+}
+
+/// What one host did to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Deeds {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) sessions: u32,
+    pub(crate) acts: u32,
+    /// Distinct deeds in the order they were first seen.
+    pub(crate) kinds: Vec<Deed>,
+    pub(crate) uids: Vec<Uid>,
+}
+
+/// One kind of deed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Deed {
+    /// `svcctl`, `wmi`, `file`, `rdp`, …
+    pub(crate) channel: &'static str,
+    pub(crate) act: event::Act,
+    /// Operation, path or nothing.
+    pub(crate) operation: Option<Box<str>>,
+    pub(crate) endpoint: Option<Box<str>>,
+    pub(crate) technique: Option<&'static str>,
+}
+
+impl Deed {
+    /// What an act amounts to.
+    pub(crate) fn of(what: &What) -> Self {
+        match what {
+            What::Execution(execution) => Self {
+                channel: execution.channel.name(),
+                act: execution.act,
+                operation: execution.operation.clone(),
+                endpoint: execution.endpoint.clone(),
+                technique: execution.technique.or_else(|| technique(execution.channel)),
+            },
+            What::File { path, .. } => Self {
+                channel: "file",
+                act: event::Act::Prepare,
+                operation: Some(path.clone()),
+                endpoint: None,
+                technique: Some("T1570"),
+            },
+            What::Session(protocol) => Self {
+                channel: protocol,
+                act: event::Act::Administer,
+                operation: None,
+                endpoint: None,
+                technique: (*protocol == "rdp").then_some("T1021.001").or(Some("T1021")),
+            },
+        }
+    }
+}
+
+impl RemoteExecution {
+    pub(crate) fn new(rule: RemoteExecutionRule) -> Self {
+        Self { rule, pairs: Capped::new(MAX_PAIRS) }
+    }
+
+    /// Takes in an act.
+    pub(crate) fn act(&mut self, seen: &Act) {
+        if !self.rule.enabled || seen.by == seen.on.ip {
+            return;
+        }
+        let new = || Deeds { first: seen.ts, last: seen.ts, sessions: 1, acts: 0, kinds: Vec::new(), uids: Vec::new() };
+        let deeds = self.pairs.entry((seen.by, seen.on.ip), new);
+        if seen.ts.secs_since(deeds.last) > self.rule.session_gap_s {
+            deeds.sessions = deeds.sessions.saturating_add(1);
+        }
+        deeds.last = deeds.last.max(seen.ts);
+        deeds.acts = deeds.acts.saturating_add(1);
+        let deed = Deed::of(&seen.what);
+        if deeds.kinds.len() < MAX_KINDS && !deeds.kinds.contains(&deed) {
+            deeds.kinds.push(deed);
+        }
+        if deeds.uids.len() < MAX_UIDS && !deeds.uids.contains(&seen.uid) {
+            deeds.uids.push(seen.uid);
+        }
+    }
+
+    /// What one host did to another, if anything.
+    pub(crate) fn deeds(&self, by: IpAddr, on: IpAddr) -> Option<&Deeds> {
+        self.pairs.get(&(by, on))
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.pairs.evicted()
+    }
+
+    /// What there is to say.
+    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, found: &mut Vec<Finding>) {
+        found.extend(self.pairs.iter().map(|((by, on), deeds)| self.tell(now, *by, *on, deeds, usual)));
+    }
+
+    fn severity(&self, by: IpAddr, deeds: &Deeds, usual: &Profiles) -> Severity {
+        let rule = &self.rule;
+        if !usual.is_inside(by) {
+            return rule.from_outside;
+        }
+        if usual.roles(by).iter().any(|role: &HostRole| rule.quiet_roles.iter().any(|q| q == role.name())) {
+            return Severity::Info;
+        }
+        let of = |deed: &Deed| match deed.act {
+            event::Act::Execute => rule.execute.get(deed.channel).copied().unwrap_or(Severity::Medium),
+            event::Act::Prepare => rule.prepare,
+            event::Act::Administer => rule.administer,
+        };
+        deeds.kinds.iter().map(of).max().unwrap_or(Severity::Info).min(Severity::Medium)
+    }
+
+    fn tell(&self, now: Timestamp, by: IpAddr, on: IpAddr, deeds: &Deeds, usual: &Profiles) -> Finding {
+        let severity = self.severity(by, deeds, usual);
+        let executed = deeds.kinds.iter().any(|deed| deed.act == event::Act::Execute);
+        let verb = if executed { "made code run on" } else { "administered" };
+        let from = if usual.is_inside(by) { "" } else { ", from outside the site" };
+        let mut attack: Vec<Box<str>> = deeds.kinds.iter().filter_map(|d| d.technique).map(Into::into).collect();
+        attack.sort_unstable();
+        attack.dedup();
+        let role = if usual.is_inside(by) { Role::StagingServer } else { Role::Destination };
+        Finding {
+            id: id("remote_execution", &by, &on, deeds.first),
+            detector: "remote_execution",
+            time: now,
+            first_seen: deeds.first,
+            last_seen: deeds.last,
+            severity,
+            score: match severity {
+                Severity::Info => 0.1,
+                Severity::Low => 0.3,
+                _ => 0.5,
+            },
+            p: None,
+            title: if executed { format!("{by} made code run on {on}") } else { format!("{by} administered {on}") },
+            explanation: format!(
+                "{by} {verb} {on} through {} between {} and {} UTC ({} acts in {} session{}{from}). Alone this is what \
+                 administrators do; what {on} did next decides.",
+                doors(&deeds.kinds),
+                deeds.first.clock(),
+                deeds.last.clock(),
+                deeds.acts,
+                deeds.sessions,
+                if deeds.sessions == 1 { "" } else { "s" },
+            ),
+            attack,
+            entities: vec![
+                Entity { role, ip: Some(by), name: usual.host_name(by).map(Into::into) },
+                Entity { role: Role::AffectedHost, ip: Some(on), name: usual.host_name(on).map(Into::into) },
+            ],
+            reasons: vec![
+                reason("acts", Value::Count(u64::from(deeds.acts)), ""),
+                reason("sessions", Value::Count(u64::from(deeds.sessions)), ""),
+                reason("channels", Value::Text(channels(&deeds.kinds).into()), ""),
+                reason("operations", Value::Text(operations(&deeds.kinds).into()), ""),
+            ],
+            uids: deeds.uids.clone(),
+        }
+    }
+}
+
+/// The doors used and the operations called through them, for a sentence: `svcctl (CreateServiceW, StartServiceW)`.
+pub(crate) fn doors(kinds: &[Deed]) -> String {
+    let mut by_channel: Vec<(&str, Vec<&str>)> = Vec::new();
+    for deed in kinds {
+        let at = by_channel.iter().position(|(channel, _)| *channel == deed.channel).unwrap_or_else(|| {
+            by_channel.push((deed.channel, Vec::new()));
+            by_channel.len() - 1
+        });
+        if let (Some((_, operations)), Some(operation)) = (by_channel.get_mut(at), deed.operation.as_deref())
+            && operations.len() < MAX_NAMED
+            && !operations.contains(&operation)
+        {
+            operations.push(operation);
+        }
+    }
+    let one = |(channel, operations): &(&str, Vec<&str>)| match operations.as_slice() {
+        [] => (*channel).to_owned(),
+        named => format!("{channel} ({})", named.join(", ")),
+    };
+    by_channel.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+/// Channels, each once, in the order they were used.
+pub(crate) fn channels(kinds: &[Deed]) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for deed in kinds {
+        if !seen.contains(&deed.channel) {
+            seen.push(deed.channel);
+        }
+    }
+    seen.join(", ")
+}
+
+fn operations(kinds: &[Deed]) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for operation in kinds.iter().filter_map(|deed| deed.operation.as_deref()) {
+        if !seen.contains(&operation) {
+            seen.push(operation);
+        }
+    }
+    seen.join(", ")
+}
+
+/// What a channel is used for when the act itself names no technique.
+const fn technique(channel: Channel) -> Option<&'static str> {
+    Some(match channel {
+        Channel::Winrm => "T1021.006",
+        Channel::Svcctl | Channel::Psexec => "T1569.002",
+        Channel::Atsvc => "T1053.002",
+        Channel::Tasksched => "T1053.005",
+        Channel::Wmi => "T1047",
+        Channel::Dcom => "T1021.003",
+        Channel::Winreg => "T1112",
+        Channel::Rdp => "T1021.001",
+        Channel::Ssh => "T1021.004",
+        Channel::Eventlog => "T1070.001",
+        Channel::Drsuapi => "T1003.006",
+        Channel::Shutdown => "T1529",
+        Channel::MgmtPort => "T1072",
+    })
+}
+
+/// (by, on) pairs held.
+const MAX_PAIRS: usize = 200_000;
+/// Kinds of deeds remembered for a pair; more says no more.
+const MAX_KINDS: usize = 48;
+/// Flows named for a pair.
+const MAX_UIDS: usize = 16;
+/// Operations named in a sentence for one channel.
+const MAX_NAMED: usize = 4;
