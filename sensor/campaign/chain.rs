@@ -1,0 +1,209 @@
+//! Execution chain: an act on a machine, then the machine's first contact with an outside destination.
+//!
+//! Each cue is a surprise in nats against accident; the sum decides. What keeps ordinary administration out: a machine
+//! that meets many new destinations is browsing (the timing is no surprise), and a destination that others use already
+//! without having been touched by the actor is capped.
+
+use super::ChainRule;
+use super::sessions::{Follower, Session, Sessions};
+use crate::base::Timestamp;
+use crate::detect::{Against, Beacon, Evidence, Rhythm, Severity, Value};
+use crate::event::{self, Transport, Uid};
+use crate::profile::{Profiles, Script, TenantId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// One act, one machine, one destination.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) server: IpAddr,
+    pub(crate) host: IpAddr,
+    pub(crate) tenant: TenantId,
+    pub(crate) session: Session,
+    pub(crate) contact: Timestamp,
+    pub(crate) lag_s: f64,
+    /// Cues with their weight in nats.
+    pub(crate) reasons: Vec<Evidence>,
+    pub(crate) nats: f64,
+    pub(crate) severity: Severity,
+    /// The actor's own contacts with the destination, when it has any.
+    pub(crate) shared: bool,
+    pub(crate) rhythm: Option<Rhythm>,
+    pub(crate) script: Option<Script>,
+    /// Hosts the actor did not touch that used the destination before.
+    pub(crate) strangers: u32,
+    /// Why it is held down, when it is.
+    pub(crate) held: Option<&'static str>,
+    pub(crate) uids: Vec<Uid>,
+}
+
+/// All chains, weighed.
+pub(crate) fn chains(sessions: &Sessions, rule: &ChainRule, usual: &Profiles, beacons: &Beacon) -> Vec<Chain> {
+    if !rule.enabled {
+        return Vec::new();
+    }
+    let mut led: BTreeMap<(IpAddr, TenantId), BTreeSet<IpAddr>> = BTreeMap::new();
+    for session in sessions.iter() {
+        for follower in &session.followers {
+            led.entry((session.by, follower.tenant)).or_default().insert(session.on);
+        }
+    }
+    let mut chains: BTreeMap<(IpAddr, IpAddr, TenantId), Chain> = BTreeMap::new();
+    for session in sessions.iter() {
+        for follower in &session.followers {
+            let led = led.get(&(session.by, follower.tenant));
+            let Some(chain) = weigh(session, follower, led, sessions, rule, usual, beacons) else { continue };
+            let key = (chain.server, chain.host, chain.tenant);
+            if chains.get(&key).is_none_or(|known| known.nats < chain.nats) {
+                chains.insert(key, chain);
+            }
+        }
+    }
+    chains.into_values().collect()
+}
+
+fn weigh(
+    session: &Session,
+    follower: &Follower,
+    led: Option<&BTreeSet<IpAddr>>,
+    sessions: &Sessions,
+    rule: &ChainRule,
+    usual: &Profiles,
+    beacons: &Beacon,
+) -> Option<Chain> {
+    let (by, on) = (session.by, session.on);
+    let tie = usual.tie(on, follower.tenant).filter(|tie| !tie.under_way && !tie.background)?;
+    let lag_s = follower.lag_s();
+    let accident = accident(session, follower, rule);
+    let strangers = strangers(session, follower, sessions, usual);
+    let common = f64::from(rule.common_hosts).max(rule.common_share * f64::from(usual.fleet()));
+    let is_common = f64::from(strangers) >= common;
+    let counts = usual.counts();
+    let lone = ratio(counts.lone_firsts.saturating_add(1), counts.firsts.saturating_add(1)).min(1.0);
+    let shared = usual.tie(by, follower.tenant).is_some();
+    let rhythm = beacons.rhythm(on, follower.tenant);
+    let others = led.map_or(0, |hosts| hosts.len().saturating_sub(1));
+    let others = f64::from(u32::try_from(others).unwrap_or(u32::MAX));
+
+    let mut weighed = Weighed::default();
+    weighed.add("lag", Value::Number(lag_s), "seconds", (-accident.ln()).min(rule.cap_timing_nats));
+    let act = if follower.act == event::Act::Execute { rule.execute_nats } else { rule.prepare_nats };
+    weighed.add("act", Value::Text(follower.act.name().into()), "", act);
+    if strangers == 0 {
+        weighed.add("lone_share", Value::Number(lone), "probability", (-lone.ln()).min(rule.cap_rarity_nats));
+    }
+    if !is_common {
+        if shared {
+            weighed.add("actor_contacts_it_too", Value::Text("yes".into()), "", rule.shared_nats);
+        }
+        if let Some(rhythm) = &rhythm {
+            weighed.add(
+                "regularity_p",
+                Value::Number(rhythm.p),
+                "probability",
+                (-rhythm.p.ln()).min(rule.cap_timer_nats),
+            );
+        }
+        if others > 0.0 {
+            let nats = (others * rule.others_nats).min(rule.cap_others_nats);
+            weighed.add("hosts_led_there_too", Value::Number(others), "hosts", nats);
+        }
+        if tie.is_nameless() && tie.transport == Transport::Tcp {
+            weighed.add("nameless", Value::Text("yes".into()), "", rule.nameless_nats);
+        }
+    }
+    if let Some(script) = tie.script {
+        let shown = match script {
+            Script::Agent => "script user agent",
+            Script::Content(content) => content,
+        };
+        weighed.add("script", Value::Text(shown.into()), "", rule.script_nats);
+    }
+    let mut severity = match weighed.nats {
+        nats if nats >= rule.high_nats => Severity::High,
+        nats if nats >= rule.medium_nats => Severity::Medium,
+        nats if nats >= rule.low_nats => Severity::Low,
+        _ => Severity::Info,
+    };
+    let mut held = None;
+    if is_common && severity > Severity::Low {
+        severity = Severity::Low;
+        held = Some("other hosts used the destination already");
+    }
+    weighed.reasons.push(Evidence {
+        measure: "other_hosts_already_there",
+        observed: Value::Count(u64::from(strangers)),
+        against: Against::Limit(Value::Number(common)),
+        unit: "hosts",
+    });
+    let mut uids = session.uids.clone();
+    uids.extend(tie.uids.iter().filter(|uid| !session.uids.contains(uid)));
+    Some(Chain {
+        server: by,
+        host: on,
+        tenant: follower.tenant,
+        session: session.clone(),
+        contact: follower.ts,
+        lag_s,
+        reasons: weighed.reasons,
+        nats: weighed.nats,
+        severity,
+        shared,
+        rhythm,
+        script: tie.script,
+        strangers,
+        held,
+        uids,
+    })
+}
+
+/// Reasons and their sum.
+#[derive(Default)]
+struct Weighed {
+    reasons: Vec<Evidence>,
+    nats: f64,
+}
+
+impl Weighed {
+    fn add(&mut self, measure: &'static str, observed: Value, unit: &'static str, nats: f64) {
+        self.nats += nats;
+        let against = Against::Usual(Value::Text(format!("{nats:.1} nats").into()));
+        self.reasons.push(Evidence { measure, observed, against, unit });
+    }
+}
+
+/// Chance of a first contact this soon after an act by accident: the larger of two views, how often this machine meets
+/// something new, over the long run or in a burst, and how often somebody acts on it.
+fn accident(session: &Session, follower: &Follower, rule: &ChainRule) -> f64 {
+    let lag = follower.lag_s().max(1.0);
+    let long_run = (f64::from(follower.firsts_before) + 1.0) / (follower.watched_s + rule.prior_s);
+    let burst = rule.burst_scales_s.iter().map(|span| {
+        // One bystander is no burst.
+        f64::from(session.others_within(follower, *span).saturating_sub(1)) / span
+    });
+    let meets = burst.fold(long_run, f64::max);
+    let acted_on = (f64::from(session.before) + 0.5) / (follower.watched_s + rule.act_prior_s);
+    let p = |rate: f64| 1.0 - (-rate * lag).exp();
+    p(meets).max(p(acted_on)).clamp(1e-6, 1.0)
+}
+
+/// Hosts that used the destination before and that the actor, as far as is visible, did not lead there.
+fn strangers(session: &Session, follower: &Follower, sessions: &Sessions, usual: &Profiles) -> u32 {
+    let Some(owner) = usual.tenant(follower.tenant) else { return 0 };
+    let led = |host: IpAddr| {
+        host == session.by
+            || sessions
+                .on(host)
+                .iter()
+                .any(|other| other.by == session.by && other.followers.iter().any(|f| f.tenant == follower.tenant))
+    };
+    let named = owner.users.iter().filter(|(host, ts)| *ts < follower.ts && *host != session.on && !led(*host)).count();
+    let named = u32::try_from(named).unwrap_or(u32::MAX);
+    // Beyond those named, users are known by number only; none of them was led there first.
+    if owner.more > 0 { named.saturating_add(owner.more) } else { named }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares need no more than 52 bits")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,146 @@
+//! Which hosts and destinations belong to a story, how sure that is, and what blocking them would cost.
+
+use super::scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
+use super::sessions::Sessions;
+use super::story::{Plot, Story};
+use crate::base::Timestamp;
+use crate::detect::Beacon;
+use crate::profile::{Profiles, TenantId, Tie};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The scope of a story.
+pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacons: &Beacon) -> Scope {
+    let mut hosts: BTreeMap<IpAddr, ScopeHost> = BTreeMap::new();
+    let chained = story.chained();
+    for tenant in &story.tenants {
+        let Some(owner) = usual.tenant(*tenant) else { continue };
+        for (host, _) in owner.users.iter().filter(|(host, _)| *host != story.server) {
+            let Some(tie) = usual.tie(*host, *tenant) else { continue };
+            let is_case = chained.contains(host) || story.cases.contains(host);
+            // Who used it before anything was seen to be done is collateral, not scope.
+            if !is_case && (story.plot == Plot::Rollout || tie.first < story.begin(usual)) {
+                continue;
+            }
+            let two_kinds =
+                chained.contains(host) || story.marked.contains(host) || beacons.rhythm(*host, *tenant).is_some();
+            let tier = if is_case && two_kinds { Tier::Confirmed } else { Tier::Likely };
+            add(&mut hosts, *host, tier, tie, story, usual);
+        }
+    }
+    if story.plot != Plot::Rollout {
+        for session in sessions.iter().filter(|s| s.by == story.server && s.executed()) {
+            hosts.entry(session.on).or_insert_with(|| ScopeHost {
+                ip: session.on,
+                name: usual.host_name(session.on).map(Into::into),
+                tier: Tier::Exposed,
+                first_seen: session.first,
+                last_seen: session.last,
+                bytes_out: 0,
+                attribution: None,
+            });
+        }
+    }
+    let mut servers = vec![ScopeServer {
+        ip: story.server,
+        name: usual.host_name(story.server).map(Into::into),
+        p: story.cause.as_ref().filter(|(_, s)| s.ip == story.server).map(|(_, suspect)| suspect.p_adjusted),
+        hop: 0,
+    }];
+    servers.extend(behind(story, sessions, usual));
+    let destinations = story.tenants.iter().filter_map(|tenant| destination(*tenant, &hosts, story, usual)).collect();
+    Scope { servers, hosts: hosts.into_values().collect(), destinations }
+}
+
+impl Story {
+    /// When it began, as far as is visible.
+    pub(crate) fn begin(&self, usual: &Profiles) -> Timestamp {
+        let acts = self.chains.iter().map(|chain| chain.session.first);
+        let cases = self.cases.iter().flat_map(|host| self.tenants.iter().filter_map(|t| usual.tie(*host, *t)));
+        acts.chain(cases.map(|tie| tie.first)).min().unwrap_or(Timestamp::MIN)
+    }
+
+    /// When it was last seen.
+    pub(crate) fn end(&self, usual: &Profiles) -> Timestamp {
+        let hosts: BTreeSet<IpAddr> = self.chained().union(&self.cases).copied().collect();
+        let ties = hosts.iter().flat_map(|host| self.tenants.iter().filter_map(|t| usual.tie(*host, *t)));
+        let acts = self.chains.iter().map(|chain| chain.session.last);
+        acts.chain(ties.map(|tie| tie.last)).max().unwrap_or(Timestamp::MIN)
+    }
+}
+
+fn add(hosts: &mut BTreeMap<IpAddr, ScopeHost>, ip: IpAddr, tier: Tier, tie: &Tie, story: &Story, usual: &Profiles) {
+    let attribution = match &story.cause {
+        Some((_, suspect)) if suspect.ip == story.server => suspect.attribution.get(&ip).copied(),
+        _ => None,
+    };
+    let host = hosts.entry(ip).or_insert_with(|| ScopeHost {
+        ip,
+        name: usual.host_name(ip).map(Into::into),
+        tier,
+        first_seen: tie.first,
+        last_seen: tie.last,
+        bytes_out: 0,
+        attribution,
+    });
+    host.tier = host.tier.min(tier);
+    host.first_seen = host.first_seen.min(tie.first);
+    host.last_seen = host.last_seen.max(tie.last);
+    host.bytes_out = host.bytes_out.saturating_add(tie.up);
+}
+
+/// Who made code run on the server itself, shortly before it began.
+fn behind(story: &Story, sessions: &Sessions, usual: &Profiles) -> Vec<ScopeServer> {
+    let begin = story.begin(usual);
+    let before = |lag: f64| (0.0..=HOP_S).contains(&lag);
+    let acted = sessions.on(story.server).iter().filter(|s| s.executed() && before(begin.secs_since(s.first)));
+    let ips: BTreeSet<IpAddr> = acted.map(|session| session.by).collect();
+    let hosts = story.chained();
+    let server = |ip| ScopeServer { ip, name: usual.host_name(ip).map(Into::into), p: None, hop: 1 };
+    ips.into_iter().filter(|ip| !hosts.contains(ip)).map(server).collect()
+}
+
+fn destination(
+    tenant: TenantId,
+    hosts: &BTreeMap<IpAddr, ScopeHost>,
+    story: &Story,
+    usual: &Profiles,
+) -> Option<ScopeDestination> {
+    let owner = usual.tenant(tenant)?;
+    let ties: Vec<&Tie> = hosts.keys().filter_map(|host| usual.tie(*host, tenant)).collect();
+    let first = ties.first()?;
+    let mut ips: Vec<IpAddr> = ties.iter().flat_map(|tie| tie.ips()).collect();
+    ips.sort_unstable();
+    ips.dedup();
+    let names: BTreeSet<&str> = ties.iter().filter_map(|tie| tie.name.as_deref()).collect();
+    let one_name = names.first().filter(|_| names.len() == 1);
+    let (value, kind): (Box<str>, _) = match (one_name, ips.as_slice()) {
+        _ if names.len() > 1 => ((&*owner.key).into(), DestinationKind::Tenant),
+        (Some(name), _) => ((*name).into(), DestinationKind::Name),
+        (None, [ip]) => (ip.to_string().into(), DestinationKind::Ip),
+        (None, _) => ((&*owner.key).into(), DestinationKind::Ip),
+    };
+    let inside = |host: &IpAddr| hosts.get(host).is_some_and(|h| h.tier != Tier::Exposed) || *host == story.server;
+    let strangers = owner.users.iter().filter(|(host, _)| !inside(host)).count();
+    let collateral_hosts = u64::try_from(strangers).unwrap_or(u64::MAX).saturating_add(u64::from(owner.more));
+    let shared = first.standing.shared;
+    let advice = match () {
+        () if story.plot == Plot::Rollout || story.severity < crate::detect::Severity::High => Advice::Watch,
+        () if shared || collateral_hosts > 0 => Advice::BlockForScopeOnly,
+        () => Advice::Block,
+    };
+    Some(ScopeDestination {
+        value,
+        kind,
+        ips,
+        first_seen: ties.iter().map(|tie| tie.first).min()?,
+        last_seen: ties.iter().map(|tie| tie.last).max()?,
+        hosts: u64::try_from(ties.len()).unwrap_or(u64::MAX),
+        bytes_out: ties.iter().map(|tie| tie.up).fold(0, u64::saturating_add),
+        collateral_hosts,
+        advice,
+    })
+}
+
+/// Seconds before the first act within which a session on the server counts as the hop behind it: detection.md §4.7.
+const HOP_S: f64 = 72.0 * 3600.0;
