@@ -1,8 +1,13 @@
 //! Findings and campaigns → what a person reads. Writes nothing; `output` does.
 
+mod explain;
+mod fuse;
 mod rules;
+mod visible;
 
+pub(crate) use fuse::{Context, fuse};
 pub(crate) use rules::{RuleError, Rules};
+pub(crate) use visible::not_visible;
 
 use crate::campaign::Scope;
 use crate::detect::Finding;

@@ -9,3 +9,6 @@ mod summary;
 
 pub(crate) use pipeline::{Copies, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
+
+#[cfg(test)]
+mod staging_tests;

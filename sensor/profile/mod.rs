@@ -323,11 +323,11 @@ impl Profiles {
     }
 
     fn identified(&mut self, seen: &Observation, identity: &Identity) {
-        let side = match identity.side {
+        let side = identity.side.map(|side| match side {
             Direction::Orig => seen.orig.ip,
             Direction::Resp => seen.resp.ip,
-        };
-        let ip = identity.ip.unwrap_or(side);
+        });
+        let Some(ip) = identity.ip.or(side) else { return };
         if let Some(name) = identity.hostname.as_deref().filter(|n| !n.is_empty())
             && self.is_inside(ip)
             && !ip.is_unspecified()

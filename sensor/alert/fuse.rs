@@ -1,0 +1,345 @@
+//! Findings and stories → alerts: one story is told once, and what it explains is not told again.
+
+use super::explain::{self, CampaignWords, ChainWords};
+use super::{Alert, Kind, Status};
+use crate::base::Timestamp;
+use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
+use crate::detect::{Against, Beacon, Entity, Evidence, Finding, Role, Severity, Value, channels, doors, id, reason};
+use crate::profile::Profiles;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// What the stories rest on, and what they are told with.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) usual: &'a Profiles,
+    pub(crate) beacon: &'a Beacon,
+    pub(crate) campaigns: &'a Campaigns,
+    pub(crate) not_visible: Vec<String>,
+}
+
+/// Findings of the joins, appended to `findings`, and all alerts.
+pub(crate) fn fuse(telling: &Telling, findings: &mut Vec<Finding>, at: &Context<'_>) -> Vec<Alert> {
+    let rules = at.campaigns.rules();
+    let mut alerts = Vec::new();
+    let mut told: Vec<(Scope, IpAddr)> = Vec::new();
+    for story in &telling.stories {
+        let scope = at.campaigns.scope(story, at.usual, at.beacon);
+        alerts.push(story_alert(story, &scope, rules, at));
+        if story.plot != Plot::Rollout {
+            told.push((scope, story.server));
+        }
+    }
+    let loose: Vec<&Finding> = findings.iter().filter(|f| !told.iter().any(|story| explains(story, f))).collect();
+    alerts.extend(remote_executions(&loose, at));
+    let single = loose.iter().filter(|f| f.detector != "remote_execution" && f.severity >= Severity::Low);
+    alerts.extend(single.map(|finding| Alert {
+        kind: kind(finding.detector),
+        tier: if finding.severity >= Severity::High { 2 } else { 3 },
+        status: Status::Open,
+        scope: None,
+        not_visible: at.not_visible.clone(),
+        finding: (*finding).clone(),
+    }));
+    findings.extend(chain_findings(&telling.chains, rules, at));
+    alerts
+}
+
+/// Whether a story has said already what a finding says.
+fn explains((scope, server): &(Scope, IpAddr), finding: &Finding) -> bool {
+    let of = |role| finding.entities.iter().filter(move |e| e.role == role);
+    let ip_of = |role| of(role).find_map(|e| e.ip);
+    let Some(host) = ip_of(Role::AffectedHost) else { return false };
+    let in_scope = |ip: IpAddr| scope.hosts.iter().any(|h| h.ip == ip);
+    if finding.detector == "remote_execution" {
+        return ip_of(Role::StagingServer) == Some(*server) && in_scope(host);
+    }
+    let reached = |e: &Entity| {
+        scope.destinations.iter().any(|d| {
+            e.ip.is_some_and(|ip| d.ips.contains(&ip)) || e.name.as_deref().is_some_and(|name| *name == *d.value)
+        })
+    };
+    (in_scope(host) || host == *server) && of(Role::Destination).any(reached)
+}
+
+fn kind(detector: &str) -> Kind {
+    match detector {
+        "beacon" => Kind::Beacon,
+        "policy" => Kind::Policy,
+        "remote_execution" => Kind::RemoteExecution,
+        _ => Kind::HostAnomaly,
+    }
+}
+
+/// One alert for each host that acts on others.
+fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
+    let mut by_actor: BTreeMap<IpAddr, Vec<&Finding>> = BTreeMap::new();
+    for finding in loose.iter().filter(|f| f.detector == "remote_execution" && f.severity >= Severity::Low) {
+        if let Some(actor) = finding.entities.first().and_then(|e| e.ip) {
+            by_actor.entry(actor).or_default().push(finding);
+        }
+    }
+    let alert = |(actor, mut findings): (IpAddr, Vec<&Finding>)| {
+        findings
+            .sort_by(|a, b| b.severity.cmp(&a.severity).then(a.first_seen.cmp(&b.first_seen)).then(a.id.cmp(&b.id)));
+        let mut finding: Finding = (*findings.first()?).clone();
+        let more = findings.len().saturating_sub(1);
+        for other in findings.iter().skip(1) {
+            finding.first_seen = finding.first_seen.min(other.first_seen);
+            finding.last_seen = finding.last_seen.max(other.last_seen);
+            finding
+                .attack
+                .extend(other.attack.iter().filter(|t| !finding.attack.contains(t)).cloned().collect::<Vec<_>>());
+            finding.entities.extend(other.entities.iter().filter(|e| e.role == Role::AffectedHost).cloned());
+            finding.uids.extend(other.uids.iter().take(MAX_UIDS.saturating_sub(finding.uids.len())));
+        }
+        if more > 0 {
+            finding.title = format!("{} and {more} further machines", finding.title);
+            finding.explanation = format!("{} The same was done to {more} further machines.", finding.explanation);
+        }
+        finding.id = id("remote_execution", &actor, &"alert", finding.first_seen);
+        Some(Alert {
+            tier: 3,
+            kind: Kind::RemoteExecution,
+            status: Status::Open,
+            scope: None,
+            not_visible: at.not_visible.clone(),
+            finding,
+        })
+    };
+    by_actor.into_iter().filter_map(alert).collect()
+}
+
+/// Chains as findings: all that stand, and the first few of each session that do not.
+fn chain_findings(chains: &[Chain], rules: &CampaignRules, at: &Context<'_>) -> Vec<Finding> {
+    let mut faint: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
+    let mut sorted: Vec<&Chain> = chains.iter().collect();
+    sorted.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.contact.cmp(&b.contact)));
+    sorted.retain(|chain| {
+        let count = faint.entry((chain.server, chain.host)).or_default();
+        *count += usize::from(chain.severity == Severity::Info);
+        chain.severity > Severity::Info || *count <= MAX_FAINT
+    });
+    sorted.into_iter().map(|chain| chain_finding(chain, rules, at)).collect()
+}
+
+fn chain_finding(chain: &Chain, rules: &CampaignRules, at: &Context<'_>) -> Finding {
+    let tie = at.usual.tie(chain.host, chain.tenant);
+    let key = at.usual.tenant(chain.tenant).map_or("", |t| &t.key);
+    let destination = tie.map_or_else(|| key.to_owned(), |tie| tie.destination(Some(key)));
+    let mut entities =
+        vec![entity(Role::AffectedHost, chain.host, at.usual), entity(Role::StagingServer, chain.server, at.usual)];
+    entities.push(Entity {
+        role: Role::Destination,
+        ip: tie.and_then(|tie| tie.ips().first().copied()),
+        name: tie.and_then(|tie| tie.name.as_deref()).map(Into::into),
+    });
+    let mut reasons = chain.reasons.clone();
+    reasons.push(reason("channels", Value::Text(channels(&chain.session.deeds).into()), ""));
+    if let Some(held) = chain.held {
+        reasons.push(reason("held_down_because", Value::Text(held.into()), ""));
+    }
+    Finding {
+        id: id("execution_chain", &format!("{}→{}", chain.server, chain.host), &key, chain.session.first),
+        detector: "execution_chain",
+        time: at.now,
+        first_seen: chain.session.first.min(chain.contact),
+        last_seen: tie.map_or(chain.contact, |tie| tie.last),
+        severity: chain.severity,
+        score: score(chain.nats, rules),
+        p: None,
+        title: format!("{} → {} → {destination}", chain.server, chain.host),
+        explanation: chain_words(chain, &destination, 0, at),
+        attack: techniques(std::iter::once(chain), &rules.execution_chain.attack),
+        entities,
+        reasons,
+        uids: chain.uids.clone(),
+    }
+}
+
+/// 0.5 at the lowest severity that is high, 1 at twice that.
+fn score(nats: f64, rules: &CampaignRules) -> f64 {
+    (nats / (2.0 * rules.execution_chain.high_nats)).clamp(0.0, 1.0)
+}
+
+fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context<'_>) -> Alert {
+    let (kind, tier, detector) = match story.plot {
+        Plot::Campaign => (Kind::StagingCampaign, 1, "common_cause"),
+        Plot::Chain if story.severity >= Severity::High => (Kind::ExecutionChain, 2, "execution_chain"),
+        Plot::Chain => (Kind::ExecutionChain, 3, "execution_chain"),
+        Plot::SharedDestination => (Kind::SharedDestination, 2, "common_cause"),
+        Plot::Rollout => (Kind::Notice, 4, "common_cause"),
+    };
+    let server = label(story.server, at.usual);
+    let affected: Vec<_> = scope.hosts.iter().filter(|host| host.tier != Tier::Exposed).collect();
+    let destinations: Vec<String> = scope.destinations.iter().map(|d| d.value.to_string()).collect();
+    let key = story.tenants.first().and_then(|t| at.usual.tenant(*t)).map_or("", |t| &t.key);
+    let (first_seen, last_seen) = (story.begin(at.usual), story.end(at.usual));
+    let strongest = story.chains.first();
+    let (title, explanation) = match (story.plot, strongest) {
+        (Plot::Chain, Some(chain)) => {
+            let destination = destinations.first().cloned().unwrap_or_default();
+            let shown = at.usual.tie(chain.host, chain.tenant).map_or(destination, |tie| tie.destination(None));
+            let further = story.chained().len().saturating_sub(1);
+            let title = format!("{server} staged {} into contact with {shown}", label(chain.host, at.usual));
+            (title, chain_words(chain, &shown, further, at))
+        }
+        _ => campaign_words(story, &server, affected.len(), &destinations, at),
+    };
+    let mut entities = vec![entity(Role::StagingServer, story.server, at.usual)];
+    entities.extend(affected.iter().map(|host| entity(Role::AffectedHost, host.ip, at.usual)));
+    entities.extend(scope.destinations.iter().map(|d| Entity {
+        role: Role::Destination,
+        ip: d.ips.first().copied(),
+        name: at.usual_name(d),
+    }));
+    let base = if story.plot == Plot::Chain { &rules.execution_chain.attack } else { &rules.common_cause.attack };
+    let nats = strongest.map_or(0.0, |chain| chain.nats);
+    let statistical =
+        story.cause.as_ref().map_or(0.0, |(_, suspect)| (-suspect.p_adjusted.max(1e-30).log10() / 10.0).min(1.0));
+    Alert {
+        kind,
+        tier,
+        status: Status::Open,
+        not_visible: at.not_visible.clone(),
+        finding: Finding {
+            id: id(kind.name(), &story.server, &key, first_seen),
+            detector,
+            time: at.now,
+            first_seen,
+            last_seen,
+            severity: story.severity,
+            score: score(nats, rules).max(statistical),
+            p: story.cause.as_ref().map(|(_, suspect)| suspect.p_adjusted),
+            title,
+            explanation,
+            attack: techniques(story.chains.iter(), base),
+            entities,
+            reasons: story_reasons(story, affected.len(), at),
+            uids: story_uids(story, at),
+        },
+        scope: Some(scope.clone()),
+    }
+}
+
+fn story_reasons(story: &Story, hosts: usize, at: &Context<'_>) -> Vec<Evidence> {
+    let mut reasons = story.chains.first().map(|chain| chain.reasons.clone()).unwrap_or_default();
+    if let Some(chain) = story.chains.first() {
+        reasons.push(reason("channels", Value::Text(channels(&chain.session.deeds).into()), ""));
+        reasons.push(reason("surprise", Value::Number(chain.nats), "nats"));
+    }
+    reasons.push(reason("hosts", Value::Count(u64::try_from(hosts).unwrap_or(u64::MAX)), "hosts"));
+    if let Some((cause, suspect)) = &story.cause {
+        reasons.push(Evidence {
+            measure: "cases_in_contact_before",
+            observed: Value::Count(u64::from(suspect.exposed)),
+            against: Against::Usual(Value::Number(suspect.expected)),
+            unit: "hosts",
+        });
+        reasons.push(reason("within", Value::Number(suspect.scale_s), "seconds"));
+        reasons.push(reason("candidate_servers", Value::Count(u64::from(cause.candidates)), "hosts"));
+        reasons.push(reason("family_wise_p", Value::Number(suspect.p_adjusted), "probability"));
+        reasons.push(reason("likelihood_ratio", Value::Number(suspect.llr), "nats"));
+    }
+    reasons.push(reason("fleet", Value::Count(u64::from(at.usual.fleet())), "hosts"));
+    reasons
+}
+
+/// Flows of the story: acts and first contacts, those of every machine before many of one.
+fn story_uids(story: &Story, at: &Context<'_>) -> Vec<crate::event::Uid> {
+    let hosts: BTreeSet<IpAddr> = story.chained().union(&story.cases).copied().collect();
+    let acts = story.chains.iter().flat_map(|chain| chain.session.uids.iter().take(MAX_UIDS_EACH));
+    let ties = hosts.iter().flat_map(|host| story.tenants.iter().filter_map(|t| at.usual.tie(*host, *t)));
+    let contacts = ties.flat_map(|tie| tie.uids.iter().take(MAX_UIDS_EACH));
+    let mut uids = Vec::new();
+    for uid in acts.chain(contacts) {
+        if uids.len() < MAX_UIDS && !uids.contains(uid) {
+            uids.push(*uid);
+        }
+    }
+    uids
+}
+
+fn chain_words(chain: &Chain, destination: &str, further: usize, at: &Context<'_>) -> String {
+    explain::chain(&ChainWords {
+        server: &label(chain.server, at.usual),
+        host: &label(chain.host, at.usual),
+        doors: &doors(&chain.session.deeds),
+        executed: chain.session.executed(),
+        acted: (chain.session.first, chain.session.last),
+        lag_s: chain.lag_s,
+        contact: chain.contact,
+        destination,
+        actors_flows: at.usual.tie(chain.server, chain.tenant).map(|tie| tie.flows),
+        rhythm: chain.rhythm.map(|rhythm| (rhythm.gaps, rhythm.median_s)),
+        strangers: chain.strangers,
+        further,
+    })
+}
+
+fn campaign_words(
+    story: &Story,
+    server: &str,
+    hosts: usize,
+    destinations: &[String],
+    at: &Context<'_>,
+) -> (String, String) {
+    let machines = story.chained().len();
+    let deeds: Vec<_> = story.chains.iter().flat_map(|chain| chain.session.deeds.iter().cloned()).collect();
+    let doors = channels(&deeds);
+    let lags = story.chains.iter().map(|chain| chain.lag_s);
+    let range = lags.clone().min_by(f64::total_cmp).zip(lags.max_by(f64::total_cmp));
+    let everyone: BTreeSet<IpAddr> = story.chained().union(&story.cases).copied().collect();
+    let keeps_time = |host: &&IpAddr| story.tenants.iter().any(|t| at.beacon.rhythm(**host, *t).is_some());
+    let words = CampaignWords {
+        server,
+        hosts,
+        destinations,
+        span: (story.begin(at.usual), story.end(at.usual)),
+        doors: (machines > 0).then_some((&doors, machines)),
+        lags_s: range,
+        test: story
+            .cause
+            .as_ref()
+            .map(|(cause, s)| (s.exposed, cause.cases, s.expected, s.scale_s, s.p_adjusted, cause.candidates)),
+        timers: everyone.iter().filter(keeps_time).count(),
+        baseline: story.cause.as_ref().is_some_and(|(cause, _)| cause.baseline),
+    };
+    let shown = destinations.first().map_or("", String::as_str);
+    match story.plot {
+        Plot::Rollout => (format!("{hosts} hosts met {shown} after contact with {server}"), explain::rollout(&words)),
+        Plot::SharedDestination => {
+            (format!("{hosts} hosts met {shown}; {server} is likely behind it"), explain::campaign(&words))
+        }
+        _ => (format!("{server} staged {hosts} hosts into contact with {shown}"), explain::campaign(&words)),
+    }
+}
+
+fn techniques<'a>(chains: impl Iterator<Item = &'a Chain>, base: &[Box<str>]) -> Vec<Box<str>> {
+    let deeds = chains.flat_map(|chain| chain.session.deeds.iter().filter_map(|deed| deed.technique));
+    let all: BTreeSet<Box<str>> = deeds.map(Into::into).chain(base.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
+fn entity(role: Role, ip: IpAddr, usual: &Profiles) -> Entity {
+    Entity { role, ip: Some(ip), name: usual.host_name(ip).map(Into::into) }
+}
+
+/// `epp01 (10.0.0.5)` or the address.
+fn label(ip: IpAddr, usual: &Profiles) -> String {
+    usual.host_name(ip).map_or_else(|| ip.to_string(), |name| format!("{name} ({ip})"))
+}
+
+impl Context<'_> {
+    /// The destination's name, where it has one.
+    fn usual_name(&self, destination: &crate::campaign::ScopeDestination) -> Option<Box<str>> {
+        (destination.kind != crate::campaign::DestinationKind::Ip).then(|| destination.value.clone())
+    }
+}
+
+/// Flows an alert names.
+const MAX_UIDS: usize = 64;
+/// Of these, of one machine's acts or contacts.
+const MAX_UIDS_EACH: usize = 4;
+/// Chains of one actor and machine that are told although they do not stand.
+const MAX_FAINT: usize = 3;
