@@ -198,6 +198,9 @@ impl Files {
 
 impl Open {
     fn close(&self, out: &mut Output) {
+        if self.kind == ShareKind::Pipe {
+            return; // What was said through it was told as it was said.
+        }
         for (action, bytes) in [(FileAction::Read, self.read), (FileAction::Write, self.written)] {
             if bytes > 0 {
                 self.tell(action, Some(bytes), out);

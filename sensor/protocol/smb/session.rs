@@ -82,7 +82,7 @@ impl Sessions {
     /// Takes one command, cut to what was wanted.
     pub(super) fn take(&mut self, header: &Header, message: &[u8], from: Direction, out: &mut Output) {
         let known = if header.is_response() {
-            self.answer(header, message, from, out)
+            self.answer(header, message, out)
         } else {
             self.request(header, message, from, out)
         };
@@ -126,15 +126,11 @@ impl Sessions {
             }
             Command::Close => file.map(Asked::Close),
             Command::Read => file.map(Asked::Read),
-            Command::Write => {
-                self.carry(header, message, file?, from, out);
-                file.map(Asked::Write)
-            }
-            Command::Ioctl => {
-                self.carry(header, message, file?, from, out);
-                file.map(Asked::Ioctl)
-            }
-            Command::SetInfo => set_info(message, file?),
+            Command::Write | Command::Ioctl => file.map(|file| {
+                self.carry(header, message, file, out);
+                if header.command == Command::Write { Asked::Write(file) } else { Asked::Ioctl(file) }
+            }),
+            Command::SetInfo => file.and_then(|file| set_info(message, file)),
             Command::Logoff | Command::TreeDisconnect | Command::Other => None,
         };
         if file.is_some() && header.command != Command::Create {
@@ -147,7 +143,7 @@ impl Sessions {
         Some(())
     }
 
-    fn answer(&mut self, header: &Header, message: &[u8], from: Direction, out: &mut Output) -> Option<()> {
+    fn answer(&mut self, header: &Header, message: &[u8], out: &mut Output) -> Option<()> {
         if header.command == Command::SessionSetup {
             // §2.2.6; MORE_PROCESSING_REQUIRED carries the challenge. An error's body is shorter and has no token.
             let mut r = Reader::new(message);
@@ -187,21 +183,21 @@ impl Sessions {
                 let file = self.resolve(file);
                 let len = payload(header, message)?.len;
                 self.files.read(file, len as u64);
-                self.carry(header, message, file, from, out);
+                self.carry(header, message, file, out);
             }
             Asked::Write(file) => {
                 r.skip(4)?;
                 let count = r.u32_le()?;
                 self.files.wrote(self.resolve(file), count.into());
             }
-            Asked::Ioctl(file) => self.carry(header, message, self.resolve(file), from, out),
+            Asked::Ioctl(file) => self.carry(header, message, self.resolve(file), out),
             Asked::Mark(file, end) => self.files.mark(self.resolve(file), end),
             Asked::Rename(file, to) => self.files.rename(self.resolve(file), to, out),
         }
         Some(())
     }
 
-    fn carry(&mut self, header: &Header, message: &[u8], file: Handle, _from: Direction, out: &mut Output) {
+    fn carry(&mut self, header: &Header, message: &[u8], file: Handle, out: &mut Output) {
         let Some(payload) = payload(header, message) else { return };
         let (data, missing) = payload.of(message);
         // Who writes to a pipe is its client, whatever side began the connection.
