@@ -83,6 +83,7 @@ pub(crate) fn analyze(
     let told = right.analysis.finish(now);
     let summary = summary::of(summary::Run {
         inputs: files.reports(),
+        filtered: files.filtered(),
         pipeline: &pipeline,
         site: &declared.site,
         told: &told,

@@ -10,6 +10,8 @@ use std::time::Duration;
 /// What a run leaves to be summed up.
 pub(super) struct Run<'a> {
     pub(super) inputs: Vec<InputReport>,
+    /// Packets that the filter kept back.
+    pub(super) filtered: u64,
     pub(super) pipeline: &'a Pipeline,
     pub(super) site: &'a Site,
     pub(super) told: &'a Told,
@@ -40,6 +42,8 @@ pub(super) fn of(run: Run<'_>) -> Summary {
             missed_bytes: counts.flows.missed_bytes,
             payload_bytes: counts.flows.payload_bytes,
             one_way_flows: counts.flows.one_sided,
+            filtered_packets: run.filtered,
+            peak_flows: counts.flows.peak,
             evicted_flows: counts.flows.evicted,
             unread_flows: counts.flows.unread,
             evicted_entries: told.evicted,

@@ -43,6 +43,8 @@ pub(crate) struct Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
     pub(crate) opened: u64,
+    /// Most flows held at once; of several tables, the sum of theirs.
+    pub(crate) peak: u64,
     pub(crate) evicted: u64,
     /// Flows whose payload was not read because the dialogue budget was spent.
     pub(crate) unread: u64,
@@ -56,6 +58,7 @@ impl Stats {
     /// Adds another table's counts.
     pub(crate) const fn add(&mut self, other: Self) {
         self.opened = self.opened.saturating_add(other.opened);
+        self.peak = self.peak.saturating_add(other.peak);
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.unread = self.unread.saturating_add(other.unread);
         self.closed = self.closed.saturating_add(other.closed);
@@ -262,6 +265,7 @@ impl FlowTable {
         let hash = self.hasher.hash_one(key);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.index.insert_unique(hash, id, |id| slot(slots, *id).map_or(0, |flow| hasher.hash_one(flow.key)));
+        self.stats.peak = self.stats.peak.max(self.index.len() as u64);
         self.arm(id);
         id
     }

@@ -381,6 +381,8 @@ pub(super) fn summary() -> Summary {
             missed_bytes: 3_000_000,
             payload_bytes: 997_000_000,
             one_way_flows: 2_000,
+            filtered_packets: 4,
+            peak_flows: 21_000,
             evicted_flows: 5,
             unread_flows: 6,
             evicted_entries: 7,

@@ -64,6 +64,10 @@ pub(crate) struct Visibility {
     pub(crate) payload_bytes: u64,
     /// Flows of which only one side was seen although the other spoke.
     pub(crate) one_way_flows: u64,
+    /// Packets that the filter kept back; none of them is in any other number.
+    pub(crate) filtered_packets: u64,
+    /// Most flows held at once.
+    pub(crate) peak_flows: u64,
     /// Flows that made room for others before they ended.
     pub(crate) evicted_flows: u64,
     /// Flows whose payload was not read because too many were open at once.
@@ -205,6 +209,8 @@ fn visibility(o: &mut Object<'_>, summary: &Summary) {
     o.number("internal_flows", seen.internal_flows);
     o.number("truncated_packets", seen.truncated_packets);
     o.number("late_packets", seen.late_packets);
+    o.number("filtered_packets", seen.filtered_packets);
+    o.number("peak_flows", seen.peak_flows);
     o.number("evicted_flows", seen.evicted_flows);
     o.number("unread_flows", seen.unread_flows);
     o.number("evicted_entries", seen.evicted_entries);

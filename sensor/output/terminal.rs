@@ -131,6 +131,7 @@ fn visibility(out: &mut String, summary: &Summary, width: usize) {
     ];
     for (count, one, many, what) in [
         (seen.dropped_packets.unwrap_or(0), "packet", "packets", "dropped before reading"),
+        (seen.filtered_packets, "packet", "packets", "kept back by the filter"),
         (seen.truncated_packets, "packet", "packets", "cut short by the capture"),
         (seen.late_packets, "packet", "packets", "too late to order"),
         (seen.evicted_flows, "flow", "flows", "evicted"),

@@ -159,8 +159,8 @@ impl Summary {
         let number = |pointer: &str| summary.pointer(pointer).and_then(serde_json::Value::as_u64);
         Self {
             flows: number("/flows").unwrap_or(0),
-            evicted: number("/memory/evicted_flows").unwrap_or(0),
-            held: number("/memory/peak_flows"),
+            evicted: number("/visibility/evicted_flows").unwrap_or(0),
+            held: number("/visibility/peak_flows"),
         }
     }
 }
