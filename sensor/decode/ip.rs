@@ -92,7 +92,7 @@ fn ipv4<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
         more: header.more_fragments(),
         head_len: u32::try_from(head_len).unwrap_or(0),
     };
-    Ok(Next::Fragment(datagram, piece))
+    fragment(datagram, piece, walk)
 }
 
 fn ipv6<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
@@ -119,6 +119,13 @@ fn ipv6<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     };
     datagram.pass(head_len).ok_or_else(|| Cause::malformed(Reason::Ipv6))?;
     extensions(datagram, walk)
+}
+
+/// A fragment waits for the others. A first one that the snap length cut never becomes whole, but its transport header
+/// tells more than nothing.
+fn fragment<'a>(datagram: Datagram<'a>, piece: Piece, walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+    let cut = u32::try_from(datagram.body.len()).unwrap_or(u32::MAX) < datagram.body_len;
+    if piece.offset == 0 && cut { extensions(datagram, walk) } else { Ok(Next::Fragment(datagram, piece)) }
 }
 
 /// Passes over extension headers (IPv6) and AH (both versions).
@@ -148,7 +155,7 @@ fn extensions<'a>(mut datagram: Datagram<'a>, walk: &Walk<'a>) -> Result<Next<'a
                 // RFC 6946: a fragment that is the whole packet needs no joining.
                 if place & 0xfff9 != 0 {
                     let piece = Piece { id, offset: u32::from(place & 0xfff8), more: place & 1 != 0, head_len: before };
-                    return Ok(Next::Fragment(datagram, piece));
+                    return fragment(datagram, piece, walk);
                 }
                 continue;
             }

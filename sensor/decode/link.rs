@@ -1,10 +1,10 @@
 //! Link layers: Ethernet and its tags, MPLS, PPPoE, PPP, LLC/SNAP, Linux cooked, loopback and raw IP; ARP.
 //!
-//! Read: IEEE 802.1Q, 802.1ad, 802.2; RFC 3032 (MPLS), 4448 (Ethernet pseudowire), 2516 (PPPoE), 1661 and 1662 (PPP),
-//! 826 (ARP); <https://www.tcpdump.org/linktypes.html>.
+//! Read: IEEE 802.1Q, 802.1ad, 802.1AE, 802.2; RFC 3032 (MPLS), 4448 (Ethernet pseudowire), 2516 (PPPoE), 1661 and
+//! 1662 (PPP), 8300 (NSH), 826 (ARP); <https://www.tcpdump.org/linktypes.html>.
 
 use super::stats::{Cause, Reason};
-use super::{Next, Walk};
+use super::{Next, Walk, wireless};
 use crate::base::Reader;
 use crate::capture::LinkType;
 use crate::event::{Identity, IdentitySource};
@@ -23,6 +23,10 @@ pub(super) fn first<'a>(link: LinkType, bytes: &'a [u8], walk: &mut Walk<'a>) ->
         LinkType::PPP | PPP_HDLC => Ok(Next::Ppp(bytes)),
         PPP_ETHER => Ok(Next::Network(PPPOE_SESSION, bytes)),
         C_HDLC => cisco_hdlc(bytes, walk),
+        IEEE802_11 => Ok(Next::Wireless(bytes)),
+        PRISM | RADIOTAP | AVS => wireless::monitor(link, bytes, walk),
+        PPI => per_packet_information(bytes, walk),
+        NFLOG => nflog(bytes, walk),
         LinkType(other) => Err(Cause::numbered(Reason::LinkType, u32::from(other))),
     }
 }
@@ -44,6 +48,10 @@ pub(super) fn network<'a>(ethertype: u16, bytes: &'a [u8], walk: &mut Walk<'a>) 
         MPLS | MPLS_MULTICAST => mpls(bytes, walk),
         PPPOE_SESSION => pppoe(bytes, walk),
         TRANSPARENT_ETHERNET => Ok(Next::Ethernet(bytes)),
+        MACSEC => macsec(bytes, walk),
+        NSH => service_header(bytes, walk),
+        // FabricPath: an outer Ethernet header and a tag around the frame.
+        FABRIC_PATH => Ok(Next::Ethernet(bytes.get(2..).unwrap_or_default())),
         // IEEE 802.3 §3.2.6: up to 1500 it is a length; what lies between is undefined, as in Cisco's ISL.
         length if length <= MAX_802_3_LENGTH => llc(bytes.get(..usize::from(length)).unwrap_or(bytes), walk),
         other => Err(Cause::numbered(Reason::EtherType, u32::from(other))),
@@ -52,6 +60,10 @@ pub(super) fn network<'a>(ethertype: u16, bytes: &'a [u8], walk: &mut Walk<'a>) 
 
 /// PPP with or without address and control (RFC 1662 §3.1), the protocol field perhaps compressed (RFC 1661 §6.5).
 pub(super) fn ppp<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+    // Cisco's own framing comes under the same link type.
+    if let [0x0f | 0x8f, 0, ..] = bytes {
+        return cisco_hdlc(bytes, walk);
+    }
     let bytes = bytes.strip_prefix(&[0xff, 0x03]).unwrap_or(bytes);
     let mut r = Reader::new(bytes);
     let high = r.u8().ok_or_else(|| walk.short(Reason::Ppp))?;
@@ -76,6 +88,35 @@ fn vlan<'a>(bytes: &'a [u8], walk: &mut Walk<'a>) -> Result<Next<'a>, Cause> {
         *(if outer.is_none() { outer } else { inner }) = id;
     }
     Ok(Next::Network(ethertype, r.rest()))
+}
+
+/// A MACsec tag whose frame is authenticated but not encrypted (IEEE 802.1AE §9.3–9.9).
+fn macsec<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+    let mut r = Reader::new(bytes);
+    let fixed = (r.u8(), r.u8(), r.u32());
+    let (Some(control), Some(_length), Some(_number)) = fixed else { return Err(walk.short(Reason::Macsec)) };
+    if control & 0x0c != 0 {
+        return Err(Cause::new(Reason::Macsec));
+    }
+    if control & 0x20 != 0 {
+        r.skip(8).ok_or_else(|| walk.short(Reason::Macsec))?;
+    }
+    let ethertype = r.u16().ok_or_else(|| walk.short(Reason::Macsec))?;
+    Ok(Next::Network(ethertype, r.rest()))
+}
+
+/// RFC 8300 §2.2: the length counts words of four bytes, the base header included.
+fn service_header<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+    let mut r = Reader::new(bytes);
+    let (Some(base), Some(_), Some(next)) = (r.u16(), r.u8(), r.u8()) else { return Err(walk.short(Reason::Nsh)) };
+    let len = usize::from(base & 0x3f).saturating_mul(4);
+    let rest = bytes.get(len.max(8)..).ok_or_else(|| walk.short(Reason::Nsh))?;
+    match next {
+        1 | 2 => Ok(Next::Ip(rest)),
+        3 => Ok(Next::Ethernet(rest)),
+        5 => Ok(Next::Network(MPLS, rest)),
+        other => Err(Cause::numbered(Reason::Nsh, u32::from(other))),
+    }
 }
 
 /// Labels up to the bottom of the stack, then what the first nibble says (RFC 4928 §3; RFC 4448 §4.6).
@@ -121,7 +162,7 @@ fn pppoe<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     }
 }
 
-fn llc<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+pub(super) fn llc<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     let mut r = Reader::new(bytes);
     let (Some(dsap), Some(ssap), Some(_control)) = (r.u8(), r.u8(), r.u8()) else {
         return Err(walk.short(Reason::Llc));
@@ -179,6 +220,37 @@ fn loopback<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     }
 }
 
+/// PPI: a header that names the link type it stands before. Little-endian.
+fn per_packet_information<'a>(bytes: &'a [u8], walk: &mut Walk<'a>) -> Result<Next<'a>, Cause> {
+    let mut r = Reader::new(bytes);
+    let fixed = (r.u16_le(), r.u16_le(), r.u32_le());
+    let (Some(_version), Some(len), Some(link)) = fixed else { return Err(walk.short(Reason::LinkType)) };
+    let rest = bytes.get(usize::from(len).max(8)..).ok_or_else(|| walk.short(Reason::LinkType))?;
+    match u16::try_from(link).map(LinkType) {
+        Ok(inner) if inner != PPI => first(inner, rest, walk),
+        _ => Err(Cause::numbered(Reason::LinkType, link)),
+    }
+}
+
+/// Linux's netfilter log: attributes in the byte order of the host that captured, one of them the packet.
+fn nflog<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+    let mut r = Reader::new(bytes);
+    r.skip(4).ok_or_else(|| walk.short(Reason::LinkType))?;
+    for _ in 0..MAX_ATTRIBUTES {
+        let (Some(len), Some(kind)) = (r.u16_le(), r.u16_le()) else { break };
+        // Attribute numbers are small, so the order shows.
+        let (len, kind) = if kind > 0xff { (len.swap_bytes(), kind.swap_bytes()) } else { (len, kind) };
+        let len = usize::from(len).saturating_sub(4);
+        if kind == NFLOG_PAYLOAD {
+            return Ok(Next::Ip(r.rest().get(..len).unwrap_or(r.rest())));
+        }
+        if r.skip(len.saturating_add(3) & !3).is_none() {
+            break;
+        }
+    }
+    Err(walk.short(Reason::LinkType))
+}
+
 fn cisco_hdlc<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     let mut r = Reader::new(bytes);
     let header = r.skip(2).and_then(|()| r.u16());
@@ -220,6 +292,9 @@ const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
 const QINQ: u16 = 0x88a8;
+const MACSEC: u16 = 0x88e5;
+const FABRIC_PATH: u16 = 0x8903;
+const NSH: u16 = 0x894f;
 const QINQ_OLD: u16 = 0x9100;
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
@@ -227,6 +302,15 @@ const PPP_MPLS: u16 = 0x0281;
 const PPP_HDLC: LinkType = LinkType(50);
 const PPP_ETHER: LinkType = LinkType(51);
 const C_HDLC: LinkType = LinkType(104);
+const IEEE802_11: LinkType = LinkType(105);
+pub(super) const PRISM: LinkType = LinkType(119);
+pub(super) const RADIOTAP: LinkType = LinkType(127);
+pub(super) const AVS: LinkType = LinkType(163);
+const PPI: LinkType = LinkType(192);
+const NFLOG: LinkType = LinkType(239);
+const NFLOG_PAYLOAD: u16 = 9;
+/// The kernel writes about twenty kinds.
+const MAX_ATTRIBUTES: usize = 64;
 const ARP_REPLY: u16 = 2;
 const MAX_802_3_LENGTH: u16 = 1500;
 /// RFC 3032 sets no limit; no network stacks more than a few.

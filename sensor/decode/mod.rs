@@ -11,6 +11,7 @@ mod link;
 mod stats;
 mod transport;
 mod tunnel;
+mod wireless;
 
 pub(crate) use duplicate::Duplicates;
 pub(crate) use stats::DecodeStats;
@@ -117,6 +118,7 @@ impl Decoder {
             next = match next {
                 Ok(Next::Ethernet(bytes)) => link::ethernet(bytes, &mut walk),
                 Ok(Next::Network(ethertype, bytes)) => link::network(ethertype, bytes, &mut walk),
+                Ok(Next::Wireless(bytes)) => wireless::frame(bytes, &walk),
                 Ok(Next::Ppp(bytes)) => link::ppp(bytes, &walk),
                 Ok(Next::Ip(bytes)) => ip::decode(bytes, &walk),
                 Ok(Next::Datagram(datagram)) => match transport(&datagram, &mut walk, stats) {
@@ -138,7 +140,7 @@ impl Decoder {
                     },
                     Err(cause) => Err(cause),
                 },
-                Ok(Next::Identity(identity)) => return Decoded::Identity(identity),
+                Ok(Next::Identity(identity)) => return told(identity, walk),
                 Err(cause) => return give_up(cause, walk, stats),
             };
         }
@@ -157,6 +159,8 @@ enum Next<'a> {
     Ethernet(&'a [u8]),
     /// What follows an EtherType.
     Network(u16, &'a [u8]),
+    /// An IEEE 802.11 header.
+    Wireless(&'a [u8]),
     /// A PPP frame from its protocol (or address and control) field on.
     Ppp(&'a [u8]),
     /// An IP header of either version.
@@ -177,6 +181,8 @@ struct Walk<'a> {
     cut: u32,
     vlan: [Option<u16>; 2],
     tunnel: Tunnels,
+    /// The 802.11 header is padded to four bytes.
+    padded: bool,
     identity: Option<Identity>,
     /// The packet that carries the tunnel being walked.
     carrier: Option<Packet<'a>>,
@@ -191,6 +197,7 @@ impl<'a> Walk<'a> {
             cut: frame.wire_len.saturating_sub(captured),
             vlan: [None; 2],
             tunnel: Tunnels::default(),
+            padded: false,
             identity: None,
             carrier: None,
         }
@@ -229,6 +236,14 @@ fn transport<'a>(
     stats.tunnel();
     walk.carrier = Some(packet);
     Ok(Inside::Tunnel(opened.inner))
+}
+
+/// ARP in a tunnel: what carries it is a packet all the same.
+fn told(identity: Identity, walk: Walk<'_>) -> Decoded<'_> {
+    match walk.carrier {
+        Some(packet) => Decoded::Packet(packet, Some(identity)),
+        None => Decoded::Identity(identity),
+    }
 }
 
 /// Counts why a walk ended; what carried an unreadable inside stands for itself.

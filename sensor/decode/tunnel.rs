@@ -43,6 +43,8 @@ fn ip(protocol: u8, body: &[u8], body_len: u32) -> Option<Opened<'_>> {
             let inner = body.strip_prefix(&[0x30, 0])?;
             Some(Opened::one("etherip", None, Next::Ethernet(inner)))
         }
+        // RFC 8986 §4.9: a frame behind a segment routing header.
+        ETHERNET => Some(Opened::one("ethernet", None, Next::Ethernet(body))),
         MPLS_IN_IP => Some(Opened::one("mpls", None, Next::Network(MPLS, body))),
         _ => None,
     }
@@ -79,6 +81,8 @@ fn gre(body: &[u8]) -> Option<Opened<'_>> {
         }
         WCCP => Some(Opened::one("gre", key, Next::Ip(r.rest()))),
         0 => None, // A keepalive's answer.
+        // Access points of one maker send the frames of their stations so.
+        0x8200..=0x82ff => Some(Opened::one("gre", key, Next::Wireless(r.rest()))),
         _ => Some(Opened::one("gre", key, Next::Network(protocol, r.rest()))),
     }
 }
@@ -125,6 +129,7 @@ fn udp<'a>(packet: &Packet<'a>) -> Option<Opened<'a>> {
         (_, 6081) => geneve(bytes, len),
         (2152, _) | (_, 2152) => gtp(bytes, len),
         (3544, _) | (_, 3544) => teredo(bytes, len),
+        (_, 4754) => gre(bytes),
         (5072, _) | (_, 5072) => ayiya(bytes, len),
         _ => None,
     }
@@ -132,11 +137,10 @@ fn udp<'a>(packet: &Packet<'a>) -> Option<Opened<'a>> {
 
 fn vxlan(bytes: &[u8], len: u32) -> Option<Opened<'_>> {
     let mut r = Reader::new(bytes);
-    let (flags, _, vni, reserved) = (r.u8()?, r.u24()?, r.u24()?, r.u8()?);
-    // RFC 7348 §5: the I flag must be set; bits 4 and 5 belong to no extension.
-    let sound = flags & 0x08 != 0 && flags & 0x30 == 0 && reserved == 0;
+    let (flags, _, vni, _) = (r.u8()?, r.u24()?, r.u24()?, r.u8()?);
     let inner = ethernet(r.rest(), len.checked_sub(8)?)?;
-    sound.then(|| Opened::one("vxlan", Some(vni), inner))
+    // RFC 7348 §5: the I flag must be set, reserved bits are ignored: extensions put them to use.
+    (flags & 0x08 != 0).then(|| Opened::one("vxlan", Some(vni), inner))
 }
 
 fn geneve(bytes: &[u8], len: u32) -> Option<Opened<'_>> {
@@ -241,6 +245,7 @@ const IPIP: u8 = 4;
 const IPV6: u8 = 41;
 const GRE: u8 = 47;
 const ETHERIP: u8 = 97;
+const ETHERNET: u8 = 143;
 const MPLS_IN_IP: u8 = 137;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;

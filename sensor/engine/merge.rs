@@ -28,14 +28,14 @@ impl Merge {
         self.waiting.len() >= self.kept.saturating_mul(2).saturating_add(MIN_RELEASE)
     }
 
-    /// Hands on everything before `watermark`, in order.
+    /// Hands on everything before `watermark`, in order; at [`Timestamp::MAX`] everything, however broken its time.
     pub(crate) fn release<E>(
         &mut self,
         watermark: Timestamp,
         mut hand_on: impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         self.waiting.sort_unstable_by_key(|o| std::cmp::Reverse((o.ts, o.uid, o.n)));
-        let keep = self.waiting.partition_point(|o| o.ts >= watermark);
+        let keep = self.waiting.partition_point(|o| o.ts >= watermark && watermark < Timestamp::MAX);
         self.kept = keep;
         while self.waiting.len() > keep {
             if let Some(observation) = self.waiting.pop() {
@@ -88,5 +88,19 @@ mod tests {
             merge.release(Timestamp::MAX, &mut note).unwrap();
             assert_eq!(seen, expected.map(|(t, u, n)| (i64::from(t), u, n)));
         }
+    }
+
+    #[test]
+    fn the_end_brings_out_even_what_has_no_time() {
+        let mut merge = Merge::default();
+        merge.take_in(&mut vec![at(i64::MAX, 1, 0)]);
+        let mut seen = 0;
+        merge
+            .release(Timestamp::MAX, |_| {
+                seen += 1;
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        assert_eq!(seen, 1);
     }
 }
