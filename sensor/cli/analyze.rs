@@ -6,7 +6,7 @@ use crate::capture::CaptureError;
 use crate::config;
 use crate::detect::Severity;
 use crate::engine::{self, Copies, Job, Outcome, RunError, Setup};
-use crate::output::{Existing, OutputError};
+use crate::output::{Existing, OutputError, Progress, Shown};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -78,8 +78,18 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
             return Exit::Usage;
         }
     };
-    match engine::analyze(job, &stop_on_signal(), |_| {}) {
-        Ok(outcome) => tell(flags, quiet, &outcome),
+    let mut bar = None;
+    let done = engine::analyze(job, &stop_on_signal(), |at| {
+        if !quiet {
+            bar.get_or_insert_with(|| Progress::new(at.total)).tick(at.read, at.packets);
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+    let exit = done.and_then(|outcome| Ok(tell(flags, quiet, &outcome)?));
+    match exit {
+        Ok(exit) => exit,
         Err(error) => {
             anstream::eprintln!("yukue: {error}");
             exit_of(&error)
@@ -118,14 +128,20 @@ fn stop_on_signal() -> Arc<AtomicBool> {
     stop
 }
 
-fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Exit {
-    if !quiet && !flags.json {
-        for alert in &outcome.alerts {
-            anstream::println!("{:?}", alert);
-        }
+fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Result<Exit, OutputError> {
+    let shown = Shown {
+        summary: &outcome.summary,
+        alerts: &outcome.alerts,
+        findings: &outcome.findings,
+        records: flags.out.as_deref(),
+    };
+    if flags.json {
+        shown.print_json()?;
+    } else if !quiet {
+        shown.print()?;
     }
     let worst = outcome.alerts.iter().map(|alert| alert.finding.severity).max();
-    if outcome.summary.interrupted {
+    Ok(if outcome.summary.interrupted {
         Exit::Interrupted
     } else if flags.fail_on.is_some_and(|least| worst >= Some(least)) {
         Exit::Alerted
@@ -133,7 +149,7 @@ fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Exit {
         Exit::Damaged
     } else {
         Exit::Done
-    }
+    })
 }
 
 fn exit_of(error: &RunError) -> Exit {

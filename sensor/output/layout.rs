@@ -38,11 +38,11 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// `0.3 %`; what is there but rounds to nothing is `<0.1 %`.
+/// `0.3%`; what is there but rounds to nothing is `<0.1%`.
 pub(super) fn percent(ratio: f64) -> String {
     match ratio * 100.0 {
-        share if share > 0.0 && share < 0.05 => "<0.1 %".to_owned(),
-        share => format!("{share:.1} %"),
+        share if share > 0.0 && share < 0.05 => "<0.1%".to_owned(),
+        share => format!("{share:.1}%"),
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         ] {
             assert_eq!(size(bytes), expected);
         }
-        assert_eq!([0.0, 0.0001, 0.003, 1.0].map(percent), ["0.0 %", "<0.1 %", "0.3 %", "100.0 %"]);
+        assert_eq!([0.0, 0.0001, 0.003, 1.0].map(percent), ["0.0%", "<0.1%", "0.3%", "100.0%"]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Shown<'_> {
     /// The whole text, with colours.
     fn text(&self, width: usize) -> String {
         let mut out = String::new();
-        self.summary.input.iter().for_each(|one| input(&mut out, one, width));
+        inputs(&mut out, &self.summary.input, width);
         visibility(&mut out, self.summary, width);
         out.push('\n');
         out.push_str(&counts(self.alerts));
@@ -91,6 +91,21 @@ fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
     }
 }
 
+/// The first inputs and every damaged one; how many more there were.
+fn inputs(out: &mut String, all: &[Input], width: usize) {
+    let (told, silent): (Vec<_>, Vec<_>) =
+        all.iter().enumerate().partition(|(n, one)| *n < INPUTS || one.damage.is_some());
+    told.iter().for_each(|(_, one)| input(out, one, width));
+    if !silent.is_empty() {
+        let (packets, bytes) = silent.iter().fold((0_u64, 0_u64), |(packets, bytes), (_, one)| {
+            (packets.saturating_add(one.packets), bytes.saturating_add(one.bytes))
+        });
+        let more = counted(silent.len().try_into().unwrap_or(u64::MAX), "more input", "more inputs");
+        let text = format!("and {more} · {} · {}", size(bytes), counted(packets, "packet", "packets"));
+        out.push_str(&paragraph("", &text, 0, width));
+    }
+}
+
 fn input(out: &mut String, input: &Input, width: usize) {
     let name = if input.path == "-" { "standard input".to_owned() } else { shortened(&input.path, width / 2) };
     let when = match (input.first, input.last) {
@@ -127,8 +142,10 @@ fn visibility(out: &mut String, summary: &Summary, width: usize) {
         format!("TCP loss {}", percent(seen.loss_ratio())),
         format!("one-way flows {}", percent(summary.one_way_ratio())),
         format!("duplicates {}", percent(summary.duplicate_ratio())),
-        format!("outbound flows without a name {}", percent(seen.names_hidden_ratio())),
     ];
+    if seen.outbound_flows > 0 {
+        unseen.push(format!("outbound flows without a name {}", percent(seen.names_hidden_ratio())));
+    }
     for (count, one, many, what) in [
         (seen.dropped_packets.unwrap_or(0), "packet", "packets", "dropped before reading"),
         (seen.filtered_packets, "packet", "packets", "kept back by the filter"),
@@ -195,6 +212,8 @@ fn per_second(bytes: u64, elapsed_s: f64) -> u64 {
 
 /// Where the text beside labels begins.
 pub(super) const LABEL: usize = 12;
+/// Inputs that are told one by one.
+const INPUTS: usize = 8;
 /// Without a terminal.
 const PIPED: usize = 100;
 /// Below, lines overrun; above, lines are too long to read.
@@ -238,7 +257,7 @@ mod tests {
             ("the next step", "grep -h "),
             ("where the records are", "records     interrupted: what was read until then is above. case "),
             ("that the input is damaged", "cut within packet 2,841,003"),
-            ("what could not be seen", "TCP loss 0.3 %"),
+            ("what could not be seen", "TCP loss 0.3%"),
             ("that inside was assumed", "10.10.10.5 behaves like a controller"),
             ("the counts", "high 1"),
         ] {
