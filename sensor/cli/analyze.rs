@@ -129,10 +129,14 @@ fn stop_on_signal() -> Arc<AtomicBool> {
 }
 
 fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Result<Exit, OutputError> {
+    for path in &outcome.skipped {
+        tracing::info!(path = %path.display(), "no capture, skipped");
+    }
     let shown = Shown {
         summary: &outcome.summary,
         alerts: &outcome.alerts,
         findings: &outcome.findings,
+        trail: &outcome.trail,
         records: flags.out.as_deref(),
     };
     if flags.json {

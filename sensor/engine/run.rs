@@ -9,7 +9,7 @@ use crate::capture::{self, CaptureError, Source};
 use crate::detect::Finding;
 use crate::event::{Event, Observation, Oddity};
 use crate::intel::Intel;
-use crate::output::{Existing, FlowExtras, OutputError, Records, Summary};
+use crate::output::{Existing, FlowExtras, OutputError, Records, Summary, Trail};
 use crate::profile::Declared;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(crate) struct Outcome {
     pub(crate) alerts: Vec<Alert>,
     /// Files in folders that are no captures.
     pub(crate) skipped: Vec<PathBuf>,
+    pub(crate) trail: Trail,
 }
 
 /// Why a run could not be finished.
@@ -65,6 +66,7 @@ pub(crate) fn analyze(
         intel,
         records,
         weird: [0; Oddity::ALL.len()],
+        trail: Trail::default(),
     };
     let mut pipeline = Pipeline::new(job.setup);
     let mut interrupted = false;
@@ -94,9 +96,9 @@ pub(crate) fn analyze(
     });
     let Told { findings, alerts, .. } = told;
     if let Some(records) = right.records {
-        records.finish(&findings, &alerts, &summary)?;
+        records.finish(&findings, &alerts, &summary, &right.trail)?;
     }
-    Ok(Outcome { summary, findings, alerts, skipped: files.skipped().to_vec() })
+    Ok(Outcome { summary, findings, alerts, skipped: files.skipped().to_vec(), trail: right.trail })
 }
 
 /// Everything that consumes observations.
@@ -106,6 +108,7 @@ struct Right {
     intel: Arc<Intel>,
     records: Option<Records>,
     weird: [u64; Oddity::ALL.len()],
+    trail: Trail,
 }
 
 impl Right {
@@ -115,6 +118,9 @@ impl Right {
             && let Some(count) = self.weird.get_mut(weird.oddity as usize)
         {
             *count = count.saturating_add(1);
+        }
+        if let Event::FlowClosed(flow) = &seen.event {
+            self.trail.note(seen.uid, flow.packets);
         }
         let Some(records) = &mut self.records else { return Ok(()) };
         match &seen.event {

@@ -2,19 +2,28 @@
 
 use super::flows;
 use super::json::{self, Object};
+use super::summary::Input;
+use super::trail::Trail;
 use crate::alert::Alert;
 use crate::campaign::{Scope, ScopeDestination, ScopeHost, ScopeServer};
 use crate::detect::{Against, Entity, Evidence, Finding, Value};
 
+/// Where the packets behind claims lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sources<'a> {
+    pub(super) trail: &'a Trail,
+    pub(super) inputs: &'a [Input],
+}
+
 /// One finding's object.
-pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding) {
-    json::object(out, |line| claim(line, finding));
+pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding, sources: Sources<'_>) {
+    json::object(out, |line| claim(line, finding, sources));
 }
 
 /// One alert's object: the joined claim and what makes it a story.
-pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert) {
+pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert, sources: Sources<'_>) {
     json::object(out, |line| {
-        claim(line, &alert.finding);
+        claim(line, &alert.finding, sources);
         line.text("kind", alert.kind.name());
         line.number("tier", alert.tier);
         line.text("status", alert.status.name());
@@ -25,7 +34,7 @@ pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert) {
     });
 }
 
-fn claim(line: &mut Object<'_>, finding: &Finding) {
+fn claim(line: &mut Object<'_>, finding: &Finding, sources: Sources<'_>) {
     line.text("id", &finding.id);
     line.moment("time", finding.time);
     line.moment("first_seen", finding.first_seen);
@@ -44,6 +53,11 @@ fn claim(line: &mut Object<'_>, finding: &Finding) {
     if !finding.uids.is_empty() {
         json::list(line.key("uids"), &finding.uids, |out, uid| flows::quoted_uid(out, *uid));
     }
+    line.objects("evidence", sources.trail.of(&finding.uids, sources.inputs), |line, (file, packets)| {
+        line.text("file", file);
+        line.number("first_packet", packets.first);
+        line.number("last_packet", packets.last);
+    });
 }
 
 fn entity(line: &mut Object<'_>, entity: &Entity) {

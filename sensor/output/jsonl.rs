@@ -6,6 +6,7 @@
 
 use super::flows::FlowExtras;
 use super::summary::{self, Summary};
+use super::trail::Trail;
 use super::{claims, facts, flows};
 use crate::alert::Alert;
 use crate::detect::Finding;
@@ -97,7 +98,9 @@ impl Records {
         findings: &[Finding],
         alerts: &[Alert],
         summary: &Summary,
+        trail: &Trail,
     ) -> Result<(), OutputError> {
+        let sources = claims::Sources { trail, inputs: &summary.input };
         self.flows.flush()?;
         self.facts.flush()?;
         let whole = |name: &str, fill: &mut dyn FnMut(&mut Log) -> Result<(), OutputError>| {
@@ -105,8 +108,10 @@ impl Records {
             fill(&mut log)?;
             log.flush()
         };
-        whole(FINDINGS, &mut |log| findings.iter().try_for_each(|f| log.always(|out| claims::finding(out, f))))?;
-        whole(ALERTS, &mut |log| alerts.iter().try_for_each(|a| log.always(|out| claims::alert(out, a))))?;
+        whole(FINDINGS, &mut |log| {
+            findings.iter().try_for_each(|f| log.always(|out| claims::finding(out, f, sources)))
+        })?;
+        whole(ALERTS, &mut |log| alerts.iter().try_for_each(|a| log.always(|out| claims::alert(out, a, sources))))?;
         whole(SUMMARY, &mut |log| log.always(|out| summary::write(out, summary, findings, alerts)))
     }
 }
@@ -182,7 +187,7 @@ mod tests {
         for seen in &observations {
             records.observation(seen, &FlowExtras::default()).unwrap();
         }
-        records.finish(&[samples::finding()], &[samples::alert()], &samples::summary()).unwrap();
+        records.finish(&[samples::finding()], &[samples::alert()], &samples::summary(), &samples::trail()).unwrap();
         let lines = |name: &str| fs::read_to_string(at.join(name)).unwrap().lines().count();
         let flows = observations.iter().filter(|seen| matches!(seen.event, Event::FlowClosed(_))).count();
         let silent =

@@ -18,9 +18,11 @@ mod schemas;
 mod story;
 mod summary;
 mod terminal;
+mod trail;
 
 pub(crate) use flows::FlowExtras;
 pub(crate) use jsonl::{Existing, OutputError, Records};
 pub(crate) use progress::Progress;
 pub(crate) use summary::{Baseline, Input, Inside, Summary, Visibility};
 pub(crate) use terminal::Shown;
+pub(crate) use trail::Trail;

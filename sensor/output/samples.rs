@@ -1,6 +1,8 @@
 //! Records of every kind for the tests of this stage: once with all that can be known, once with the least.
 
+use super::claims::Sources;
 use super::summary::{Baseline, Input, Inside, Summary, Visibility};
+use super::trail::Trail;
 use crate::alert::{Alert, Kind, Status};
 use crate::campaign::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
@@ -10,6 +12,7 @@ use crate::event::{
     IdentitySource, Layer, Observation, Oddity, PacketRange, Request, Resolution, ResolutionProtocol, Rpc, Share,
     Timestamp, Transport, Uid, Weird,
 };
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Text nobody should ever send, as any name from the wire may be.
@@ -397,4 +400,19 @@ pub(super) fn summary() -> Summary {
         elapsed_s: 41.25,
         interrupted: true,
     }
+}
+
+/// Where the packets of the sample claims lie.
+pub(super) fn trail() -> Trail {
+    let mut trail = Trail::default();
+    for uid in finding().uids.iter().chain(&alert().finding.uids) {
+        trail.note(*uid, PacketRange { input: 0, first: 3, last: 12 });
+    }
+    trail
+}
+
+/// The sample trail in a file of a hostile name.
+pub(super) fn sources(trail: &Trail) -> Sources<'_> {
+    static INPUTS: LazyLock<Vec<Input>> = LazyLock::new(|| summary().input);
+    Sources { trail, inputs: &INPUTS }
 }

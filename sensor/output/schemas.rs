@@ -67,9 +67,9 @@ fn every_kind_of_record_is_as_its_schema_says() {
     let described: Vec<Value> = serde_json::from_str::<Value>(FACT).unwrap()["oneOf"].as_array().unwrap().clone();
     let described = described.iter().map(|kind| kind["title"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds, described, "every kind has a sample");
-    let finding = record(|out| claims::finding(out, &samples::finding()));
+    let finding = record(|out| claims::finding(out, &samples::finding(), samples::sources(&samples::trail())));
     valid(&validator(FINDING), &finding);
-    valid(&validator(ALERT), &record(|out| claims::alert(out, &samples::alert())));
+    valid(&validator(ALERT), &record(|out| claims::alert(out, &samples::alert(), samples::sources(&samples::trail()))));
     let whole = record(|out| summary::write(out, &samples::summary(), &[samples::finding()], &[samples::alert()]));
     valid(&validator(SUMMARY), &whole);
     let empty = Summary { version: "0.1.0", ..Summary::default() };
@@ -86,8 +86,8 @@ fn a_record_that_is_wrong_in_one_place_is_refused() {
         facts.into_iter().find(|fact| fact["kind"] == wanted).unwrap()
     };
     let flow = flow(&samples::seen(Event::FlowClosed(Box::new(samples::flow()))), &all_extras()).unwrap();
-    let alert = record(|out| claims::alert(out, &samples::alert()));
-    let finding = record(|out| claims::finding(out, &samples::finding()));
+    let alert = record(|out| claims::alert(out, &samples::alert(), samples::sources(&samples::trail())));
+    let finding = record(|out| claims::finding(out, &samples::finding(), samples::sources(&samples::trail())));
     let summary = record(|out| summary::write(out, &samples::summary(), &[], &[]));
     for (what, schema, record, at, value) in [
         ("a time as text", FLOW, &flow, "/ts", json!("1600585066.1")),

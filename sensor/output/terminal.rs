@@ -6,6 +6,7 @@ use super::jsonl::OutputError;
 use super::layout::{counted, paragraph, percent, period, size, thousands};
 use super::story;
 use super::summary::{self, Input, Summary};
+use super::trail::Trail;
 use super::{claims, json};
 use crate::alert::Alert;
 use crate::detect::{Finding, Severity};
@@ -20,6 +21,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) summary: &'a Summary,
     pub(crate) alerts: &'a [Alert],
     pub(crate) findings: &'a [Finding],
+    pub(crate) trail: &'a Trail,
     /// Where the records lie, if they were written.
     pub(crate) records: Option<&'a Path>,
 }
@@ -36,8 +38,9 @@ impl Shown<'_> {
         let mut document = Vec::new();
         json::object(&mut document, |top| {
             summary::write(top.key("summary"), self.summary, self.findings, self.alerts);
-            json::list(top.key("alerts"), self.alerts, claims::alert);
-            json::list(top.key("findings"), self.findings, claims::finding);
+            let sources = claims::Sources { trail: self.trail, inputs: &self.summary.input };
+            json::list(top.key("alerts"), self.alerts, |out, alert| claims::alert(out, alert, sources));
+            json::list(top.key("findings"), self.findings, |out, finding| claims::finding(out, finding, sources));
         });
         document.push(b'\n');
         to_stdout(|out| out.write_all(&document))
@@ -230,7 +233,7 @@ mod tests {
     fn text(width: usize) -> String {
         let (summary, alerts, findings) = (samples::summary(), [samples::alert()], [samples::finding()]);
         let records = Some(Path::new("case"));
-        Shown { summary: &summary, alerts: &alerts, findings: &findings, records }.text(width)
+        Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &Trail::default(), records }.text(width)
     }
 
     #[test]
