@@ -342,6 +342,7 @@ fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> Flo
         end: End::Fin,
         orig_confidence: 1.0,
         retransmissions: 0,
+        packets: crate::event::PacketRange::default(),
         one_sided: false,
     }
 }
