@@ -3,6 +3,7 @@
 //!
 //! Adding one: `<name>.rs` with a `PROTOCOL`, one entry in [`PROTOCOLS`], captures beside it in `pcaps/protocol/`.
 
+mod artifacts;
 mod banner;
 mod ber;
 mod dcerpc;

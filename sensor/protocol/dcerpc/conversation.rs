@@ -6,9 +6,9 @@
 use super::acts::{self, Meaning};
 use super::pdu::{self, CALL_LEN, Call, HEADER_LEN, Header, Kind};
 use super::uuid::Uuid;
-use super::{dcom, operations};
-use crate::event::{Act, Event, Execution, Oddity, Rpc};
-use crate::protocol::{Output, ntlm};
+use super::{dcom, operations, services};
+use crate::event::{Act, Channel, Event, Execution, Oddity, Rpc};
+use crate::protocol::{Output, artifacts, ntlm};
 
 /// What is known of an association.
 #[derive(Debug, Default)]
@@ -93,7 +93,10 @@ impl Conversation {
     /// Whether the stub of this call is readable and tells more than the operation does.
     fn reads_stub(&self, header: &Header, call: &Call<'_>) -> bool {
         let sealed = self.private && header.auth_len > 0;
-        !sealed && self.interface(call.context).is_some_and(|i| Activation::of(i, call.opnum).is_some())
+        !sealed
+            && self.interface(call.context).is_some_and(|interface| {
+                Activation::of(interface, call.opnum).is_some() || services::creates(interface, call.opnum)
+            })
     }
 
     fn call(&mut self, header: &Header, pdu: &[u8], out: &mut Output) {
@@ -108,16 +111,16 @@ impl Conversation {
         })));
         let Some(interface) = interface else { return };
         let Some(mut meaning) = acts::meaning(interface, call.opnum) else { return };
-        let mut class = None;
+        let mut clsid = None;
         if self.reads_stub(header, &call) {
-            class = match Activation::of(interface, call.opnum) {
-                Some(Activation::Old) => dcom::class_of_activation(header.order, call.stub),
-                Some(Activation::New) => dcom::class_of_creation(header.order, call.stub),
-                None => None,
-            };
-        }
-        if class.is_some_and(dcom::runs_code) {
-            meaning.act = Act::Execute;
+            clsid = Activation::class(interface, header, &call);
+            if clsid.as_deref().is_some_and(artifacts::runs_code) {
+                meaning.act = Act::Execute;
+            }
+            let service = services::name(header.order, call.opnum, call.stub);
+            if services::creates(interface, call.opnum) && service.as_deref().is_some_and(artifacts::is_shell_service) {
+                meaning.channel = Channel::Psexec;
+            }
         }
         if self.is_news(interface, call.opnum, meaning) {
             out.push(Event::Execution(Box::new(Execution {
@@ -127,7 +130,7 @@ impl Conversation {
                 opnum: Some(call.opnum),
                 operation: operation.map(Into::into),
                 endpoint: self.endpoint.clone(),
-                clsid: class.map(|c| c.to_string().into()),
+                clsid,
                 technique: meaning.technique,
             })));
         }
@@ -137,7 +140,7 @@ impl Conversation {
     /// something is told each time.
     fn is_news(&mut self, interface: Uuid, opnum: u16, meaning: Meaning) -> bool {
         let key = (interface, opnum);
-        if meaning.act != Act::Administer || meaning.channel == crate::event::Channel::Dcom {
+        if meaning.act != Act::Administer || meaning.channel == Channel::Dcom {
             return true;
         }
         if self.told.contains(&key) {
@@ -165,6 +168,15 @@ impl Activation {
             3 | 4 if Uuid::parse(acts::ACTIVATOR) == Some(interface) => Some(Self::New),
             _ => None,
         }
+    }
+
+    /// The class a readable call asks for.
+    fn class(interface: Uuid, header: &Header, call: &Call<'_>) -> Option<Box<str>> {
+        let class = match Self::of(interface, call.opnum)? {
+            Self::Old => dcom::class_of_activation(header.order, call.stub)?,
+            Self::New => dcom::class_of_creation(header.order, call.stub)?,
+        };
+        Some(class.to_string().into())
     }
 }
 

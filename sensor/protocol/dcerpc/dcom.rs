@@ -2,7 +2,6 @@
 
 use super::uuid::{Order, Uuid};
 use crate::base::Reader;
-use std::sync::LazyLock;
 
 /// The class of `RemoteActivation` (MS-DCOM §3.1.2.5.2.3.1): it follows the call's `ORPCTHIS`.
 pub(super) fn class_of_activation(order: Order, stub: &[u8]) -> Option<Uuid> {
@@ -68,23 +67,6 @@ fn orpc_this(order: Order, r: &mut Reader<'_>) -> Option<()> {
     (extensions == 0).then_some(())
 }
 
-/// Whether objects of this class run what a caller tells them to (`MMC20.Application`, `ShellWindows`, …).
-pub(super) fn runs_code(class: Uuid) -> bool {
-    AUTOMATION.binary_search(&class).is_ok()
-}
-
-/// The classes the artifact table lists with DCOM lateral movement as their technique; WMI's are not among them.
-static AUTOMATION: LazyLock<Vec<Uuid>> = LazyLock::new(|| {
-    let rows = csv::Reader::from_reader(ARTIFACTS.as_bytes()).into_records().flatten();
-    let mut classes: Vec<Uuid> = rows
-        .filter(|row| row.get(1) == Some("class-id") && row.get(5) == Some("T1021.003"))
-        .filter_map(|row| row.get(2).and_then(Uuid::parse))
-        .collect();
-    classes.sort();
-    classes
-});
-
-const ARTIFACTS: &str = include_str!("../../../rules/intel/remote_exec_artifacts.csv");
 /// `MEOW` (§2.2.18).
 const OBJREF: &[u8] = b"MEOW";
 const OBJREF_CUSTOM: u32 = 4;
@@ -106,7 +88,6 @@ mod tests {
         let stub = creation(MMC20);
         let class = class_of_creation(Order::Little, &stub);
         assert_eq!(class.map(|c| c.to_string()).as_deref(), Some(MMC20));
-        assert!(class.is_some_and(runs_code));
         for end in 0..stub.len() {
             let class = class_of_creation(Order::Little, &stub[..end]);
             assert!(class.is_none_or(|c| c.to_string() == MMC20), "cut at {end}");
@@ -118,8 +99,7 @@ mod tests {
         let mut stub = orpc();
         stub.extend(wire("9ba05972-f6a8-11cf-a442-00a0c90a8f39"));
         let class = class_of_activation(Order::Little, &stub).unwrap();
-        assert!(runs_code(class), "ShellWindows");
-        assert!(!runs_code(Uuid::parse("8bc3f05e-d86b-11d0-a075-00c04fb68820").unwrap()), "WMI's login runs nothing");
+        assert_eq!(class.to_string(), "9ba05972-f6a8-11cf-a442-00a0c90a8f39", "ShellWindows");
     }
 
     /// A `RemoteCreateInstance` stub as MS-DCOM lays it out, with two properties.

@@ -9,6 +9,7 @@ mod dcom;
 mod operations;
 mod pdu;
 mod pipe;
+mod services;
 mod uuid;
 
 #[cfg(test)]

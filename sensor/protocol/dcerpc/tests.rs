@@ -169,6 +169,22 @@ fn calls_are_told_by_the_interface_their_context_was_bound_to() {
 }
 
 #[test]
+fn a_service_named_like_psexec_is_told_as_that() {
+    for (what, name, expected) in [
+        ("PsExec", "PSEXESVC", "psexec prepare CreateServiceW T1569.002"),
+        ("a service like any other", "BackupAgent", "svcctl prepare CreateServiceW T1569.002"),
+    ] {
+        let count = u32::try_from(name.len() + 1).unwrap().to_le_bytes();
+        let mut stub = vec![0; 20]; // Handle of the service manager.
+        stub.extend([count, [0; 4], count].concat());
+        stub.extend(name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes));
+        let said = [bind(11, &[(0, SVCCTL)]), request(0, 12, &stub)];
+        let said: Vec<_> = said.iter().map(|bytes| (Direction::Orig, &**bytes)).collect();
+        assert_eq!(tcp(&said), ["rpc CreateServiceW 12 -", expected], "{what}");
+    }
+}
+
+#[test]
 fn sealed_calls_keep_their_operation() {
     let mut body = 40_u32.to_le_bytes().to_vec();
     body.extend([0, 0, 25, 0]); // Context 0, ExecMethodAsync.

@@ -4,11 +4,10 @@
 //! files is never looked at. Budgets: [`MAX_FILES`] handles and [`MAX_PIPES`] pipe conversations; what makes room is
 //! told as if it were closed.
 
-use super::artifacts;
 use crate::base::Capped;
 use crate::event::{Act, Channel, Direction, Event, Execution, File, FileAction, Oddity};
-use crate::protocol::Output;
 use crate::protocol::dcerpc::Pipe;
+use crate::protocol::{Output, artifacts};
 
 /// Names an open file on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +99,7 @@ impl Files {
         }
         let Some(open) = self.files.remove(&asked) else { return };
         open.tell(FileAction::Open, None, out);
-        if open.kind != ShareKind::Disk && artifacts::is_remote_shell(pipe_name(&open.path)) {
+        if open.kind != ShareKind::Disk && artifacts::is_shell_pipe(pipe_name(&open.path)) {
             out.push(Event::Execution(Box::new(Execution {
                 channel: Channel::Psexec,
                 act: Act::Execute,
