@@ -4,10 +4,10 @@
 //! A message is read command by command, and of each only what names something; file data is passed over unseen.
 //! Encrypted sessions are told as such once. What it does not do: dialect negotiation, leases, multichannel.
 
-mod artifacts;
 mod files;
 mod legacy;
 mod message;
+mod netbios;
 mod session;
 mod v1;
 
@@ -17,9 +17,9 @@ mod tests;
 mod v1_tests;
 
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
-use crate::base::Reader;
 use crate::event::{Direction, Oddity, Transport};
 use message::{HEADER_LEN, Header};
+use netbios::{FRAME_LEN, Frame, REQUEST_LEN};
 use session::Sessions;
 use v1::Sessions1;
 
@@ -29,7 +29,7 @@ pub(super) static PROTOCOL: Protocol =
 
 fn probe(_from: Direction, data: &[u8]) -> Probe {
     match Frame::read(data) {
-        Some(Frame::Session { .. }) => Probe::Match,
+        Some(Frame::Request | Frame::Accepted | Frame::Other(_)) => Probe::Match,
         Some(Frame::Message(_)) => match data.get(FRAME_LEN..FRAME_LEN + 4) {
             Some(magic) if Magic::of(magic).is_some() => Probe::Match,
             Some(_) => Probe::Mismatch,
@@ -40,29 +40,6 @@ fn probe(_from: Direction, data: &[u8]) -> Probe {
         },
         None if data.len() < FRAME_LEN && matches!(data.first(), None | Some(0 | 0x81..=0x85)) => Probe::NeedMore,
         None => Probe::Mismatch,
-    }
-}
-
-/// A session service packet (RFC 1002 §4.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frame {
-    /// Type 0: an SMB message of this length.
-    Message(usize),
-    /// Types 0x81 to 0x85: request, answers and keep-alive, with this much behind the four bytes.
-    Session { len: usize },
-}
-
-impl Frame {
-    fn read(data: &[u8]) -> Option<Self> {
-        let mut r = Reader::new(data);
-        let kind = r.u8()?;
-        let len = usize::try_from(r.u24()?).ok()?;
-        match (kind, len) {
-            (0, _) => Some(Self::Message(len)),
-            // Two encoded names; MS and Samba send exactly 34 bytes each.
-            (0x81, 68) | (0x82, 0) | (0x83, 1) | (0x84, 6) | (0x85, 0) => Some(Self::Session { len }),
-            _ => None,
-        }
     }
 }
 
@@ -96,6 +73,8 @@ struct Smb {
     sides: [Side; 2],
     sessions: Sessions,
     legacy: Sessions1,
+    /// The NetBIOS name the responder was called by; its own once it accepts.
+    called: Option<Box<str>>,
     /// Oddities told already: each once a connection.
     told: Vec<Oddity>,
 }
@@ -154,6 +133,17 @@ impl Smb {
 }
 
 impl Smb {
+    /// A NetBIOS session request: the caller names itself.
+    fn call(&mut self, from: Direction, data: &[u8], out: &mut Output) -> Progress {
+        let Some(request) = data.get(FRAME_LEN..FRAME_LEN + REQUEST_LEN) else { return Progress::Consumed(0) };
+        let [called, calling] = netbios::names(request);
+        self.called = called;
+        if let Some(name) = calling {
+            out.push(netbios::identity(from, name));
+        }
+        Progress::Consumed(FRAME_LEN + REQUEST_LEN)
+    }
+
     /// One SMB 1 message.
     fn message1(&mut self, from: Direction, data: &[u8], out: &mut Output) -> Progress {
         let left = self.side(from).left;
@@ -191,7 +181,14 @@ impl Parser for Smb {
                     self.sessions.begin(from);
                     Progress::Consumed(FRAME_LEN)
                 }
-                Some(Frame::Session { len }) => Progress::Consumed(FRAME_LEN.saturating_add(len)),
+                Some(Frame::Request) => self.call(from, data, out),
+                Some(Frame::Accepted) => {
+                    if let Some(name) = self.called.take() {
+                        out.push(netbios::identity(from, name));
+                    }
+                    Progress::Consumed(FRAME_LEN)
+                }
+                Some(Frame::Other(len)) => Progress::Consumed(FRAME_LEN.saturating_add(len)),
                 None if data.len() < FRAME_LEN => Progress::Consumed(0),
                 None => Progress::Malformed(Oddity::SmbMalformed),
             };
@@ -235,6 +232,3 @@ fn resume(data: &[u8]) -> (usize, bool) {
         None => (data.len().saturating_sub(FRAME_LEN + 3), false),
     }
 }
-
-/// The session service header.
-const FRAME_LEN: usize = 4;

@@ -171,6 +171,25 @@ fn trees_files_and_pipes_are_told() {
 }
 
 #[test]
+fn machines_are_named_by_the_netbios_session_under_them() {
+    let mut request = vec![0x81, 0, 0, 68, 32];
+    request.extend(b"FDFCFGDBCACACACACACACACACACACACA\0"); // SRV1
+    request.push(32);
+    request.extend(b"FAEDDHCACACACACACACACACACACACAAA\0"); // PC7
+    let named = |said: &Said| -> Vec<_> {
+        let name = |event: &Event| match event {
+            Event::Identity(who) => (who.side, who.hostname.clone().unwrap_or_default()),
+            other => panic!("{other:?}"),
+        };
+        smb(said).events.iter().map(name).collect()
+    };
+    let accepted = vec![(Orig, request.clone()), (Resp, vec![0x82, 0, 0, 0])];
+    assert_eq!(named(&accepted), [(Some(Orig), "PC7".into()), (Some(Resp), "SRV1".into())]);
+    let refused = vec![(Orig, request), (Resp, vec![0x83, 0, 0, 1, 0x82])];
+    assert_eq!(named(&refused), [(Some(Orig), "PC7".into())], "it answers to another name");
+}
+
+#[test]
 fn names_in_clear_are_told_as_an_authentication() {
     let mut words = vec![0xff, 0, 0, 0];
     words.extend([0; 10]);
