@@ -145,7 +145,7 @@ pub(crate) fn winrm_on(wire: &mut Wire, at: Nanos, act: Act<'_>, port: u16) -> N
     // Create, Command, Receive twice, Signal, Delete; the first brings the proof.
     let proof = token(&ntlm::next_token(&proof));
     for (n, (up, down, pause)) in
-        [(1_900, 1_100, 5), (1_300, 700, 20), (1_000, 900, 700), (1_000, 1_400, 10), (900, 600, 10), (800, 500, 5)]
+        [(1_500, 700, 5), (900, 400, 20), (700, 600, 700), (700, 900, 10), (650, 400, 10), (600, 350, 5)]
             .into_iter()
             .enumerate()
     {

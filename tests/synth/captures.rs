@@ -1,6 +1,10 @@
 //! The list of files in `pcaps/`: path, what it shows, who makes it.
 
+use super::attack::{self, Campaign, Chain, Door};
+use super::file::pcap;
+use super::office::{Office, Place};
 use super::protocol::{files, links, names, web, windows};
+use super::quiet;
 
 /// One shipped capture.
 pub(crate) struct Capture {
@@ -18,6 +22,41 @@ const fn capture(path: &'static str, shows: &'static str, make: fn() -> Vec<u8>)
 
 /// In the order of the table.
 pub(crate) const CAPTURES: &[Capture] = &[
+    capture(
+        "attack/staging-antivirus-push.pcap",
+        "the antivirus server pushes to 12 of 40 PCs over its agent port and WinRM; each fetches a script from a cloud \
+         tenant and calls back; a software rollout beside it",
+        || office(attack::push(&Campaign::usual())),
+    ),
+    capture(
+        "attack/staging-antivirus-pull.pcap",
+        "12 of 40 PCs pull a poisoned update at their hourly report and call back; no execution mark",
+        || office(attack::pull(Place::usual(0x7003))),
+    ),
+    capture("attack/execution-chain-svcctl.pcap", "a service, then first contact and a beacon", || {
+        chain(Door::Svcctl, 1)
+    }),
+    capture("attack/execution-chain-wmi.pcap", "the same by WMI", || chain(Door::Wmi, 2)),
+    capture("attack/execution-chain-winrm.pcap", "the same by WinRM", || chain(Door::Winrm(5985), 3)),
+    capture("attack/execution-chain-dcom.pcap", "the same by DCOM", || chain(Door::Dcom, 4)),
+    capture("attack/execution-chain-tasksched.pcap", "the same by a scheduled task", || chain(Door::Tasks, 5)),
+    capture("attack/beacon-https-60s-jitter20.pcap", "45 connections by a timer", || office(attack::beacon_https())),
+    capture("attack/beacon-http-keepalive-5s.pcap", "72 requests by a timer on one connection", || {
+        office(attack::beacon_http())
+    }),
+    capture("benign/office-day.pcap", "three hours of 40 PCs", || office(quiet::office_day(Place::usual(0xda1)))),
+    capture("benign/admin-then-browsing.pcap", "an administrator's WinRM command, then twenty ordinary sites", || {
+        office(quiet::admin_then_browsing(Place::usual(0xda2)))
+    }),
+    capture("benign/software-rollout.pcap", "40 PCs told to fetch one tenant", || {
+        office(quiet::software_rollout(Place::usual(0xda3)))
+    }),
+    capture("benign/remote-admin-no-callback.pcap", "five doors used, nobody calls outside", || {
+        office(quiet::remote_admin_no_callback(Place::usual(0xda4)))
+    }),
+    capture("benign/ntp-and-updates.pcap", "as regular as a beacon", || {
+        office(quiet::ntp_and_updates(Place::usual(0xda5)))
+    }),
     capture("protocol/dns-udp.pcap", "look-ups of seven types, an alias, NXDOMAIN, silence", names::dns_udp),
     capture("protocol/dns-tcp.pcap", "two look-ups on one TCP connection, one of 40 records", names::dns_tcp),
     capture("protocol/dhcp-lease.pcap", "a lease from the beginning, ARP", names::dhcp),
@@ -66,3 +105,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/pcapng-bigendian.pcapng", "big endian", files::big_endian_ng),
     capture("protocol/pcap-gzip.pcap.gz", "gzip", files::gzipped),
 ];
+
+fn office(office: Office) -> Vec<u8> {
+    pcap(&office.wire.finish())
+}
+
+fn chain(door: Door, n: u64) -> Vec<u8> {
+    office(attack::chain(&Chain::by(door, 0xc0de + n)))
+}

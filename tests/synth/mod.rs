@@ -9,18 +9,22 @@
 #![expect(clippy::cast_possible_truncation, reason = "writers cut numbers to the width of a field on purpose")]
 
 pub(crate) mod acts;
+pub(crate) mod attack;
 pub(crate) mod captures;
 pub(crate) mod dcerpc;
 pub(crate) mod der;
 pub(crate) mod directory;
 pub(crate) mod dns;
 pub(crate) mod file;
+pub(crate) mod habits;
 pub(crate) mod hello;
 pub(crate) mod http;
 pub(crate) mod net;
 pub(crate) mod ntlm;
+pub(crate) mod office;
 pub(crate) mod protocol;
 pub(crate) mod quic;
+pub(crate) mod quiet;
 pub(crate) mod random;
 pub(crate) mod smb;
 pub(crate) mod ssh;

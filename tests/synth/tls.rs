@@ -41,7 +41,7 @@ impl<'t, 'w> Tls<'t, 'w> {
             Answer::Modern => {
                 let hello = record(HANDSHAKE, 0x0303, &server_hello_13(random, &hello.session));
                 // EncryptedExtensions, certificates, CertificateVerify, Finished.
-                let length = random.between(900, 1_250) as usize;
+                let length = random.between(620, 880) as usize;
                 let flight = sealed(random, DATA, length);
                 tcp.resp(&[hello, record(CHANGE_CIPHER, 0x0303, &[1]), flight].concat());
                 let finished = sealed(&mut tcp.wire.random, DATA, 53);
@@ -105,6 +105,18 @@ impl<'t, 'w> Tls<'t, 'w> {
         let goodbye = sealed(&mut self.tcp.wire.random, kind, length);
         self.tcp.send(first, &goodbye);
         self.tcp.close(first)
+    }
+
+    /// What `talk` says, as chance has it, then the end.
+    pub(crate) fn close_after(mut self, talk: impl FnOnce(&mut Self, &mut Random)) -> u64 {
+        let mut random = Random::new(self.tcp.wire.random.next());
+        talk(&mut self, &mut random);
+        self.close(Side::Orig)
+    }
+
+    /// The moment.
+    pub(crate) fn now(&self) -> u64 {
+        self.tcp.now
     }
 
     /// The bytes that AES-GCM and the inner content type of TLS 1.3, or the explicit nonce of 1.2, add.
