@@ -19,6 +19,7 @@ pub(super) struct Conversation {
     contexts: Vec<(u16, Uuid)>,
     /// Stubs are sealed.
     private: bool,
+    crowded: bool,
     /// Administrative calls told already.
     told: Vec<(Uuid, u16)>,
 }
@@ -72,7 +73,10 @@ impl Conversation {
             } else if self.contexts.len() < MAX_CONTEXTS {
                 self.contexts.push((id, interface));
             } else {
-                out.weird(Oddity::TooManyOutstanding);
+                if !self.crowded {
+                    self.crowded = true;
+                    out.weird(Oddity::TooManyOutstanding);
+                }
                 break;
             }
         }

@@ -8,6 +8,7 @@ use crate::base::Capped;
 use crate::event::{Act, Channel, Direction, Event, Execution, File, FileAction, Oddity};
 use crate::protocol::dcerpc::Pipe;
 use crate::protocol::{Output, artifacts};
+use std::sync::Arc;
 
 /// Names an open file on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +23,7 @@ pub(super) enum Handle {
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     /// `\\server\share`
-    pub(super) path: Box<str>,
+    pub(super) path: Arc<str>,
     pub(super) kind: ShareKind,
 }
 
@@ -54,7 +55,7 @@ impl ShareKind {
 #[derive(Debug)]
 struct Open {
     path: Box<str>,
-    share: Option<Box<str>>,
+    share: Option<Arc<str>>,
     kind: ShareKind,
     read: u64,
     written: u64,
@@ -68,11 +69,12 @@ pub(super) struct Files {
     files: Capped<Handle, Open>,
     pipes: Capped<Handle, Pipe>,
     crowded: bool,
+    shortened: bool,
 }
 
 impl Default for Files {
     fn default() -> Self {
-        Self { files: Capped::new(MAX_FILES), pipes: Capped::new(MAX_PIPES), crowded: false }
+        Self { files: Capped::new(MAX_FILES), pipes: Capped::new(MAX_PIPES), crowded: false, shortened: false }
     }
 }
 
@@ -84,9 +86,22 @@ pub(super) enum OnClose {
 }
 
 impl Files {
+    /// A name as it is kept: of a long one the end, which says what kind of file it is.
+    pub(super) fn name(&mut self, name: &str, out: &mut Output) -> Box<str> {
+        let from = name.len().saturating_sub(MAX_NAME);
+        if from == 0 {
+            return name.into();
+        }
+        if !self.shortened {
+            self.shortened = true;
+            out.weird(Oddity::MessageTooLong);
+        }
+        (from..name.len()).find_map(|at| name.get(at..)).unwrap_or_default().into()
+    }
+
     /// Somebody asks for a file; nothing is told before the answer.
     pub(super) fn ask(&mut self, asked: Handle, path: Box<str>, tree: Option<&Tree>, end: OnClose, out: &mut Output) {
-        let share = tree.map(|t| t.path.clone());
+        let share = tree.map(|t| Arc::clone(&t.path));
         let kind = tree.map_or(ShareKind::Unknown, |t| t.kind);
         let open = Open { path, share, kind, read: 0, written: 0, deleted: end == OnClose::Delete };
         self.insert(asked, open, out);
@@ -213,7 +228,7 @@ impl Open {
     fn tell(&self, action: FileAction, bytes: Option<u64>, out: &mut Output) {
         // The root of a share has no name.
         if !self.path.is_empty() {
-            let (share, path) = (self.share.clone(), self.path.clone());
+            let (share, path) = (self.share.as_deref().map(Into::into), self.path.clone());
             out.push(Event::File(Box::new(File { share, path, action, bytes })));
         }
     }
@@ -228,6 +243,8 @@ fn pipe_name(path: &str) -> &str {
     }
 }
 
+/// Bytes of a name. Paths of the wire may have 64 KiB, those of Windows' own programs seldom 260 characters.
+const MAX_NAME: usize = 1024;
 /// Handles of one connection; a busy file server session of a desktop keeps fewer open.
 const MAX_FILES: usize = 512;
 /// Conversations over pipes: with 16 KiB a side the most that one connection can hold is 1 MiB.
@@ -280,6 +297,19 @@ mod tests {
         let written =
             out.events.iter().filter(|e| matches!(e, Event::File(f) if f.action == FileAction::Write)).count();
         assert_eq!(written, 10_000, "evicted handles are told too");
+    }
+
+    #[test]
+    fn long_names_keep_their_end() {
+        let mut out = Output::default();
+        let mut files = Files::default();
+        let long = format!("{}\u{9593}\\a.exe", "d".repeat(5000));
+        for _ in 0..2 {
+            let name = files.name(&long, &mut out);
+            assert!(name.len() <= MAX_NAME && name.ends_with("\u{9593}\\a.exe"), "{name}");
+        }
+        assert_eq!(&*files.name("b.exe", &mut out), "b.exe");
+        assert_eq!(out.events.len(), 1, "told once");
     }
 
     fn act(event: &Event) -> (&'static str, Option<u64>) {

@@ -127,7 +127,9 @@ impl Smb {
         let Some(start) = data.get(..header.wanted().min(extent)) else { return Progress::Consumed(0) };
         let wanted = self.sessions.wanted(&header, start).min(extent);
         let Some(message) = data.get(..wanted) else { return Progress::Consumed(0) };
-        self.sessions.take(&header, message, from, out);
+        if self.sessions.take(&header, message, from, out).is_none() {
+            self.once(Oddity::SmbMalformed, out);
+        }
         self.pass(from, extent)
     }
 }
@@ -158,7 +160,9 @@ impl Smb {
             wanted = more;
         }
         let Some(message) = data.get(..wanted) else { return Progress::Consumed(0) };
-        self.legacy.take(message, out);
+        if self.legacy.take(message, out).is_none() {
+            self.once(Oddity::SmbMalformed, out);
+        }
         self.pass(from, left)
     }
 }

@@ -79,16 +79,9 @@ impl Sessions {
         }
     }
 
-    /// Takes one command, cut to what was wanted.
-    pub(super) fn take(&mut self, header: &Header, message: &[u8], from: Direction, out: &mut Output) {
-        let known = if header.is_response() {
-            self.answer(header, message, out)
-        } else {
-            self.request(header, message, from, out)
-        };
-        if known.is_none() {
-            out.weird(Oddity::SmbMalformed);
-        }
+    /// Takes one command, cut to what was wanted; `None` when it is not well formed.
+    pub(super) fn take(&mut self, header: &Header, message: &[u8], from: Direction, out: &mut Output) -> Option<()> {
+        if header.is_response() { self.answer(header, message, out) } else { self.request(header, message, from, out) }
     }
 
     /// The connection is over.
@@ -115,11 +108,12 @@ impl Sessions {
                 r.skip(4)?;
                 let (offset, len) = (r.u16_le()?, r.u16_le()?);
                 let path = pointed(message, offset.into(), len.into())?;
-                Some(Asked::Tree(utf16le(path).into()))
+                Some(Asked::Tree(self.files.name(&utf16le(path), out)))
             }
             Command::Create => {
                 let tree = self.trees.get(&(chain.session, chain.tree)).cloned();
                 let (path, end) = create(message)?;
+                let path = self.files.name(&path, out);
                 chain.file = Some(Handle::Asked(header.message));
                 self.files.ask(Handle::Asked(header.message), path, tree.as_ref(), end, out);
                 Some(Asked::Create)
@@ -130,7 +124,7 @@ impl Sessions {
                 self.carry(header, message, file, out);
                 if header.command == Command::Write { Asked::Write(file) } else { Asked::Ioctl(file) }
             }),
-            Command::SetInfo => file.and_then(|file| set_info(message, file)),
+            Command::SetInfo => file.and_then(|file| self.set_info(message, file, out)),
             Command::Logoff | Command::TreeDisconnect | Command::Other => None,
         };
         if file.is_some() && header.command != Command::Create {
@@ -170,7 +164,7 @@ impl Sessions {
                 r.skip(2)?;
                 let kind = share_kind(r.u8()?);
                 out.push(Event::Share(Box::new(Share { path: path.clone(), share_type: kind.name() })));
-                self.trees.insert((header.session, header.tree), Tree { path, kind });
+                self.trees.insert((header.session, header.tree), Tree { path: path.into(), kind });
             }
             Asked::Create => {
                 r.skip(64)?; // Lock, flags, action, times, sizes, attributes (§2.2.14).
@@ -203,6 +197,29 @@ impl Sessions {
         // Who writes to a pipe is its client, whatever side began the connection.
         let by = if header.is_response() { Direction::Resp } else { Direction::Orig };
         self.files.carry(file, by, data, missing, out);
+    }
+
+    /// What a set-info request does to a name (§2.2.39, MS-FSCC §2.4).
+    fn set_info(&mut self, message: &[u8], file: Handle, out: &mut Output) -> Option<Asked> {
+        let mut r = Reader::new(message);
+        r.seek(HEADER_LEN)?;
+        r.skip(2)?;
+        let (kind, class) = (r.u8()?, r.u8()?);
+        let len = usize::try_from(r.u32_le()?).ok()?;
+        let offset = usize::from(r.u16_le()?);
+        let mut data = Reader::new(cut(message, offset, len));
+        match (kind, class) {
+            (INFO_FILE, DISPOSITION | DISPOSITION_EX) => {
+                let end = if data.u8()? & 1 == 0 { OnClose::Keep } else { OnClose::Delete };
+                Some(Asked::Mark(file, end))
+            }
+            (INFO_FILE, RENAME | RENAME_EX) => {
+                data.skip(16)?; // Replace flag, padding, root directory.
+                let len = usize::try_from(data.u32_le()?).ok()?;
+                Some(Asked::Rename(file, self.files.name(&utf16le(data.take(len)?), out)))
+            }
+            _ => None,
+        }
     }
 
     /// The file a request is about.
@@ -245,7 +262,7 @@ impl Sessions {
 }
 
 /// Name and options of a create request (§2.2.13).
-fn create(message: &[u8]) -> Option<(Box<str>, OnClose)> {
+fn create(message: &[u8]) -> Option<(String, OnClose)> {
     let mut r = Reader::new(message);
     r.seek(HEADER_LEN)?;
     r.skip(40)?; // Oplock, impersonation, flags, access, attributes, sharing, disposition.
@@ -253,30 +270,7 @@ fn create(message: &[u8]) -> Option<(Box<str>, OnClose)> {
     let (offset, len) = (r.u16_le()?, r.u16_le()?);
     let name = if len == 0 { &[] } else { pointed(message, offset.into(), len.into())? };
     let end = if options & FILE_DELETE_ON_CLOSE == 0 { OnClose::Keep } else { OnClose::Delete };
-    Some((utf16le(name).into(), end))
-}
-
-/// What a set-info request does to a name (§2.2.39, MS-FSCC §2.4).
-fn set_info(message: &[u8], file: Handle) -> Option<Asked> {
-    let mut r = Reader::new(message);
-    r.seek(HEADER_LEN)?;
-    r.skip(2)?;
-    let (kind, class) = (r.u8()?, r.u8()?);
-    let len = usize::try_from(r.u32_le()?).ok()?;
-    let offset = usize::from(r.u16_le()?);
-    let mut data = Reader::new(cut(message, offset, len));
-    match (kind, class) {
-        (INFO_FILE, DISPOSITION | DISPOSITION_EX) => {
-            let end = if data.u8()? & 1 == 0 { OnClose::Keep } else { OnClose::Delete };
-            Some(Asked::Mark(file, end))
-        }
-        (INFO_FILE, RENAME | RENAME_EX) => {
-            data.skip(16)?; // Replace flag, padding, root directory.
-            let len = usize::try_from(data.u32_le()?).ok()?;
-            Some(Asked::Rename(file, utf16le(data.take(len)?).into()))
-        }
-        _ => None,
-    }
+    Some((utf16le(name), end))
 }
 
 const fn share_kind(number: u8) -> ShareKind {
@@ -295,7 +289,7 @@ fn cut(message: &[u8], offset: usize, len: usize) -> &[u8] {
 }
 
 /// Requests remembered; Windows grants at most 8192 credits, clients keep far fewer in flight.
-const MAX_ASKED: usize = 1024;
+const MAX_ASKED: usize = 512;
 const MAX_TREES: usize = 128;
 /// Only answers of the same compound need it.
 const MAX_GRANTED: usize = 32;

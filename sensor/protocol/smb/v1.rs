@@ -69,9 +69,9 @@ impl Sessions1 {
         }
     }
 
-    /// Takes one message, cut to what was wanted.
-    pub(super) fn take(&mut self, message: &[u8], out: &mut Output) {
-        let Some(header) = Header::read(message) else { return out.weird(Oddity::SmbMalformed) };
+    /// Takes one message, cut to what was wanted; `None` when it is not one.
+    pub(super) fn take(&mut self, message: &[u8], out: &mut Output) -> Option<()> {
+        let header = Header::read(message)?;
         let (mut command, mut at) = (header.command, HEADER_LEN);
         for _ in 0..MAX_CHAIN {
             // An error's answer has no words; a cut payload still has them.
@@ -87,6 +87,7 @@ impl Sessions1 {
                 _ => break,
             }
         }
+        Some(())
     }
 
     /// The connection is over.
@@ -100,17 +101,17 @@ impl Sessions1 {
             TREE_CONNECT => {
                 // MS-CIFS §2.2.4.55: password, path, service.
                 let mut names = block.names(header, usize::from(block.word(6)?));
-                Asked::Tree(names.next()?)
+                Asked::Tree(self.files.name(&names.next()?, out))
             }
             NT_CREATE => {
                 let (len, options) = (block.word(5)?, block.dword(39)?);
                 let name = block.names(header, 0).counted(len.into())?;
                 let end = if options & 0x1000 == 0 { OnClose::Keep } else { OnClose::Delete };
-                self.ask(header, name, end, out)
+                self.ask(header, &name, end, out)
             }
             OPEN => {
                 let name = block.names(header, 0).next()?;
-                self.ask(header, name, OnClose::Keep, out)
+                self.ask(header, &name, OnClose::Keep, out)
             }
             CLOSE => Asked::Close(block.fid(0)?),
             READ => Asked::Read(block.fid(4)?),
@@ -122,13 +123,13 @@ impl Sessions1 {
             }
             DELETE => {
                 let mut names = block.names(header, 1);
-                Asked::Named(FileAction::Delete, header.tree, names.next()?)
+                Asked::Named(FileAction::Delete, header.tree, self.files.name(&names.next()?, out))
             }
             RENAME => {
                 let mut names = block.names(header, 1);
                 names.next()?;
                 names.skip(1);
-                Asked::Named(FileAction::Rename, header.tree, names.next()?)
+                Asked::Named(FileAction::Rename, header.tree, self.files.name(&names.next()?, out))
             }
             TRANSACTION => {
                 let transaction = Transaction::request(block)?;
@@ -150,8 +151,9 @@ impl Sessions1 {
         Some(())
     }
 
-    fn ask(&mut self, header: &Header, name: Box<str>, end: OnClose, out: &mut Output) -> Asked {
+    fn ask(&mut self, header: &Header, name: &str, end: OnClose, out: &mut Output) -> Asked {
         let tree = self.trees.get(&header.tree).cloned();
+        let name = self.files.name(name, out);
         self.files.ask(Handle::Asked(header.exchange.into()), name, tree.as_ref(), end, out);
         Asked::Open
     }
@@ -176,7 +178,7 @@ impl Sessions1 {
             Asked::Tree(path) => {
                 let kind = share_kind(block.bytes);
                 out.push(Event::Share(Box::new(Share { path: path.clone(), share_type: kind.name() })));
-                self.trees.insert(header.tree, Tree { path, kind });
+                self.trees.insert(header.tree, Tree { path: path.into(), kind });
             }
             Asked::Open => {
                 // MS-CIFS §2.2.4.64.2 has the oplock level before the file, §2.2.4.41.2 has not.
@@ -201,7 +203,7 @@ impl Sessions1 {
             }
             Asked::Mark(file, end) => self.files.mark(file, end),
             Asked::Named(action, tree, path) => {
-                let share = self.trees.get(&tree).map(|tree| tree.path.clone());
+                let share = self.trees.get(&tree).map(|tree| (*tree.path).into());
                 out.push(Event::File(Box::new(File { share, path, action, bytes: None })));
             }
         }
