@@ -79,8 +79,11 @@ impl Dialogue {
         if let Stage::Parsing(protocol, parser) = &mut self.stage {
             match guarded(parser.as_mut(), protocol, moment, data, out) {
                 Progress::Consumed(_) => {}
-                Progress::Handover(_) => self.stage = Stage::Probing,
-                Progress::Done => self.end(),
+                Progress::Handover(_) => {
+                    self.finish_parser(out);
+                    self.stage = Stage::Probing;
+                }
+                Progress::Done => self.finish_early(out),
                 Progress::Malformed(oddity) => self.malformed(oddity, out),
             }
         }

@@ -6,6 +6,7 @@
 mod artifacts;
 mod banner;
 mod ber;
+mod database;
 mod dcerpc;
 mod dhcp;
 mod dns;
@@ -15,6 +16,7 @@ mod ntlm;
 mod quic;
 mod rdp;
 mod smb;
+mod socks;
 mod ssh;
 mod tls;
 
@@ -28,6 +30,7 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &dns::PROTOCOL,
     &dns::OVER_TCP,
     &quic::PROTOCOL,
+    &tls::dtls::PROTOCOL,
     &smb::PROTOCOL,
     &dcerpc::PROTOCOL,
     &kerberos::OVER_TCP,
@@ -38,6 +41,9 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &banner::FTP,
     &banner::IMAP,
     &banner::POP3,
+    &database::MYSQL,
+    &database::POSTGRESQL,
+    &socks::PROTOCOL,
     &dhcp::PROTOCOL,
 ];
 

@@ -31,12 +31,17 @@ pub(super) fn find(data: &[u8]) -> Found<'_> {
     let mut len = 0;
     // Each turn takes a line, so `data` bounds the loop.
     while let Some(line) = r.line(MAX_HEAD) {
-        if line.is_empty() {
+        if is_blank(line) {
             return Found::Head(Head { len: r.position(), start, lines: lines.get(..len).unwrap_or_default() });
         }
         len = lines.len().saturating_sub(r.remaining());
     }
     Found::Incomplete
+}
+
+/// Some servers end a head with CR more than once.
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|b| *b == b'\r')
 }
 
 /// A request line.
@@ -47,41 +52,45 @@ pub(super) struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    /// RFC 9112 §3: method, target, version. Spaces within the target are taken as written by the client.
+    /// RFC 9112 §3: method, target, version. Spaces within the target are taken as written by the client, save for
+    /// CONNECT, whose target is an authority.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         let line = line.trim_ascii();
         let space = line.iter().position(|b| *b == b' ')?;
         let (method, rest) = line.split_at_checked(space)?;
         let version = rest.iter().rposition(|b| *b == b' ')?;
         let (target, version) = rest.split_at_checked(version)?;
-        let target = target.trim_ascii();
+        let mut target = target.trim_ascii();
+        if method == b"CONNECT" {
+            target = target.split(|b| *b == b' ').next()?;
+        }
         let good = is_token(method) && !target.is_empty() && is_version(version.trim_ascii());
         good.then_some(Self { method, target })
+    }
+
+    /// HTTP/0.9 (RFC 1945 §4.1): GET, a path, and the line is the whole request.
+    pub(super) fn simple(line: &'a [u8]) -> Option<Self> {
+        let target = line.strip_prefix(b"GET ")?.trim_ascii();
+        let plain = target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic);
+        plain.then_some(Self { method: b"GET", target })
     }
 }
 
 /// Status code of a status line (RFC 9112 §4).
 pub(super) fn status(line: &[u8]) -> Option<u16> {
-    let mut words = line.split(|b| *b == b' ').filter(|word| !word.is_empty());
+    let mut words = line.split(|b| b.is_ascii_whitespace() || *b == 0).filter(|word| !word.is_empty());
     if !is_version(words.next()?) {
         return None;
     }
-    let code = words.next()?.trim_ascii();
+    let code = words.next()?;
     let number = std::str::from_utf8(code.get(..3)?).ok()?.parse().ok()?;
     (code.len() == 3 && (100..1000).contains(&number)).then_some(number)
 }
 
-/// `HTTP/1.1` and its relatives; not `RTSP/1.0`, `SIP/2.0`, `ICAP/1.0`.
+/// `HTTP/1.1` and its relatives, damaged or invented ones too; not `RTSP/1.0`, `SIP/2.0`, `ICAP/1.0`.
 fn is_version(word: &[u8]) -> bool {
-    match word.split_at_checked(5) {
-        Some((name, number)) => {
-            name.eq_ignore_ascii_case(b"HTTP/")
-                && !number.is_empty()
-                && number.len() <= 4
-                && number.iter().all(|b| b.is_ascii_digit() || *b == b'.')
-        }
-        None => false,
-    }
+    let number = word.get(..5).filter(|name| name.eq_ignore_ascii_case(b"HTTP/")).and_then(|_| word.get(5..));
+    number.is_some_and(|number| number.len() <= 8 && number.first().is_some_and(u8::is_ascii_digit))
 }
 
 /// RFC 9110 §5.6.2, with a limit on length.
@@ -135,8 +144,9 @@ impl<'a> Fields<'a> {
             16 if is("Content-Encoding") => self.content_encoding = self.content_encoding.or(text),
             17 if is("Transfer-Encoding") => {
                 self.coded |= !value.eq_ignore_ascii_case(b"identity");
-                let last = value.rsplit(|b| *b == b',').next().unwrap_or_default();
-                self.chunked |= last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                // It has to be the last coding, but servers look for it anywhere.
+                let mut codings = value.split(|b| *b == b',');
+                self.chunked |= codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
             }
             13 if is("Authorization") => self.auth.extend(text),
             16 if is("WWW-Authenticate") => self.auth.extend(text),
@@ -171,6 +181,7 @@ mod tests {
             ("by the book", &b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody"[..], Some(24)),
             ("bare LF", b"GET / HTTP/1.1\nA: b\n\nbody", Some(21)),
             ("both", b"GET / HTTP/1.1\r\nA: b\n\r\nbody", Some(23)),
+            ("CR twice", b"GET / HTTP/1.1\r\nA: b\n\r\r\nbody", Some(24)),
             ("no fields", b"GET / HTTP/1.1\r\n\r\n", Some(18)),
             ("not yet", b"GET / HTTP/1.1\r\nA: b\r\n\r", None),
         ] {
@@ -189,6 +200,8 @@ mod tests {
             ("GET  /a b  HTTP/1.0", Some(("GET", "/a b"))),
             ("M-SEARCH * HTTP/1.1", Some(("M-SEARCH", "*"))),
             ("CONNECT a.example:443 HTTP/1.1", Some(("CONNECT", "a.example:443"))),
+            ("CONNECT a.example:25 / HTTP/1.0", Some(("CONNECT", "a.example:25"))),
+            ("GET /a HTTP/1.0.8", Some(("GET", "/a"))),
             ("OPTIONS sip:a@b SIP/2.0", None),
             ("DESCRIBE rtsp://a RTSP/1.0", None),
             ("GET /", None),
@@ -209,6 +222,9 @@ mod tests {
             ("HTTP/1.1 200 OK", Some(200)),
             ("HTTP/1.0 404", Some(404)),
             ("HTTP/1.1  301 ", Some(301)),
+            ("HTTP/1.1\t 200 OK", Some(200)),
+            ("HTTP/1.1\0 200 OK", Some(200)),
+            ("HTTP/1.1 200\rX: y", Some(200)),
             ("HTTP/1.1 20 OK", None),
             ("HTTP/1.1 2000 OK", None),
             ("RTSP/1.0 200 OK", None),

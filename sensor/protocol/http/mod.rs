@@ -11,8 +11,8 @@ mod winrm;
 use self::body::{Body, Look, Step};
 use self::head::{Fields, Found, MAX_HEAD, MAX_METHOD, RequestLine};
 use super::{Input, Output, Parser, Probe, Progress, Protocol, ntlm};
-use crate::base::Timestamp;
 use crate::base::wire::text;
+use crate::base::{Reader, Timestamp};
 use crate::event::{Direction, Event, Oddity, Request, Transport};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -45,7 +45,8 @@ fn probe(_: Direction, data: &[u8]) -> Probe {
     }
     if let Some(end) = data.iter().position(|b| *b == b'\n') {
         let line = data.get(..end).unwrap_or_default();
-        return if RequestLine::parse(line).is_some() { Probe::Match } else { Probe::Mismatch };
+        let good = RequestLine::parse(line).or_else(|| RequestLine::simple(line)).is_some();
+        return if good { Probe::Match } else { Probe::Mismatch };
     }
     // A long target need not be waited for when what comes before it is plain.
     let target = rest.trim_ascii_start();
@@ -158,16 +159,27 @@ impl Http {
         if blank > 0 {
             return Progress::Consumed(blank);
         }
+        let first = Reader::new(input.data).line(MAX_HEAD).unwrap_or_default();
+        if let Some(line) = RequestLine::simple(first).filter(|_| RequestLine::parse(first).is_none()) {
+            let fact = Box::new(request(line, &Fields::default(), input.ts));
+            self.push(
+                Exchange {
+                    fact,
+                    call: None,
+                    connect: false,
+                    encoding: None,
+                    expects_continue: false,
+                    asked: true,
+                    answered: false,
+                },
+                out,
+            );
+            return Progress::Consumed(first.len());
+        }
         let Found::Head(head) = head::find(input.data) else { return Progress::Consumed(0) };
         let Some(line) = RequestLine::parse(head.start) else { return Progress::Malformed(Oddity::HttpMalformed) };
         let fields = head.fields();
         observe_tokens(&fields, out);
-        if self.outstanding.len() >= MAX_OUTSTANDING
-            && let Some(oldest) = self.outstanding.pop_front()
-        {
-            out.weird(Oddity::TooManyOutstanding);
-            tell(&oldest, out);
-        }
         let connect = line.method == b"CONNECT";
         let mut exchange = Exchange {
             call: winrm::Call::new(line.method, line.target, !fields.auth.is_empty()),
@@ -185,8 +197,18 @@ impl Http {
             _ => Place::Head,
         };
         exchange.asked = matches!(self.asking, Place::Head | Place::Held);
-        self.outstanding.push_back(exchange);
+        self.push(exchange, out);
         Progress::Consumed(head.len)
+    }
+
+    fn push(&mut self, exchange: Exchange, out: &mut Output) {
+        if self.outstanding.len() >= MAX_OUTSTANDING
+            && let Some(oldest) = self.outstanding.pop_front()
+        {
+            out.weird(Oddity::TooManyOutstanding);
+            tell(&oldest, out);
+        }
+        self.outstanding.push_back(exchange);
     }
 
     /// The head of an answer, or more of its body.

@@ -102,6 +102,7 @@ fn requests_pair_with_their_answers_in_order() {
             b"HTTP/1.0 200 OK\nContent-Length: 1\n\nxHTTP/1.0 500 E\nContent-Length: 0\n\n",
             &[("GET /a", Some(200), 0, 1), ("GET /b", Some(500), 0, 0)],
         ),
+        ("the oldest version, answered by a newer", b"GET /\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", &[("GET /", Some(200), 0, 1)]),
         (
             "an answer cut off",
             b"GET /big HTTP/1.1\r\n\r\n",

@@ -13,10 +13,9 @@ pub(super) struct Keys {
     iv: [u8; NONCE_LEN],
 }
 
-/// Both sides' keys for a connection that began with `dcid`, the client's first; `None` for a version that has no known
-/// salt.
+/// Both sides' keys for a connection that began with `dcid`, the client's first.
 pub(super) fn initial(version: Version, dcid: &[u8]) -> Option<[Keys; 2]> {
-    let secret = Salt::new(HKDF_SHA256, version.salt()?).extract(dcid);
+    let secret = Salt::new(HKDF_SHA256, version.salt()).extract(dcid);
     let side = |label: &[u8]| {
         let secret: [u8; 32] = expand(&secret, label)?;
         Keys::new(version, &Prk::new_less_safe(HKDF_SHA256, &secret))

@@ -8,8 +8,9 @@ mod keys;
 mod packet;
 
 use self::keys::Keys;
-use self::packet::{Crypto, Kind, LONG, Packet, Version, crypto_frames, version_name};
+use self::packet::{Kind, LONG, Packet, Version, crypto_frames, version_name};
 use super::tls::exchange::{Exchange, Message};
+use super::tls::pieces::Pieces;
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
 use crate::base::{Reader, Timestamp};
 use crate::event::{Direction, HandshakeTransport, Oddity, Transport};
@@ -77,7 +78,7 @@ struct Held {
 struct Attempt {
     client: Direction,
     keys: [Keys; 2],
-    crypto: [Crypto; 2],
+    crypto: [Pieces; 2],
 }
 
 /// What an Initial turned out to be.
@@ -157,7 +158,7 @@ impl Quic {
         let Some(keys) = keys else { return Opened::Nothing };
         let [client_keys, _] = &keys;
         let Some(payload) = packet.open(client_keys, room) else { return Opened::Nothing };
-        let mut crypto = [Crypto::default(), Crypto::default()];
+        let mut crypto = [Pieces::default(), Pieces::default()];
         if let [client_crypto, _] = &mut crypto {
             let _ = crypto_frames(payload, |offset, data| client_crypto.take(offset, data));
         }

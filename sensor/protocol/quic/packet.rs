@@ -14,6 +14,9 @@ pub(super) enum Version {
     Draft29,
     /// Drafts 23 to 28, and Facebook's versions made of them.
     Draft23,
+    /// Google's versions between its own QUIC and the standard.
+    T050,
+    T051,
 }
 
 impl Version {
@@ -24,18 +27,22 @@ impl Version {
             0x6b33_43cf | 0x709a_50c4 => Self::V2,
             0xff00_001d..=0xff00_0020 => Self::Draft29,
             0xff00_0017..=0xff00_001c | 0xface_b002..=0xface_b00f => Self::Draft23,
+            0x5430_3530 => Self::T050,
+            0x5430_3531 => Self::T051,
             _ => return None,
         })
     }
 
     /// RFC 9001 §5.2, RFC 9369 §3.3.1, and the drafts' sections of the same name.
-    pub(super) const fn salt(self) -> Option<&'static [u8; 20]> {
-        Some(match self {
+    pub(super) const fn salt(self) -> &'static [u8; 20] {
+        match self {
             Self::V1 => b"\x38\x76\x2c\xf7\xf5\x59\x34\xb3\x4d\x17\x9a\xe6\xa4\xc8\x0c\xad\xcc\xbb\x7f\x0a",
             Self::V2 => b"\x0d\xed\xe3\xde\xf7\x00\xa6\xdb\x81\x93\x81\xbe\x6e\x26\x9d\xcb\xf9\xbd\x2e\xd9",
             Self::Draft29 => b"\xaf\xbf\xec\x28\x99\x93\xd2\x4c\x9e\x97\x86\xf1\x9c\x61\x11\xe0\x43\x90\xa8\x99",
+            Self::T050 => b"\x7f\xf5\x79\xe5\xac\xd0\x72\x91\x55\x80\x30\x4c\x43\xa2\x36\x7c\x60\x48\x83\x10",
+            Self::T051 => b"\x7a\x4e\xde\xf4\xe7\xcc\xee\x5f\xa4\x50\x6c\x19\x12\x4f\xc8\xcc\xda\x6e\x03\x3d",
             Self::Draft23 => b"\xc3\xee\xf7\x12\xc7\x2e\xbb\x5a\x11\xa7\xd2\x43\x2b\xb4\x63\x65\xbe\xf9\xf5\x02",
-        })
+        }
     }
 }
 
@@ -44,6 +51,8 @@ pub(super) fn version_name(number: u32) -> Box<str> {
     match number {
         0x0000_0001 => "1".into(),
         0x6b33_43cf => "2".into(),
+        0x5430_3530 => "T050".into(),
+        0x5430_3531 => "T051".into(),
         0xff00_0000..=0xff00_00ff => format!("draft-{}", number & 0xff).into(),
         _ => format!("0x{number:08x}").into(),
     }
@@ -190,83 +199,16 @@ pub(super) fn crypto_frames(payload: &[u8], mut each: impl FnMut(u64, &[u8])) ->
     Some(())
 }
 
-/// A stream of CRYPTO bytes that come in any order. The first copy of a byte wins.
-#[derive(Debug, Default)]
-pub(super) struct Crypto {
-    bytes: Vec<u8>,
-    /// What of `bytes` was seen: disjoint, in order.
-    seen: Vec<(usize, usize)>,
-}
-
-impl Crypto {
-    /// Takes bytes at `offset`. What lies beyond the budget is left out.
-    pub(super) fn take(&mut self, offset: u64, data: &[u8]) {
-        let Ok(start) = usize::try_from(offset) else { return };
-        let end = start.saturating_add(data.len());
-        // What was forgotten here comes again, or the hello stays cut.
-        if data.is_empty() || end > MAX_CRYPTO || self.seen.len() >= MAX_PIECES {
-            return;
-        }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        let mut at = start;
-        for (from, to) in &self.seen {
-            if *from >= end {
-                break;
-            }
-            copy(&mut self.bytes, start, data, at, *from);
-            at = at.max(*to);
-        }
-        copy(&mut self.bytes, start, data, at, end);
-        let (mut from, mut to) = (start, end);
-        self.seen.retain(|(a, b)| {
-            let apart = *b < from || to < *a;
-            if !apart {
-                (from, to) = (from.min(*a), to.max(*b));
-            }
-            apart
-        });
-        let at = self.seen.partition_point(|(a, _)| *a < from);
-        self.seen.insert(at, (from, to));
-    }
-
-    /// What is there without a hole from the start.
-    pub(super) fn start(&self) -> &[u8] {
-        match self.seen.first() {
-            Some((0, end)) => self.bytes.get(..*end).unwrap_or_default(),
-            _ => &[],
-        }
-    }
-
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
-/// Copies what of `data`, which starts at `start`, lies in `from..to`.
-fn copy(bytes: &mut [u8], start: usize, data: &[u8], from: usize, to: usize) {
-    let part = data.get(from.saturating_sub(start)..to.saturating_sub(start)).unwrap_or_default();
-    if let Some(place) = bytes.get_mut(from..from.saturating_add(part.len())) {
-        place.copy_from_slice(part);
-    }
-}
-
 /// RFC 8999 §5.1: the header form bit.
 pub(super) const LONG: u8 = 0x80;
 /// RFC 9001 §5.4.2.
 const SAMPLE: usize = 16;
 /// Acknowledged ranges of one frame that are read.
 const MAX_RANGES: u64 = 256;
-/// Post-quantum hellos have 2 to 4 KiB.
-const MAX_CRYPTO: usize = 16 * 1024;
-/// Chrome cuts a hello into some ten pieces to keep middleboxes honest.
-const MAX_PIECES: usize = 128;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::tls::pieces::Pieces;
 
     #[test]
     fn integers_have_the_lengths_of_the_rfc() {
@@ -294,27 +236,9 @@ mod tests {
             &[0x06, 0x00, 0x03, b'a', b'b', b'c'],       // CRYPTO at 0.
         ]
         .concat();
-        let mut crypto = Crypto::default();
+        let mut crypto = Pieces::default();
         assert_eq!(crypto_frames(&payload, |offset, data| crypto.take(offset, data)), Some(()));
         assert_eq!(crypto.start(), b"abcde");
         assert_eq!(crypto_frames(&[0x08, 0, 0], |_, _| {}), None, "STREAM has no place in an Initial");
-    }
-
-    #[test]
-    fn pieces_join_whatever_their_overlap() {
-        let mut crypto = Crypto::default();
-        for (offset, data, start) in [
-            (4, &b"ef"[..], ""),
-            (8, b"ij", ""),
-            (0, b"abc", "abc"),
-            (2, b"XdX", "abcdef"),
-            (5, b"Xgh", "abcdefghij"),
-            (u64::MAX, b"x", "abcdefghij"),
-            (1 << 20, b"x", "abcdefghij"),
-        ] {
-            crypto.take(offset, data);
-            assert_eq!(std::str::from_utf8(crypto.start()).unwrap(), start);
-        }
-        assert_eq!(crypto.seen, [(0, 10)]);
     }
 }

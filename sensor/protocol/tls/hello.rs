@@ -129,8 +129,8 @@ impl<'a> ServerHello<'a> {
         let version = r.u16()?;
         let mut hello = Self { legacy_version: version, version, ..Self::default() };
         hello.retry = r.take(RANDOM)? == RETRY_RANDOM;
-        // Drafts of TLS 1.3 up to 21 dropped the session id and put their own version first.
-        if version >> 8 != DRAFT_HIGH {
+        // They had neither a session id nor a compression method.
+        if !is_early_draft(version) {
             hello.session_id = vector8(&mut r)?;
         }
         hello.suite = r.u16()?;
@@ -139,7 +139,7 @@ impl<'a> ServerHello<'a> {
     }
 
     fn read_tail(&mut self, r: &mut Reader<'a>) -> Option<()> {
-        if self.version >> 8 != DRAFT_HIGH {
+        if !is_early_draft(self.version) {
             r.skip(1)?; // Compression method.
         }
         if r.is_empty() {
@@ -162,6 +162,11 @@ impl<'a> ServerHello<'a> {
         }
         None
     }
+}
+
+/// Drafts of TLS 1.3 up to 21 put the version itself, or their own number, where later ones say 1.2.
+const fn is_early_draft(version: u16) -> bool {
+    version >> 8 == 0x7f || version == 0x0304
 }
 
 /// Whether `value` is one of the sixteen reserved for GREASE (RFC 8701 §2).
@@ -230,8 +235,6 @@ const RANDOM: usize = 32;
 const MAX_EXTENSIONS: usize = 512;
 /// Names or protocols of one extension that are looked at.
 const MAX_NAMES: usize = 64;
-/// High byte of the version of drafts of TLS 1.3.
-const DRAFT_HIGH: u16 = 0x7f;
 /// SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
 const RETRY_RANDOM: [u8; RANDOM] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,

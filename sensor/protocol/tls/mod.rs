@@ -4,11 +4,13 @@
 //! nothing any more. Pieces are taken as they come, so that a hello may be split over records and segments anywhere.
 
 mod certificate;
+pub(super) mod dtls;
 pub(super) mod exchange;
 pub(super) mod hello;
 mod ja3;
 mod ja4;
-pub(super) mod join;
+mod join;
+pub(super) mod pieces;
 mod suites;
 
 use self::exchange::{CLIENT_HELLO, Exchange, Message, SERVER_HELLO};
