@@ -64,7 +64,8 @@ impl Duplicates {
         };
         hash.write(header.get(..checksum).unwrap_or(header));
         hash.write(header.get(checksum.saturating_add(2)..).unwrap_or_default());
-        hash.write(packet.payload.get(..COMPARED).unwrap_or(packet.payload));
+        let compared = if packet.tcp.is_some() { COMPARED } else { COMPARED_UNNUMBERED };
+        hash.write(packet.payload.get(..compared).unwrap_or(packet.payload));
         hash.finish()
     }
 }
@@ -72,5 +73,40 @@ impl Duplicates {
 /// A power of two: 32,768 sets of four cover 6.5 million packets a second for 20 ms.
 const SETS: usize = 32_768;
 const WAYS: usize = 4;
-/// Payload bytes that are compared.
+/// Payload bytes of TCP that are compared; its sequence numbers tell the rest.
 const COMPARED: usize = 64;
+/// Payload bytes that are compared where nothing numbers them and many senders leave the IP id 0: an offer and an
+/// acknowledgement of DHCP differ in their 243rd byte first.
+const COMPARED_UNNUMBERED: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ip4, udp};
+    use super::super::{Decoded, Decoder};
+    use super::*;
+    use crate::capture::{Frame, LinkType};
+
+    #[test]
+    fn a_copy_is_the_same_packet_within_the_window() {
+        let with_last = |last: u8| ip4(17, &udp(67, 68, &[vec![0; 242], vec![last]].concat()));
+        for (what, second, ms, expected) in [
+            ("the same packet at once", with_last(2), 1, true),
+            ("the same packet later", with_last(2), 100, false),
+            ("another with the same start", with_last(5), 1, false),
+        ] {
+            let mut seen = Duplicates::new(Duration::from_millis(20));
+            assert!(!is_copy(&mut seen, &with_last(2), 0), "{what}");
+            assert_eq!(is_copy(&mut seen, &second, ms), expected, "{what}");
+        }
+    }
+
+    fn is_copy(seen: &mut Duplicates, bytes: &[u8], ms: i64) -> bool {
+        let wire_len = u32::try_from(bytes.len()).unwrap();
+        let (ts, link) = (Timestamp(ms * 1_000_000), LinkType(101));
+        let mut decoder = Decoder::default();
+        match decoder.decode(&Frame { ts, link, bytes, wire_len, input: 0, number: 1 }) {
+            Decoded::Packet(packet, _) => seen.is_copy(&packet),
+            _ => panic!("no packet"),
+        }
+    }
+}

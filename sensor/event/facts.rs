@@ -355,6 +355,8 @@ named! {
         Llmnr = "llmnr",
         /// RFC 6762.
         Mdns = "mdns",
+        /// MS-ADTS §6.3.3, the ping that finds a domain controller.
+        Cldap = "cldap",
     }
 }
 

@@ -74,4 +74,6 @@ oddities! {
     TooManyOutstanding = "too_many_outstanding",
     /// SMB: messages are compressed; names and acts in them are not visible.
     SmbCompressed = "smb_compressed",
+    /// LDAP: a message that is not well formed.
+    LdapMalformed = "ldap_malformed",
 }

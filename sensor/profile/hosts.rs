@@ -65,7 +65,7 @@ impl Hosts {
             IdentitySource::Arp | IdentitySource::Ndp => return,
             IdentitySource::Mdns | IdentitySource::Llmnr => 1,
             IdentitySource::Nbns => 2,
-            IdentitySource::Ntlm | IdentitySource::Kerberos => 3,
+            IdentitySource::Ntlm | IdentitySource::Kerberos | IdentitySource::Cldap => 3,
             IdentitySource::Dhcp => 4,
         };
         let host = self.seen(ip, ts);

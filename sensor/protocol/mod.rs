@@ -10,11 +10,15 @@ mod database;
 mod dcerpc;
 mod dhcp;
 mod dns;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod kerberos;
+mod ldap;
 mod ntlm;
 mod quic;
 mod rdp;
+mod recognised;
 mod smb;
 mod socks;
 mod ssh;
@@ -35,6 +39,8 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &dcerpc::PROTOCOL,
     &kerberos::OVER_TCP,
     &kerberos::OVER_UDP,
+    &ldap::OVER_TCP,
+    &ldap::OVER_UDP,
     &ssh::PROTOCOL,
     &rdp::PROTOCOL,
     &banner::SMTP,
@@ -45,6 +51,24 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &database::POSTGRESQL,
     &socks::PROTOCOL,
     &dhcp::PROTOCOL,
+    &recognised::STUN,
+    &recognised::NTP,
+    &recognised::SNMP,
+    &recognised::IKE,
+    &recognised::WIREGUARD,
+    &recognised::OPENVPN,
+    &recognised::BITTORRENT_UDP,
+    &recognised::SIP,
+    &recognised::OPENVPN_TCP,
+    &recognised::BITTORRENT,
+    &recognised::SIP_TCP,
+    &recognised::MQTT,
+    &recognised::TDS,
+    &recognised::REDIS,
+    &recognised::VNC,
+    &recognised::RSYNC,
+    &recognised::AMQP,
+    &recognised::TELNET,
 ];
 
 /// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and

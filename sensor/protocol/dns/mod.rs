@@ -25,6 +25,11 @@ use lookups::{Answer, Asked, Lookups};
 use message::{Message, QUERY};
 use name::Flaw;
 
+/// The name at `r`, a reader over the whole message, for protocols that borrow DNS's encoding.
+pub(super) fn name_in(r: &mut Reader<'_>) -> Option<Box<str>> {
+    name::read(r).ok()
+}
+
 /// Recognised by content on any port.
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "dns",
