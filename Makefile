@@ -43,6 +43,9 @@ licenses:
 bench:
 	$(CARGO) bench --bench load
 
+bench-quick:
+	$(CARGO) bench --bench load -- --quick
+
 fuzz:
 	YUKUE_FUZZ_SECONDS=600 $(CARGO) test --release --test suite fuzz -- --nocapture
 
