@@ -9,7 +9,7 @@ use super::summary::{self, Input, Summary};
 use super::trail::Trail;
 use super::{claims, json};
 use crate::alert::Alert;
-use crate::detect::{Finding, Severity};
+use crate::detect::{Entity, Finding, Severity};
 use console::Term;
 use owo_colors::{OwoColorize as _, Style};
 use std::io::{self, Write};
@@ -58,8 +58,10 @@ impl Shown<'_> {
             story::alert(&mut out, alert, self.records, width);
         }
         story::brief(&mut out, "notices", notices.iter().map(|a| &a.finding), width);
-        let told = told.iter().flat_map(|a| &a.finding.uids).collect::<Vec<_>>();
-        let untold = |f: &&Finding| f.severity > Severity::Info && !f.uids.iter().all(|uid| told.contains(&uid));
+        // What is about the same parties in the same parts is told already.
+        let is_told =
+            |f: &Finding| told.iter().any(|a| f.entities.iter().all(|entity| a.finding.entities.contains(entity)));
+        let untold = |f: &&Finding| f.severity > Severity::Info && !is_told(f);
         story::brief(&mut out, "further findings", self.findings.iter().filter(untold), width);
         self.footer(&mut out, width);
         out
@@ -81,6 +83,12 @@ impl Shown<'_> {
         out.push('\n');
         out.push_str(&paragraph("records", &format!("{interrupted}{records}"), LABEL, width));
     }
+}
+
+/// Whether two entities are one party in the same part; a name may have become known in between.
+fn same(one: &Entity, other: &Entity) -> bool {
+    one.role == other.role
+        && ((one.ip.is_some() && one.ip == other.ip) || (one.name.is_some() && one.name == other.name))
 }
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.
