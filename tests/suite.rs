@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
+mod real_packets;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod support;
