@@ -51,6 +51,8 @@ impl Stream {
             None | Some([]) => Arrival::Nothing,
             Some(fresh) => {
                 self.next = self.next.saturating_add(fresh.len() as u64);
+                // A hole that is being filled is no hole yet: patience starts anew.
+                self.hole_since = self.hole_since.map(|_| at);
                 Arrival::InOrder(fresh)
             }
         }
@@ -204,6 +206,15 @@ mod tests {
         let (read, mut stream) = read(&[(0, b"ab"), (5, b"fg")]);
         assert_eq!(read, b"ab");
         assert_eq!((stream.give_up(), stream.follow()), (Some(3), Some(b"fg".to_vec())));
+    }
+
+    #[test]
+    fn a_hole_that_shrinks_is_waited_for_anew() {
+        let mut stream = Stream::default();
+        stream.arrive(20, b"later", Timestamp::from_secs(0));
+        assert!(!stream.is_overdue(Timestamp::from_secs(3)) && stream.is_overdue(Timestamp::from_secs(4)));
+        stream.arrive(0, b"0123456789", Timestamp::from_secs(4));
+        assert!(!stream.is_overdue(Timestamp::from_secs(6)), "half of it was sent again");
     }
 
     #[test]

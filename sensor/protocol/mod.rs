@@ -13,6 +13,7 @@ mod dns;
 #[cfg(test)]
 mod fuzz;
 mod http;
+mod http2;
 mod kerberos;
 mod ldap;
 mod ntlm;
@@ -30,6 +31,7 @@ use crate::event::{Direction, Event, Oddity, Transport, Weird};
 /// Probing order. The first whose ports match is asked first, then the rest in this order.
 pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &tls::PROTOCOL,
+    &http2::PROTOCOL,
     &http::PROTOCOL,
     &dns::PROTOCOL,
     &dns::OVER_TCP,

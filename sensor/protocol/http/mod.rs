@@ -45,6 +45,9 @@ fn probe(_: Direction, data: &[u8]) -> Probe {
     }
     if let Some(end) = data.iter().position(|b| *b == b'\n') {
         let line = data.get(..end).unwrap_or_default();
+        if line.starts_with(b"PRI * HTTP/2") {
+            return Probe::Mismatch; // RFC 9113 §3.4 chose a line that looks like ours.
+        }
         let good = RequestLine::parse(line).or_else(|| RequestLine::simple(line)).is_some();
         return if good { Probe::Match } else { Probe::Mismatch };
     }

@@ -123,6 +123,29 @@ fn a_tls_13_handshake_is_told_at_the_server_hello() {
     assert!(h.ja4.as_deref().unwrap().starts_with("t13d0207h2_"), "{:?}", h.ja4);
 }
 
+/// RFC 8448 §3, the records of client and server.
+const RFC_8448: [&str; 2] = [
+    "16030100c4010000c00303cb34ecb1e78163ba1c38c6dacb196a6dffa21a8d9912ec18a2ef6283024dece700000613011303\
+     1302010000910000000b0009000006736572766572ff01000100000a00140012001d00170018001901000101010201030104\
+     00230000003300260024001d002099381de560e4bd43d23d8e435a7dbafeb3c06e51c13cae4d5413691e529aaf2c002b0003\
+     020304000d0020001e040305030603020308040805080604010501060102010402050206020202002d00020101001c000240\
+     01",
+    "160303005a020000560303a6af06a4121860dc5e6e60249cd34c95930c8ac5cb1434dac155772ed3e2692800130100002e00\
+     330024001d0020c9828876112095fe66762bdbf7c672e156d6cc253b833df1dd69b1b04e751f0f002b00020304",
+];
+
+#[test]
+fn the_trace_of_rfc_8448_is_told() {
+    let [client, server] = RFC_8448.map(|record| hex::decode(record).unwrap());
+    let told = tell(&[(Orig, &client), (Resp, &server)]);
+    let [h] = &*told else { panic!("{told:?}") };
+    assert_eq!((h.sni.as_deref(), h.version), (Some("server"), Some("TLSv1.3")));
+    assert_eq!(h.cipher.as_deref(), Some("TLS_AES_128_GCM_SHA256"));
+    assert_eq!(h.ja3.as_deref(), Some("da4dea34fe6d4ce5f0725df3f2682fa0"));
+    assert_eq!(h.ja4.as_deref(), Some("t13d030900_55b375c5d22e_59cd3dafc54d"));
+    assert_eq!((h.resumed, h.ech), (Some(false), Some(Ech::Absent)));
+}
+
 #[test]
 fn a_tls_12_handshake_waits_for_the_certificate() {
     let (told, end) = converse(&mut Tls::new(), &[(Orig, &hello(false)), (Resp, &answer_12(&CERTIFICATE_DER))]);
