@@ -18,7 +18,7 @@ pub(in crate::protocol) mod tests;
 pub(in crate::protocol) use pipe::Pipe;
 
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
-use crate::event::{Direction, Transport};
+use crate::event::{Direction, Oddity, Transport};
 use conversation::Conversation;
 use pdu::{CALL_LEN, HEADER_LEN, Header};
 
@@ -76,6 +76,7 @@ struct Tcp {
     conversation: Conversation,
     /// Sides that lost bytes and look for the next PDU.
     lost: [bool; 2],
+    losses: u8,
 }
 
 impl Tcp {
@@ -100,7 +101,13 @@ impl Parser for Tcp {
         match step(&mut self.conversation, input.data, out) {
             Step::NeedMore => Progress::Consumed(0),
             Step::Taken(n) => Progress::Consumed(n),
-            Step::Lost => Progress::Malformed(crate::event::Oddity::DcerpcMalformed),
+            Step::Lost if self.losses < MAX_LOSSES => {
+                self.losses += 1;
+                *self.lost(input.from) = true;
+                // At least the first byte is no PDU's; the rest is looked at again.
+                Progress::Consumed(1)
+            }
+            Step::Lost => Progress::Malformed(Oddity::DcerpcMalformed),
         }
     }
 
@@ -109,3 +116,6 @@ impl Parser for Tcp {
         Progress::Consumed(0)
     }
 }
+
+/// Times that a connection may be out of step before it is taken for something else.
+const MAX_LOSSES: u8 = 16;

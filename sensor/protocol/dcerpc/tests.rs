@@ -161,7 +161,17 @@ fn calls_are_told_by_the_interface_their_context_was_bound_to() {
             vec![bind(11, &[(0, WBEM)]), request(0, 20, &[]), request(0, 20, &[])],
             vec!["rpc ExecQuery 20 -", "wmi administer ExecQuery T1047", "rpc ExecQuery 20 -"],
         ),
-        ("not DCE-RPC", vec![b"GET / HTTP/1.1\r\nHost: example\r\n\r\n".to_vec()], vec!["weird dcerpc_malformed"]),
+        ("not DCE-RPC", vec![b"GET / HTTP/1.1\r\nHost: example\r\n\r\n".to_vec()], vec![]),
+        (
+            "out of step for a while",
+            vec![scm.clone(), vec![0xee; 40], request(0, 19, &[])],
+            vec!["rpc StartServiceW 19 -", "svcctl execute StartServiceW T1569.002"],
+        ),
+        (
+            "out of step again and again",
+            [[0xee; 40].to_vec(), request(0, 1, &[])].concat().repeat(20).chunks(64).map(<[u8]>::to_vec).collect(),
+            [vec!["rpc - 1 -"; 16], vec!["weird dcerpc_malformed"]].concat(),
+        ),
     ] {
         let said: Vec<_> = said.iter().map(|bytes| (Direction::Orig, &**bytes)).collect();
         assert_eq!(tcp(&said), expected, "{what}");

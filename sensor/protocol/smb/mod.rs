@@ -75,6 +75,7 @@ struct Smb {
     legacy: Sessions1,
     /// The NetBIOS name the responder was called by; its own once it accepts.
     called: Option<Box<str>>,
+    losses: u8,
     /// Oddities told already: each once a connection.
     told: Vec<Oddity>,
 }
@@ -109,6 +110,19 @@ impl Smb {
         let n = n.min(side.left);
         side.left = side.left.saturating_sub(n);
         Progress::Consumed(n)
+    }
+
+    /// What should be a message is none: raw mode of SMB 1, or a stream joined at a keep-alive's stray byte. The next
+    /// one that looks like a message is taken up, a few times.
+    fn lose(&mut self, from: Direction, data: &[u8], out: &mut Output) -> Progress {
+        self.losses = self.losses.saturating_add(1);
+        if self.losses > MAX_LOSSES {
+            return Progress::Malformed(Oddity::SmbMalformed);
+        }
+        self.once(Oddity::SmbMalformed, out);
+        let (at, found) = resume(data);
+        *self.side(from) = Side { left: 0, lost: !found };
+        Progress::Consumed(at)
     }
 
     /// One SMB 2 command.
@@ -180,11 +194,15 @@ impl Parser for Smb {
         let left = self.side(from).left;
         if left == 0 {
             return match Frame::read(data) {
-                Some(Frame::Message(len)) => {
-                    self.side(from).left = len;
-                    self.sessions.begin(from);
-                    Progress::Consumed(FRAME_LEN)
-                }
+                Some(Frame::Message(len)) => match data.get(FRAME_LEN..FRAME_LEN + 4) {
+                    None => Progress::Consumed(0),
+                    Some(magic) if len >= magic.len() && Magic::of(magic).is_some() => {
+                        self.side(from).left = len;
+                        self.sessions.begin(from);
+                        Progress::Consumed(FRAME_LEN)
+                    }
+                    Some(_) => self.lose(from, data, out),
+                },
                 Some(Frame::Request) => self.call(from, data, out),
                 Some(Frame::Accepted) => {
                     if let Some(name) = self.called.take() {
@@ -194,7 +212,7 @@ impl Parser for Smb {
                 }
                 Some(Frame::Other(len)) => Progress::Consumed(FRAME_LEN.saturating_add(len)),
                 None if data.len() < FRAME_LEN => Progress::Consumed(0),
-                None => Progress::Malformed(Oddity::SmbMalformed),
+                None => self.lose(from, data, out),
             };
         }
         let Some(magic) = data.get(..left.min(4)) else { return Progress::Consumed(0) };
@@ -209,7 +227,7 @@ impl Parser for Smb {
                 self.once(Oddity::SmbCompressed, out);
                 self.pass(from, left)
             }
-            // Raw mode of SMB 1, or padding of a compound.
+            // Padding of a compound.
             None => {
                 self.once(Oddity::SmbMalformed, out);
                 self.pass(from, left)
@@ -236,3 +254,6 @@ fn resume(data: &[u8]) -> (usize, bool) {
         None => (data.len().saturating_sub(FRAME_LEN + 3), false),
     }
 }
+
+/// Times that a connection may be out of step before it is taken for something else.
+const MAX_LOSSES: u8 = 16;

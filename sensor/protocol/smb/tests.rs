@@ -352,6 +352,20 @@ fn reading_goes_on_at_the_next_message_after_a_gap() {
 }
 
 #[test]
+fn a_stray_byte_before_the_first_message_costs_nothing() {
+    let mut smb = Smb::default();
+    let [(_, request), (_, answer)] = <[_; 2]>::try_from(connected("\\\\srv\\C$", 1)).unwrap();
+    let stray = [&[0], &*answer].concat(); // A keep-alive's byte, where the capture begins.
+    assert_eq!(
+        told(&drive(&mut smb, &[(Orig, &request), (Resp, &stray)])),
+        ["weird smb_malformed", "share \\\\srv\\C$ disk"]
+    );
+    let noise = [0xee; 64].repeat(64);
+    let noise: Vec<_> = noise.chunks(64).map(|piece| (Orig, piece)).collect();
+    assert_eq!(told(&drive(&mut Smb::default(), &noise)), ["weird smb_malformed"], "told once, then looked for");
+}
+
+#[test]
 fn every_prefix_and_every_split_is_survived() {
     let said = scm(vec![
         one(Orig, write_request(3, 1, 7, &bind(11, &[(0, SVCCTL)]))),
