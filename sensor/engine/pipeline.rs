@@ -243,7 +243,7 @@ fn outside_flows(ts: Timestamp, n: u32, identity: Identity) -> Observation {
 const STEP: Duration = Duration::from_millis(250);
 /// Between a packet and its second copy; below the smallest retransmission timeout (RFC 6298, 200 ms in practice).
 const COPY_WINDOW: Duration = Duration::from_millis(20);
-/// Flows held at once, over all shards: about 230 MB.
+/// Flows held at once, over all shards: about 300 MB.
 const MAX_FLOWS: usize = 1_000_000;
 /// Flows read at once, over all shards.
 const MAX_DIALOGUES: usize = 150_000;

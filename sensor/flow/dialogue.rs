@@ -1,8 +1,8 @@
 //! Bytes of both sides → the one parser that understands them. Probing goes by content; ports only order the probes.
 
+use super::side::Growth;
 use super::stream::{Arrival, Stream};
 use crate::base::Timestamp;
-use crate::decode::Tunnels;
 use crate::event::{Direction, Event, Oddity, Transport, Weird};
 use crate::protocol::{Input, MAX_PENDING, Output, PORT_BOUND, PROTOCOLS, Parser, Probe, Progress, Protocol};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,8 @@ pub(super) struct Dialogue {
     stage: Stage,
     /// Services met, outermost first.
     pub(super) services: Vec<&'static str>,
-    pub(super) tunnel: Tunnels,
+    /// When each side's data grew, to tell a copy from a retransmission.
+    grew: [Growth; 2],
     /// Probes that found nothing, of UDP.
     probes: u8,
 }
@@ -116,7 +117,7 @@ impl Dialogue {
             Stage::Probing => false,
             Stage::Over => true,
         };
-        told && self.services.len() <= 1 && self.tunnel.iter().next().is_none()
+        told && self.services.len() <= 1
     }
 
     /// Back to a fresh dialogue, for the pool.
@@ -125,8 +126,13 @@ impl Dialogue {
         self.resp.reset();
         self.stage = Stage::Probing;
         self.services.clear();
-        self.tunnel = Tunnels::default();
+        self.grew = [Growth::default(); 2];
         self.probes = 0;
+    }
+
+    pub(super) fn growth(&mut self, from: Direction) -> &mut Growth {
+        let [orig, resp] = &mut self.grew;
+        if from == Direction::Orig { orig } else { resp }
     }
 
     fn side(&mut self, from: Direction) -> &mut Stream {

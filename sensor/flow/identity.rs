@@ -5,7 +5,7 @@ use super::key::FlowKey;
 use crate::base::Timestamp;
 use crate::event::Uid;
 
-/// Derives the uid. Not cryptographic: who controls both endpoints can make two flows share one, and gains nothing.
+/// Derives the uid; `first` is its first packet's time, or what event time had reached when that came too late. Not cryptographic: who controls both endpoints can make two flows share one, and gains nothing.
 pub(super) fn uid(key: &FlowKey, first: Timestamp) -> Uid {
     let (mut low, mut high) = (0x9e37_79b9_7f4a_7c15_u64, 0xc2b2_ae3d_27d4_eb4f_u64);
     for word in key.words().into_iter().chain([u64::from_ne_bytes(first.0.to_ne_bytes())]) {

@@ -1,13 +1,15 @@
 //! Packets → flows and their byte streams → observations.
 //!
 //! A flow's history is a pure function of its own packets: a packet later than the flow's deadline closes the old flow
-//! *at that deadline* and opens a new one, whether or not a tick came between. Memory: about 230 bytes a flow, a
+//! *at that deadline* and opens a new one, whether or not a tick came between. Memory: about 300 bytes a flow, a
 //! dialogue (streams, parser) only while somebody speaks and within its own budget.
 
 mod dialogue;
 mod entry;
 mod identity;
 mod key;
+mod orientation;
+mod side;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -188,7 +190,8 @@ impl FlowTable {
         let placed = match packet.tcp {
             Some(tcp) => flow.segment(from, tcp, packet, window),
             None => {
-                if speaks {
+                // An empty datagram is data too; ICMP has no history.
+                if packet.transport == Transport::Udp {
                     flow.history.note(from, b'D');
                 }
                 None
@@ -217,7 +220,7 @@ impl FlowTable {
                 emit(flow, at, complete(event, orig, resp), out);
             }
         }
-        flow.set_deadline(floor);
+        flow.set_deadline(packet.ts, floor);
         let armed = flow.armed;
         if timers::slot_of(flow.deadline) < armed {
             self.arm(id);
@@ -246,10 +249,10 @@ impl FlowTable {
         if self.index.len() >= self.limits.flows {
             self.evict(at, out);
         }
-        let mut flow = Flow::new(key, sense, packet, identity::uid(&key, packet.ts));
+        let mut flow = Flow::new(key, sense, packet, identity::uid(&key, at));
         self.generations = self.generations.wrapping_add(1);
         flow.generation = self.generations;
-        flow.set_deadline(floor);
+        flow.set_deadline(packet.ts, floor);
         emit(&mut flow, at, Event::FlowOpened, out);
         self.stats.opened = self.stats.opened.saturating_add(1);
         let id = match self.free.pop() {
@@ -312,16 +315,14 @@ impl FlowTable {
 
     fn attach_dialogue(&mut self, id: u32, packet: &Packet<'_>) {
         let spoken = matches!(packet.transport, Transport::Tcp | Transport::Udp);
-        let tunnelled = packet.tunnel.iter().next().is_some();
-        if !spoken && !tunnelled {
+        if !spoken {
             return;
         }
         if self.dialogues >= self.limits.dialogues {
             self.stats.unread = self.stats.unread.saturating_add(1);
             return;
         }
-        let mut dialogue = self.pool.pop().unwrap_or_default();
-        dialogue.tunnel = packet.tunnel;
+        let dialogue = self.pool.pop().unwrap_or_default();
         if let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) {
             flow.dialogue = Some(dialogue);
             self.dialogues = self.dialogues.saturating_add(1);
@@ -421,7 +422,7 @@ fn record(flow: &Flow, end: End) -> FlowRecord {
         conn_state: flow.conn_state(),
         history: flow.history.text(),
         vlan: flow.vlan,
-        tunnel: dialogue.map_or_else(Box::default, |d| d.tunnel.iter().collect()),
+        tunnel: flow.tunnel.as_deref().map_or_else(Box::default, |tunnel| tunnel.iter().collect()),
         end,
         orig_confidence: flow.confidence.value(),
         retransmissions: flow.retransmissions,

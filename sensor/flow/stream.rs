@@ -22,6 +22,8 @@ pub(super) struct Stream {
     hole_since: Option<Timestamp>,
     /// Bytes never seen so far, as half-open ranges.
     holes: Vec<(u64, u64)>,
+    /// Up to where holes were told as gaps.
+    told: u64,
     /// Missing bytes whose range had to be forgotten.
     forgotten: u64,
     /// Calls in a row that consumed nothing, and the length at which the parser is asked again.
@@ -121,6 +123,14 @@ impl Stream {
             }
         }
         filled
+    }
+
+    /// How many holes not told before the peer acknowledged by acknowledging everything up to `acked`.
+    pub(super) fn acknowledge(&mut self, acked: u64) -> u32 {
+        let told = self.told;
+        self.told = told.max(acked);
+        let fresh = self.holes.iter().filter(|(low, _)| *low >= told && *low < acked).count();
+        u32::try_from(fresh).unwrap_or(0)
     }
 
     /// Bytes that were jumped over and never came.

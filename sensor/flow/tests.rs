@@ -3,7 +3,7 @@
 use super::{FlowTable, Limits};
 use crate::base::{Endpoint, Timestamp, Transport};
 use crate::decode::{Packet, Tcp, Tunnels};
-use crate::event::{Event, FlowRecord, Observation};
+use crate::event::{Event, FlowRecord, Layer, Observation};
 use std::time::Duration;
 
 const A: &str = "10.0.0.1";
@@ -113,6 +113,105 @@ fn shapes_of_connections_are_told() {
         let got = (r.conn_state.name(), r.counters.orig_bytes, r.missed_bytes, r.retransmissions);
         assert_eq!(got, expected, "{what}");
     }
+}
+
+#[test]
+fn oddities_are_told_in_zeeks_letters_and_numbers() {
+    let again = |ms, from_a| {
+        if from_a { (ms, true, ACK, 100, 500, &b"hello"[..]) } else { (ms, false, ACK, 500, 105, &b"world!"[..]) }
+    };
+    for (what, segments, history, bytes, missed, duration_ms) in [
+        (
+            "what comes after both closed does not lengthen it",
+            vec![WHOLE[0], WHOLE[1], WHOLE[5], WHOLE[6], (900, true, ACK, 106, 507, b"")],
+            "ShFgfA",
+            (5, 6),
+            11,
+            6,
+        ),
+        (
+            "retransmissions after the end stay with it",
+            [WHOLE, &[again(4000, true), again(8000, true), again(12_000, false)]].concat(),
+            "ShADdFfTt",
+            (5, 6),
+            0,
+            6,
+        ),
+        (
+            "a FIN stands behind the bytes before it, seen or not, and its acknowledgement tells the gap",
+            vec![
+                WHOLE[0],
+                WHOLE[1],
+                WHOLE[2],
+                WHOLE[3],
+                (4, false, FIN | ACK, 600, 105, b""),
+                (5, true, ACK, 105, 601, b""),
+            ],
+            "ShADfg",
+            (5, 100),
+            100,
+            5,
+        ),
+        (
+            "an acknowledged hole is a gap of the side that sent it",
+            vec![WHOLE[3], WHOLE[4], (9, true, ACK, 108, 506, b"xy"), (10, false, ACK, 506, 110, b"")],
+            "DdaG",
+            (10, 6),
+            3,
+            7,
+        ),
+        (
+            "a forged acknowledgement claims nothing",
+            vec![WHOLE[0], WHOLE[1], (3, true, ACK, 100, 90_500, b"")],
+            "ShAg",
+            (0, 0),
+            90_000,
+            3,
+        ),
+    ] {
+        let found = records(&segments, 0);
+        assert_eq!(found.len(), 1, "{what}");
+        let r = &found[0];
+        let duration = i64::try_from(r.last.since(r.ts).as_millis()).unwrap();
+        let got = (&*r.history, (r.counters.orig_bytes, r.counters.resp_bytes), r.missed_bytes, duration);
+        assert_eq!(got, (history, bytes, missed, duration_ms), "{what}");
+    }
+}
+
+#[test]
+fn datagrams_to_everybody_are_begun_by_their_sender() {
+    for (what, dst, flipped) in
+        [("to one host", B, true), ("to the segment", "255.255.255.255", false), ("to a group", "ff02::1:2", false)]
+    {
+        let mut packet = Packet { transport: Transport::Udp, tcp: None, ..tcp(&WHOLE[0]) };
+        packet.src.port = 67;
+        packet.dst = Endpoint::new(dst.parse().unwrap(), 6_800);
+        let mut out = Vec::new();
+        let mut table = table(0);
+        table.observe(&packet, Timestamp::MIN, &mut out);
+        assert_eq!(out[0].orig != packet.src, flipped, "{what}");
+        table.finish(Timestamp::MAX, &mut out);
+        let history =
+            out.iter().find_map(|o| if let Event::FlowClosed(r) = &o.event { Some(r.history.clone()) } else { None });
+        assert_eq!(history.unwrap().replace('^', ""), if flipped { "d" } else { "D" }, "{what}, an empty datagram");
+    }
+}
+
+#[test]
+fn a_tunnel_is_known_though_no_payload_came() {
+    let mut packet = tcp(&WHOLE[0]);
+    packet.tunnel.push(Layer { name: "vxlan", id: Some(42) }).unwrap();
+    let mut out = Vec::new();
+    let mut table = table(0);
+    table.observe(&packet, Timestamp::MIN, &mut out);
+    table.finish(Timestamp::MAX, &mut out);
+    let tunnels = |o: &Observation| if let Event::FlowClosed(r) = &o.event { r.tunnel.to_vec() } else { Vec::new() };
+    assert_eq!(out.iter().flat_map(tunnels).collect::<Vec<_>>(), [Layer { name: "vxlan", id: Some(42) }]);
+}
+
+#[test]
+fn flows_stay_small() {
+    assert!(size_of::<super::entry::Flow>() <= 304, "{} bytes", size_of::<super::entry::Flow>());
 }
 
 #[test]
