@@ -5,14 +5,14 @@
 
 use super::buffer::Buffer;
 use flate2::bufread::MultiGzDecoder;
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 use std::io::{self, Read};
 
 /// A file or standard input as it is stored.
 pub(crate) struct Stored {
     /// `None` while the file is put aside.
     source: Option<Box<dyn Read + Send>>,
-    digest: Sha256,
+    digest: Context,
     bytes: u64,
     /// Bytes that come again after a file was put aside, and are in the digest already.
     again: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Stored {
 
 impl Stored {
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
-        Self { source: Some(source), digest: Sha256::new(), bytes: 0, again: 0 }
+        Self { source: Some(source), digest: Context::new(&SHA256), bytes: 0, again: 0 }
     }
 
     /// Bytes read so far.
@@ -106,7 +106,8 @@ impl Layers {
     pub(super) fn finish(mut self) -> io::Result<(String, u64)> {
         let stored = self.stored_mut();
         stored.drain()?;
-        Ok((hex::encode(std::mem::take(&mut stored.digest).finalize()), stored.bytes))
+        let digest = std::mem::replace(&mut stored.digest, Context::new(&SHA256)).finish();
+        Ok((hex::encode(digest), stored.bytes))
     }
 }
 

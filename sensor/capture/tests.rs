@@ -292,7 +292,7 @@ fn more_captures_than_may_be_open_overlap() {
 fn the_digest_covers_what_could_not_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = Sample::pcap(Order::Little, MICRO, (2, 4), &packets(0..3)).bytes;
-    bytes.extend([0xff; 600_000]);
+    bytes.resize(bytes.len() + 600_000, 0xff);
     for (what, stored) in [("plain", bytes.clone()), ("zstd", zstd::encode_all(bytes.as_slice(), 1).unwrap())] {
         let path = write(&folder, "x", &stored);
         let mut files = open(&[path], None).unwrap();

@@ -6,16 +6,23 @@
 
 use super::Packet;
 use crate::base::Timestamp;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// Packets of the last moments, by fingerprint: a fixed table of [`SETS`] sets of [`WAYS`] places, 2 MiB in all. When
-/// a set is full its oldest packet is forgotten.
+/// Packets of the last moments, by fingerprint, in sets of [`WAYS`] places. The table starts small, since it is looked
+/// into for every packet and should stay in the processor's cache; a packet that would be forgotten within the window
+/// makes it twice as large, up to [`MAX_SETS`]. There, a full set forgets its oldest packet.
 pub(crate) struct Duplicates {
-    sets: Vec<[Place; WAYS]>,
+    sets: Vec<Set>,
     hasher: foldhash::quality::RandomState,
     window: Duration,
 }
+
+/// One line of the processor's cache, so that a look-up waits for memory once.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Set([Place; WAYS]);
 
 #[derive(Clone, Copy)]
 struct Place {
@@ -26,34 +33,60 @@ struct Place {
 impl Duplicates {
     /// Remembers packets for `window` of event time.
     pub(crate) fn new(window: Duration) -> Self {
-        let empty = Place { fingerprint: 0, seen: Timestamp::MIN };
-        Self { sets: vec![[empty; WAYS]; SETS], hasher: foldhash::quality::RandomState::default(), window }
+        Self { sets: vec![Set([EMPTY; WAYS]); MIN_SETS], hasher: foldhash::quality::RandomState::default(), window }
     }
 
     /// Whether the same packet was seen within the window before.
     pub(crate) fn is_copy(&mut self, packet: &Packet<'_>) -> bool {
         let fingerprint = self.fingerprint(packet);
-        let at = usize::try_from(fingerprint).unwrap_or(0) & (SETS - 1);
-        let Some(set) = self.sets.get_mut(at) else { return false };
         let window = self.window;
+        let Some(Set(set)) = self.sets.get(self.place(fingerprint)) else { return false };
         // Frames of several capture points may be some milliseconds out of order.
-        let near = |place: &Place| {
-            place.fingerprint == fingerprint
-                && packet.ts.since(place.seen) <= window
-                && place.seen.since(packet.ts) <= window
-        };
-        if set.iter().any(near) {
+        let near = |seen: Timestamp| packet.ts.since(seen) <= window && seen.since(packet.ts) <= window;
+        if set.iter().any(|place| place.fingerprint == fingerprint && near(place.seen)) {
             return true;
         }
-        if let Some(oldest) = set.iter_mut().min_by_key(|place| place.seen) {
+        let mut full = set.iter().all(|place| near(place.seen));
+        while full && self.sets.len() < MAX_SETS {
+            self.grow();
+            full = self.sets.get(self.place(fingerprint)).is_some_and(|Set(set)| set.iter().all(|p| near(p.seen)));
+        }
+        let at = self.place(fingerprint);
+        let oldest = self.sets.get_mut(at).and_then(|Set(set)| set.iter_mut().min_by_key(|place| place.seen));
+        if let Some(oldest) = oldest {
             *oldest = Place { fingerprint, seen: packet.ts };
         }
         false
     }
 
+    /// Which set; their number is a power of two.
+    fn place(&self, fingerprint: u64) -> usize {
+        usize::try_from(fingerprint).unwrap_or(0) & self.sets.len().saturating_sub(1)
+    }
+
+    /// Every set becomes two; a packet keeps its way.
+    #[cold]
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.sets);
+        self.sets = vec![Set([EMPTY; WAYS]); old.len().saturating_mul(2)];
+        for Set(set) in old {
+            for (way, place) in set.into_iter().enumerate() {
+                let at = self.place(place.fingerprint);
+                if let Some(free) = self.sets.get_mut(at).and_then(|Set(set)| set.get_mut(way)) {
+                    *free = place;
+                }
+            }
+        }
+    }
+
     fn fingerprint(&self, packet: &Packet<'_>) -> u64 {
         let mut hash = self.hasher.build_hasher();
-        (packet.src, packet.dst, packet.transport.number(), packet.ip_id).hash(&mut hash);
+        // Few and wide writes: this runs for every packet.
+        hash.write_u128(bits(packet.src.ip));
+        hash.write_u128(bits(packet.dst.ip));
+        let ports = u64::from(packet.src.port) << 16 | u64::from(packet.dst.port);
+        let id = packet.ip_id.map_or(1 << 16, u64::from);
+        hash.write_u64(ports << 32 | id << 8 | u64::from(packet.transport.number()));
         hash.write_u64(u64::from(packet.ip_len) << 32 | u64::from(packet.payload_len));
         // The checksum is left out: TCP at 16, UDP at 6, ICMP at 2.
         let header = packet.header;
@@ -70,8 +103,18 @@ impl Duplicates {
     }
 }
 
-/// A power of two: 32,768 sets of four cover 6.5 million packets a second for 20 ms.
-const SETS: usize = 32_768;
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+const EMPTY: Place = Place { fingerprint: 0, seen: Timestamp::MIN };
+/// 64 KiB, enough for 30,000 packets a second.
+const MIN_SETS: usize = 1_024;
+/// 2 MiB: 32,768 sets of four cover 6.5 million packets a second for 20 ms.
+const MAX_SETS: usize = 32_768;
 const WAYS: usize = 4;
 /// Payload bytes of TCP that are compared; its sequence numbers tell the rest.
 const COMPARED: usize = 64;
@@ -108,5 +151,17 @@ mod tests {
             Decoded::Packet(packet, _) => seen.is_copy(&packet),
             _ => panic!("no packet"),
         }
+    }
+
+    #[test]
+    fn the_table_grows_until_it_remembers_a_whole_window() {
+        let mut seen = Duplicates::new(Duration::from_millis(20));
+        let packets: Vec<_> = (0..2_000_u16).map(|n| ip4(17, &udp(67, 68, &n.to_be_bytes()))).collect();
+        let mut copies = |ms| packets.iter().filter(|packet| is_copy(&mut seen, packet, ms)).count();
+        assert_eq!(copies(0), 0);
+        // A table that stayed small would have forgotten hundreds.
+        let found = copies(10);
+        assert!(found > 1_990, "{found} of 2,000 copies");
+        assert_eq!(copies(1_000), 0, "a second later they are others");
     }
 }

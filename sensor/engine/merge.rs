@@ -2,7 +2,7 @@
 //! `(ts, uid, n)`: no arrival numbers, so shard count and tick rate are invisible.
 
 use crate::base::Timestamp;
-use crate::event::Observation;
+use crate::event::{Observation, Uid};
 use std::time::Duration;
 
 /// How far observations of one capture point may lie out of order. A packet later than this keeps its own time in
@@ -28,14 +28,14 @@ impl Merge {
         self.waiting.len() >= self.kept.saturating_mul(2).saturating_add(MIN_RELEASE)
     }
 
-    /// Hands on everything before `watermark`, in order; at [`Timestamp::MAX`] everything, however broken its time.
+    /// Hands on everything before `bound`, in order; without one everything, however broken its time.
     pub(crate) fn release<E>(
         &mut self,
-        watermark: Timestamp,
+        bound: Option<(Timestamp, Uid)>,
         mut hand_on: impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         self.waiting.sort_unstable_by_key(|o| std::cmp::Reverse((o.ts, o.uid, o.n)));
-        let keep = self.waiting.partition_point(|o| o.ts >= watermark && watermark < Timestamp::MAX);
+        let keep = bound.map_or(0, |bound| self.waiting.partition_point(|o| (o.ts, o.uid) >= bound));
         self.kept = keep;
         while self.waiting.len() > keep {
             if let Some(observation) = self.waiting.pop() {
@@ -51,7 +51,7 @@ const MIN_RELEASE: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Endpoint, Event, Transport, Uid};
+    use crate::event::{Endpoint, Event, Transport};
 
     fn at(ts: i64, uid: u32, n: u32) -> Observation {
         let none = Endpoint::NONE;
@@ -84,8 +84,8 @@ mod tests {
                 seen.push((o.ts.0, o.uid.0[0], o.n));
                 Ok::<(), ()>(())
             };
-            merge.release(Timestamp(2), &mut note).unwrap();
-            merge.release(Timestamp::MAX, &mut note).unwrap();
+            merge.release(Some((Timestamp(2), Uid::NONE)), &mut note).unwrap();
+            merge.release(None, &mut note).unwrap();
             assert_eq!(seen, expected.map(|(t, u, n)| (i64::from(t), u, n)));
         }
     }
@@ -96,7 +96,7 @@ mod tests {
         merge.take_in(&mut vec![at(i64::MAX, 1, 0)]);
         let mut seen = 0;
         merge
-            .release(Timestamp::MAX, |_| {
+            .release(None, |_| {
                 seen += 1;
                 Ok::<(), ()>(())
             })

@@ -20,7 +20,7 @@ pub(crate) use key::shard;
 
 use crate::base::{Endpoint, Timestamp, Transport};
 use crate::decode::Packet;
-use crate::event::{Direction, End, Event, FlowRecord, Observation};
+use crate::event::{Direction, End, Event, FlowRecord, Observation, Uid};
 use crate::protocol::Output;
 use dialogue::{Dialogue, Moment};
 use entry::Flow;
@@ -155,17 +155,20 @@ impl FlowTable {
         self.wheel.turned().unwrap_or(Timestamp::MAX)
     }
 
-    /// The capture ended: closes what is left, at `at`.
-    pub(crate) fn finish(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
-        for id in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
-            let Some(flow) = self.flow(id) else { continue };
-            let end = match flow.end_at_deadline() {
-                End::Idle | End::Active => End::CaptureEnd,
-                end => end,
-            };
-            let at = flow.deadline.min(at);
-            self.close(id, at, end, out);
-        }
+    /// The capture ended at `at`: what is left, each with its end's time.
+    pub(crate) fn remaining(&self, at: Timestamp) -> impl Iterator<Item = (Timestamp, Uid, u32)> {
+        let ids = 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        ids.zip(&self.slots).filter_map(move |(id, slot)| slot.as_ref().map(|f| (f.deadline.min(at), f.uid, id)))
+    }
+
+    /// Closes one of them.
+    pub(crate) fn end(&mut self, id: u32, at: Timestamp, out: &mut Vec<Observation>) {
+        let Some(flow) = self.flow(id) else { return };
+        let end = match flow.end_at_deadline() {
+            End::Idle | End::Active => End::CaptureEnd,
+            end => end,
+        };
+        self.close(id, at, end, out);
     }
 
     fn take_in(

@@ -55,7 +55,8 @@ fn run(table: &mut FlowTable, segments: &[Segment]) -> Vec<Observation> {
 fn records(segments: &[Segment], window_ms: u64) -> Vec<FlowRecord> {
     let mut table = table(window_ms);
     let mut out = run(&mut table, segments);
-    table.finish(Timestamp::MAX, &mut out);
+    let left: Vec<_> = table.remaining(Timestamp::MAX).collect();
+    left.into_iter().for_each(|(at, _, id)| table.end(id, at, &mut out));
     out.into_iter().filter_map(|o| if let Event::FlowClosed(r) = o.event { Some(*r) } else { None }).collect()
 }
 

@@ -9,6 +9,8 @@ pub(super) struct Wheel {
     slots: Vec<Vec<Entry>>,
     /// The first slot not turned yet, counted from the epoch; `None` before the first packet.
     cursor: Option<i64>,
+    /// No slot before this one holds anything.
+    soonest: i64,
 }
 
 /// One flow to look at.
@@ -22,7 +24,7 @@ pub(super) struct Entry {
 
 impl Wheel {
     pub(super) fn new() -> Self {
-        Self { slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(), cursor: None }
+        Self { slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(), cursor: None, soonest: i64::MAX }
     }
 
     /// Puts `flow` where it will be met once `deadline` has passed. Gives back the slot it is armed for.
@@ -32,6 +34,7 @@ impl Wheel {
         let slot = due.clamp(cursor, cursor.saturating_add(HORIZON));
         if let Some(entries) = self.slots.get_mut(index(slot)) {
             entries.push(Entry { flow, generation, slot });
+            self.soonest = self.soonest.min(slot);
         }
         slot
     }
@@ -59,7 +62,14 @@ impl Wheel {
     /// Takes the entry that is due soonest, for eviction.
     pub(super) fn soonest(&mut self) -> Option<Entry> {
         let cursor = self.cursor?;
-        (cursor..=cursor.saturating_add(HORIZON)).find_map(|slot| self.slots.get_mut(index(slot))?.pop())
+        // Not from the cursor each time: with a full table, every packet of a scan comes here.
+        for slot in self.soonest.max(cursor)..=cursor.saturating_add(HORIZON) {
+            self.soonest = slot;
+            if let Some(entry) = self.slots.get_mut(index(slot)).and_then(Vec::pop) {
+                return Some(entry);
+            }
+        }
+        None
     }
 }
 
