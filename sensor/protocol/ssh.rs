@@ -36,6 +36,8 @@ struct Ssh {
 struct Side {
     stage: Stage,
     software: Option<Box<str>>,
+    /// It speaks SSH 1, too (RFC 4253 §5.1): the other side's version, perhaps unseen, decides.
+    either: bool,
     lines: u8,
     packets: u8,
     /// Bytes after the side's NEWKEYS.
@@ -135,7 +137,8 @@ impl Side {
         if line.starts_with(MAGIC) {
             self.software = Some(text(line));
             self.stage = Stage::Clear;
-            if !line.starts_with(b"SSH-2.0-") && !line.starts_with(b"SSH-1.99-") {
+            self.either = line.starts_with(b"SSH-1.99-");
+            if !line.starts_with(b"SSH-2.0-") && !self.either {
                 self.tell(input.from, None, out);
                 self.stage = Stage::Opaque;
             }
@@ -153,6 +156,14 @@ impl Side {
         let mut r = Reader::new(input.data);
         let Some(len) = r.u32() else { return Progress::Consumed(0) };
         let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if self.either && self.packets == 0 {
+            let Some(kind) = r.rest().get(1) else { return Progress::Consumed(0) };
+            if *kind != KEXINIT {
+                self.tell(input.from, None, out);
+                self.stage = Stage::Opaque;
+                return Progress::Consumed(input.data.len());
+            }
+        }
         if !(2..=MAX_PACKET).contains(&len) || self.packets >= MAX_CLEAR_PACKETS {
             return Progress::Malformed(Oddity::SshMalformed);
         }
@@ -244,6 +255,14 @@ mod tests {
                 vec!["resp SSH-2.0-dropbear_2022.83 -".into()],
             ),
             ("SSH 1", vec![(Resp, b"SSH-1.5-old\n\0\0\x01\x07garbage".to_vec())], vec!["resp SSH-1.5-old -".into()]),
+            (
+                "SSH 1 chosen among both",
+                vec![
+                    (Resp, b"SSH-1.99-new\n\0\0\x01\x07\0\0\0\x02garbage".to_vec()),
+                    (Orig, b"SSH-1.5-old\n".to_vec()),
+                ],
+                vec!["resp SSH-1.99-new -".into(), "orig SSH-1.5-old -".into()],
+            ),
             (
                 "a packet too long",
                 vec![(Orig, [client, b"\xff\0\0\0\0\0"].concat())],
