@@ -61,12 +61,12 @@ pub(super) fn period(first: Timestamp, last: Timestamp) -> String {
     }
 }
 
-/// `text` in lines of at most `width` columns, the first after `label`, all at the same indent. A word that is longer
-/// than a line is broken.
+/// `text` in lines of at most `width` columns, the first after `label`, all at the same indent. A number stays with its
+/// unit; a word that is longer than a line is broken.
 pub(super) fn paragraph(label: &str, text: &str, indent: usize, width: usize) -> String {
     let room = width.saturating_sub(indent).max(NARROWEST);
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
+    for word in glued(text).iter().flat_map(|word| pieces(word, room)) {
         let fits = |line: &String| line.is_empty() || measure_text_width(line) + 1 + measure_text_width(&word) <= room;
         match lines.last_mut().filter(|line| fits(line)) {
             Some(line) if line.is_empty() => line.push_str(&word),
@@ -82,6 +82,21 @@ pub(super) fn paragraph(label: &str, text: &str, indent: usize, width: usize) ->
     }
     out
 }
+
+/// The words of `text`; a number and the unit after it, `5.2 s`, are one.
+fn glued(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let is_unit = UNITS.contains(&word.trim_end_matches([',', ';', '.', ')']));
+        match words.last_mut().filter(|last| is_unit && last.ends_with(|c: char| c.is_ascii_digit())) {
+            Some(number) => number.extend([" ", word]),
+            None => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
+const UNITS: &[&str] = &["ms", "s", "min", "h", "d", "B", "kB", "MB", "GB", "TB", "UTC", "hosts", "flows", "packets"];
 
 /// A word in pieces of at most `room` columns.
 fn pieces(word: &str, room: usize) -> Vec<String> {
@@ -129,6 +144,14 @@ mod tests {
         assert_eq!(period(at(0), at(0)), "1970-01-01 00:00:00");
         assert_eq!(period(at(0), at(61)), "1970-01-01 00:00:00 – 00:01:01");
         assert_eq!(period(at(0), at(86_400)), "1970-01-01 00:00:00 – 1970-01-02 00:00:00");
+    }
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        assert_eq!(
+            paragraph("", "it comes every 5.2 s, at 10:00:00 UTC", 0, 20),
+            "it comes every\n5.2 s, at\n10:00:00 UTC\n"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, wid
     line("not seen", &shown(&alert.not_visible.join("; ")));
     line("ATT&CK", &shown(&finding.attack.join(" ")));
     for (n, step) in next_steps(alert, records).iter().enumerate() {
-        line(if n == 0 { "next" } else { "" }, step);
+        line(if n == 0 { "next" } else { "" }, &format!("{}. {step}", n + 1));
     }
     line("id", &shown(&finding.id));
 }
@@ -49,7 +49,9 @@ pub(super) fn brief<'f>(out: &mut String, heading: &str, all: impl Iterator<Item
     out.push_str(&paragraph("", &format!("{heading} ({})", all.len()), 0, width));
     for finding in all.iter().take(BRIEF) {
         let severity = format!("  {}", finding.severity.name()).style(colour(finding.severity)).to_string();
-        out.push_str(&paragraph(&severity, &shown(&finding.title), LABEL, width));
+        let who = path(finding);
+        let (title, when) = (shown(&finding.title), period(finding.first_seen, finding.last_seen));
+        out.push_str(&paragraph(&severity, &format!("{title} · {who} · {when} UTC"), LABEL, width));
     }
     if let Some(more) = all.len().checked_sub(BRIEF).filter(|more| *more > 0) {
         out.push_str(&paragraph("", &format!("and {more} more in the records"), LABEL, width));

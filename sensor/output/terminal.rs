@@ -10,7 +10,7 @@ use super::trail::Trail;
 use super::{claims, json};
 use crate::alert::Alert;
 use crate::detect::{Entity, Finding, Severity};
-use console::Term;
+use console::{Term, measure_text_width};
 use owo_colors::{OwoColorize as _, Style};
 use std::io::{self, Write};
 use std::path::Path;
@@ -118,13 +118,14 @@ fn inputs(out: &mut String, all: &[Input], width: usize) {
 }
 
 fn input(out: &mut String, input: &Input, width: usize) {
-    let name = if input.path == "-" { "standard input".to_owned() } else { shortened(&input.path, width / 2) };
     let when = match (input.first, input.last) {
         (Some(first), Some(last)) => format!("{} UTC", period(first, last)),
         _ => "no packet".to_owned(),
     };
-    let read = counted(input.packets, "packet", "packets");
-    out.push_str(&paragraph("", &format!("{} · {} · {read} · {when}", name.bold(), size(input.bytes)), 0, width));
+    let what = format!(" · {} · {} · {when}", size(input.bytes), counted(input.packets, "packet", "packets"));
+    let room = width.saturating_sub(measure_text_width(&what)).max(NAME);
+    let name = if input.path == "-" { "standard input".to_owned() } else { shortened(&input.path, room) };
+    out.push_str(&paragraph("", &format!("{}{what}", name.bold()), 0, width));
     if let Some(damage) = &input.damage {
         out.push_str(&paragraph("  damaged", &shown(damage).yellow().to_string(), LABEL, width));
     }
@@ -174,6 +175,13 @@ fn visibility(out: &mut String, summary: &Summary, width: usize) {
         unseen.push(format!("{} not understood ({})", counted(*count, "packet", "packets"), shown(reason)));
     }
     line("visibility", unseen.join(", "));
+    if summary.hosts == 0 && summary.flows > 0 {
+        let given = if summary.inside.assumed { "" } else { ", check --inside and --site" };
+        line(
+            "inside",
+            format!("no address of this input is inside{given}: nothing could be judged").yellow().to_string(),
+        );
+    }
     if summary.inside.assumed {
         let hint = summary.inside.hint.as_deref().map(|h| format!(" {}", shown(h))).unwrap_or_default();
         line("inside", format!("assumed: private and unique-local addresses; declare it with --inside CIDR.{hint}"));
@@ -223,6 +231,8 @@ fn per_second(bytes: u64, elapsed_s: f64) -> u64 {
 
 /// Where the text beside labels begins.
 pub(super) const LABEL: usize = 12;
+/// Columns a path is not shortened below.
+const NAME: usize = 20;
 /// Inputs that are told one by one.
 const INPUTS: usize = 8;
 /// Without a terminal.
@@ -236,7 +246,7 @@ mod tests {
     use super::*;
     use crate::output::escape::is_deceptive;
     use crate::output::samples;
-    use console::{measure_text_width, strip_ansi_codes};
+    use console::strip_ansi_codes;
 
     fn text(width: usize) -> String {
         let (summary, alerts, findings) = (samples::summary(), [samples::alert()], [samples::finding()]);
