@@ -11,7 +11,7 @@ mod ranges;
 mod table;
 
 pub(crate) use clients::Client;
-pub(crate) use products::{Product, Side};
+pub(crate) use products::Product;
 
 use crate::base::Prefix;
 use crate::event::Transport;

@@ -1,5 +1,6 @@
 //! The shipped tables, held against what they must say.
 
+use super::products::Side;
 use super::*;
 
 #[test]

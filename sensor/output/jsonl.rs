@@ -75,11 +75,6 @@ impl Records {
         Ok(Self { folder: folder.to_owned(), flows, facts })
     }
 
-    /// Where the records lie.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Writes the observation's record, if it has one. `extras` are for closed flows; others need none.
     pub(crate) fn observation(&mut self, seen: &Observation, extras: &FlowExtras<'_>) -> Result<(), OutputError> {
         match &seen.event {

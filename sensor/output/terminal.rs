@@ -59,8 +59,7 @@ impl Shown<'_> {
         }
         story::brief(&mut out, "notices", notices.iter().map(|a| &a.finding), width);
         // What is about the same parties in the same parts is told already.
-        let is_told =
-            |f: &Finding| told.iter().any(|a| f.entities.iter().all(|entity| a.finding.entities.contains(entity)));
+        let is_told = |f: &Finding| !f.entities.is_empty() && told.iter().any(|alert| covers(&alert.finding, f));
         let untold = |f: &&Finding| f.severity > Severity::Info && !is_told(f);
         story::brief(&mut out, "further findings", self.findings.iter().filter(untold), width);
         self.footer(&mut out, width);
@@ -85,10 +84,12 @@ impl Shown<'_> {
     }
 }
 
-/// Whether two entities are one party in the same part; a name may have become known in between.
-fn same(one: &Entity, other: &Entity) -> bool {
-    one.role == other.role
-        && ((one.ip.is_some() && one.ip == other.ip) || (one.name.is_some() && one.name == other.name))
+/// Whether every party of `other` has the same part in `one`; a name may have become known in between.
+fn covers(one: &Finding, other: &Finding) -> bool {
+    let same = |a: &Entity, b: &Entity| {
+        a.role == b.role && ((a.ip.is_some() && a.ip == b.ip) || (a.name.is_some() && a.name == b.name))
+    };
+    other.entities.iter().all(|theirs| one.entities.iter().any(|ours| same(ours, theirs)))
 }
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.
@@ -261,6 +262,21 @@ mod tests {
             assert!(plain.chars().all(|c| c == '\n' || !is_deceptive(c)), "{plain}");
             let long: Vec<_> = plain.lines().filter(|line| measure_text_width(line) > width).collect();
             assert!(long.is_empty(), "over {width} columns: {long:?}");
+        }
+    }
+
+    #[test]
+    fn findings_that_an_alert_covers_are_not_told_again_and_others_are() {
+        let (summary, alerts, trail) = (samples::summary(), [samples::alert()], samples::trail());
+        let mut renamed = samples::finding();
+        renamed.entities.iter_mut().filter(|e| e.ip.is_some()).for_each(|entity| entity.name = None);
+        let mut elsewhere = samples::finding();
+        elsewhere.entities.iter_mut().for_each(|entity| entity.ip = entity.ip.and("198.51.100.9".parse().ok()));
+        elsewhere.entities.iter_mut().for_each(|entity| entity.name = None);
+        for (what, finding, told) in [("the same parties", renamed, false), ("other parties", elsewhere, true)] {
+            let findings = [finding];
+            let shown = Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &trail, records: None };
+            assert_eq!(shown.text(120).contains("further findings"), told, "{what}");
         }
     }
 
