@@ -2,10 +2,11 @@
 //!
 //! A copy has the same addresses, protocol, IP id, lengths, transport header and first payload bytes; VLAN, MAC, TTL,
 //! DSCP and checksums may differ, since switches, routers and cards change them. It comes within a window of event time
-//! (20 ms; a retransmission waits 200 ms or more, and has another IP id or TCP timestamp).
+//! (20 ms; a retransmission waits 200 ms or more, and has another IP id or TCP timestamp). Where nothing in the packet
+//! tells a copy from a second packet, it is one only if the same two hosts' packets have just been seen doubled.
 
 use super::Packet;
-use crate::base::Timestamp;
+use crate::base::{Timestamp, Transport};
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -39,24 +40,48 @@ impl Duplicates {
     /// Whether the same packet was seen within the window before.
     pub(crate) fn is_copy(&mut self, packet: &Packet<'_>) -> bool {
         let fingerprint = self.fingerprint(packet);
-        let window = self.window;
-        let Some(Set(set)) = self.sets.get(self.place(fingerprint)) else { return false };
-        // Frames of several capture points may be some milliseconds out of order.
-        let near = |seen: Timestamp| packet.ts.since(seen) <= window && seen.since(packet.ts) <= window;
-        if set.iter().any(|place| place.fingerprint == fingerprint && near(place.seen)) {
+        if !self.is_near(fingerprint, packet.ts, self.window) {
+            self.remember(fingerprint, packet.ts);
+            return false;
+        }
+        let pair = self.pair(packet);
+        if is_distinct(packet) {
+            self.remember(pair, packet.ts);
             return true;
         }
-        let mut full = set.iter().all(|place| near(place.seen));
-        while full && self.sets.len() < MAX_SETS {
+        self.is_near(pair, packet.ts, EVIDENCE)
+    }
+
+    /// Whether `fingerprint` was seen within `window`.
+    fn is_near(&self, fingerprint: u64, ts: Timestamp, window: Duration) -> bool {
+        let Some(Set(set)) = self.sets.get(self.place(fingerprint)) else { return false };
+        set.iter().any(|place| place.fingerprint == fingerprint && near(place.seen, ts, window))
+    }
+
+    /// Remembers `fingerprint`, in its own place or in that of the oldest of its set.
+    fn remember(&mut self, fingerprint: u64, ts: Timestamp) {
+        let window = self.window;
+        let taken = |place: &Place| place.fingerprint != fingerprint && near(place.seen, ts, window);
+        while self.sets.len() < MAX_SETS
+            && self.sets.get(self.place(fingerprint)).is_some_and(|Set(set)| set.iter().all(taken))
+        {
             self.grow();
-            full = self.sets.get(self.place(fingerprint)).is_some_and(|Set(set)| set.iter().all(|p| near(p.seen)));
         }
         let at = self.place(fingerprint);
-        let oldest = self.sets.get_mut(at).and_then(|Set(set)| set.iter_mut().min_by_key(|place| place.seen));
-        if let Some(oldest) = oldest {
-            *oldest = Place { fingerprint, seen: packet.ts };
+        let Some(Set(set)) = self.sets.get_mut(at) else { return };
+        let place = set.iter_mut().min_by_key(|place| (place.fingerprint != fingerprint, place.seen));
+        if let Some(place) = place {
+            *place = Place { fingerprint, seen: ts };
         }
-        false
+    }
+
+    /// Two hosts, whichever of them sends.
+    fn pair(&self, packet: &Packet<'_>) -> u64 {
+        let (a, b) = (bits(packet.src.ip), bits(packet.dst.ip));
+        let mut hash = self.hasher.build_hasher();
+        hash.write_u128(a.min(b));
+        hash.write_u128(a.max(b));
+        hash.finish()
     }
 
     /// Which set; their number is a power of two.
@@ -88,11 +113,11 @@ impl Duplicates {
         let id = packet.ip_id.map_or(1 << 16, u64::from);
         hash.write_u64(ports << 32 | id << 8 | u64::from(packet.transport.number()));
         hash.write_u64(u64::from(packet.ip_len) << 32 | u64::from(packet.payload_len));
-        // The checksum is left out: TCP at 16, UDP at 6, ICMP at 2.
+        // The checksum is left out.
         let header = packet.header;
-        let checksum = match packet.header.len() {
-            _ if packet.tcp.is_some() => 16,
-            8 => 6,
+        let checksum = match packet.transport {
+            Transport::Tcp => 16,
+            Transport::Udp => 6,
             _ => header.len(),
         };
         hash.write(header.get(..checksum).unwrap_or(header));
@@ -103,6 +128,25 @@ impl Duplicates {
     }
 }
 
+/// Within `window` before or after: frames of several capture points may be some milliseconds out of order.
+fn near(seen: Timestamp, ts: Timestamp, window: Duration) -> bool {
+    ts.since(seen) <= window && seen.since(ts) <= window
+}
+
+/// Whether a host does not send this packet twice in a moment: it has an IP id of its own, opens or closes, or carries
+/// data. Two acknowledgements without data or id (IPv6, or id 0) may both be meant: RFC 5681 asks for one a segment.
+fn is_distinct(packet: &Packet<'_>) -> bool {
+    let numbered = packet.ip_id.is_some_and(|id| id != 0);
+    let control = packet.tcp.is_some_and(|tcp| tcp.flags & FIN_SYN_RST != 0);
+    numbered || control || packet.payload_len >= TELLING
+}
+
+/// FIN, SYN and RST of the TCP flags.
+const FIN_SYN_RST: u8 = 0b111;
+/// Bytes of payload that two different messages seldom share; keep-alives are shorter.
+const TELLING: u32 = 8;
+/// How long one certain copy between two hosts makes their uncertain ones believed.
+const EVIDENCE: Duration = Duration::from_secs(1);
 fn bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_bits().into(),
@@ -127,7 +171,9 @@ mod tests {
     use super::super::tests::{ip4, udp};
     use super::super::{Decoded, Decoder};
     use super::*;
+    use crate::base::Endpoint;
     use crate::capture::{Frame, LinkType};
+    use crate::decode::{Tcp, Tunnels};
 
     #[test]
     fn a_copy_is_the_same_packet_within_the_window() {
@@ -163,5 +209,78 @@ mod tests {
         let found = copies(10);
         assert!(found > 1_990, "{found} of 2,000 copies");
         assert_eq!(copies(1_000), 0, "a second later they are others");
+    }
+
+    const ACK: u8 = 16;
+
+    /// A segment from A to B: `(ms, IP id, seq, payload)`.
+    fn segment((ms, ip_id, seq, payload): (i64, Option<u16>, u32, &'static [u8])) -> Packet<'static> {
+        let len = u32::try_from(payload.len()).unwrap();
+        Packet {
+            ts: Timestamp(ms * 1_000_000),
+            origin: (0, 1),
+            src: Endpoint::new("10.0.0.1".parse().unwrap(), 40_000),
+            dst: Endpoint::new("192.0.2.1".parse().unwrap(), 443),
+            transport: Transport::Tcp,
+            ip_len: 40 + len,
+            ip_id,
+            tcp: Some(Tcp { seq, ack: 1, window: 500, flags: ACK }),
+            header: if seq == 1 { &[1; 20] } else { &[2; 20] },
+            payload,
+            payload_len: len,
+            vlan: [None; 2],
+            tunnel: Tunnels::default(),
+            two_way: true,
+        }
+    }
+
+    /// Which of the packets are copies, as `.` and `x`.
+    fn copies(packets: &[Packet<'_>]) -> String {
+        let mut duplicates = Duplicates::new(Duration::from_millis(20));
+        packets.iter().map(|packet| if duplicates.is_copy(packet) { 'x' } else { '.' }).collect()
+    }
+
+    #[test]
+    fn copies_are_told_from_second_packets() {
+        const DATA: &[u8] = b"some data";
+        for (what, packets, expected) in [
+            ("the same at once", vec![(0, Some(7), 1, DATA), (0, Some(7), 1, DATA)], ".x"),
+            ("three capture points", vec![(0, Some(7), 1, DATA), (5, Some(7), 1, DATA), (20, Some(7), 1, DATA)], ".xx"),
+            ("out of order", vec![(5, Some(7), 1, DATA), (0, Some(7), 1, DATA)], ".x"),
+            ("after the window", vec![(0, Some(7), 1, DATA), (21, Some(7), 1, DATA)], ".."),
+            ("a retransmission has another IP id", vec![(0, Some(7), 1, DATA), (5, Some(8), 1, DATA)], ".."),
+            ("the next segment", vec![(0, Some(7), 1, DATA), (0, Some(7), 2, DATA)], ".."),
+            ("other data", vec![(0, None, 1, DATA), (0, None, 1, b"some dato")], ".."),
+            ("data without an IP id", vec![(0, None, 1, DATA), (1, None, 1, DATA)], ".x"),
+            ("acknowledgements with an IP id", vec![(0, Some(7), 1, b""), (1, Some(7), 1, b"")], ".x"),
+            ("acknowledgements without", vec![(0, None, 1, b""), (1, None, 1, b"")], ".."),
+            ("id zero is no id", vec![(0, Some(0), 1, b""), (1, Some(0), 1, b"")], ".."),
+            (
+                "acknowledgements amid doubled data",
+                vec![(0, None, 2, DATA), (1, None, 2, DATA), (2, None, 1, b""), (3, None, 1, b"")],
+                ".x.x",
+            ),
+            (
+                "long after doubled data",
+                vec![(0, None, 2, DATA), (1, None, 2, DATA), (1100, None, 1, b""), (1101, None, 1, b"")],
+                ".x..",
+            ),
+        ] {
+            let packets: Vec<_> = packets.into_iter().map(segment).collect();
+            assert_eq!(copies(&packets), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_devices_change_does_not_hide_a_copy() {
+        let first = segment((0, Some(7), 1, b"payload"));
+        let mut second = first.clone();
+        second.vlan = [Some(100), None];
+        const OTHER_CHECKSUM: [u8; 20] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 1, 1];
+        second.header = &OTHER_CHECKSUM;
+        assert_eq!(copies(&[first.clone(), second]), ".x");
+        let mut other = first.clone();
+        other.src.port = 40_001;
+        assert_eq!(copies(&[first, other]), "..");
     }
 }

@@ -52,11 +52,16 @@ fn run(table: &mut FlowTable, segments: &[Segment]) -> Vec<Observation> {
     out
 }
 
+/// The capture ends.
+fn finish(table: &mut FlowTable, out: &mut Vec<Observation>) {
+    let left: Vec<_> = table.remaining(Timestamp::MAX).collect();
+    left.into_iter().for_each(|(at, _, id)| table.end(id, at, out));
+}
+
 fn records(segments: &[Segment], window_ms: u64) -> Vec<FlowRecord> {
     let mut table = table(window_ms);
     let mut out = run(&mut table, segments);
-    let left: Vec<_> = table.remaining(Timestamp::MAX).collect();
-    left.into_iter().for_each(|(at, _, id)| table.end(id, at, &mut out));
+    finish(&mut table, &mut out);
     out.into_iter().filter_map(|o| if let Event::FlowClosed(r) = o.event { Some(*r) } else { None }).collect()
 }
 
@@ -191,7 +196,7 @@ fn datagrams_to_everybody_are_begun_by_their_sender() {
         let mut table = table(0);
         table.observe(&packet, Timestamp::MIN, &mut out);
         assert_eq!(out[0].orig != packet.src, flipped, "{what}");
-        table.finish(Timestamp::MAX, &mut out);
+        finish(&mut table, &mut out);
         let history =
             out.iter().find_map(|o| if let Event::FlowClosed(r) = &o.event { Some(r.history.clone()) } else { None });
         assert_eq!(history.unwrap().replace('^', ""), if flipped { "d" } else { "D" }, "{what}, an empty datagram");
@@ -205,7 +210,7 @@ fn a_tunnel_is_known_though_no_payload_came() {
     let mut out = Vec::new();
     let mut table = table(0);
     table.observe(&packet, Timestamp::MIN, &mut out);
-    table.finish(Timestamp::MAX, &mut out);
+    finish(&mut table, &mut out);
     let tunnels = |o: &Observation| if let Event::FlowClosed(r) = &o.event { r.tunnel.to_vec() } else { Vec::new() };
     assert_eq!(out.iter().flat_map(tunnels).collect::<Vec<_>>(), [Layer { name: "vxlan", id: Some(42) }]);
 }
