@@ -45,3 +45,5 @@ mod output;
 mod config;
 mod engine;
 pub mod cli;
+#[doc(hidden)]
+pub mod testing;

@@ -4,7 +4,7 @@
 //! In these captures one outside address is the only destination, so naming it proves little: each pair is also changed
 //! in ways that must, or must not, change the answer.
 
-use crate::real_packets::{Packet, merge, write};
+use crate::packets::{Packet, merge, write};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

@@ -3,9 +3,11 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
-mod real_packets;
+mod packets;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]

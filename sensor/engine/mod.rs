@@ -7,7 +7,7 @@ mod pipeline;
 mod run;
 mod summary;
 
-pub(crate) use pipeline::{Copies, Setup};
+pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 
 #[cfg(test)]

@@ -155,9 +155,9 @@ impl Pipeline {
         for some in left.chunks(CLOSED_TOGETHER) {
             let begin = some.first().map(|(ts, uid, ..)| (*ts, *uid));
             self.merge.release(begin, &mut *hand_on)?;
-            for (ts, _, number, id) in some {
+            for (_, _, number, id) in some {
                 if let Some(shard) = self.shards.get_mut(*number) {
-                    shard.flows.end(*id, *ts, &mut shard.out);
+                    shard.flows.end(*id, self.now, &mut shard.out);
                     self.merge.take_in(&mut shard.out);
                 }
             }
@@ -187,17 +187,15 @@ impl Pipeline {
         counts.truncated = counts.truncated.saturating_add(u64::from(frame.bytes.len() < frame.wire_len as usize));
         counts.first = Some(counts.first.map_or(frame.ts, |first| first.min(frame.ts)));
         counts.last = Some(counts.last.map_or(frame.ts, |last| last.max(frame.ts)));
-        if self.now == Timestamp::MIN {
-            self.advanced = frame.ts;
-        }
         if frame.ts > self.now {
-            // Timers that lie before this packet fire before it is looked at, whatever it jumps over.
-            if self.now != Timestamp::MIN && frame.ts.since(self.advanced) >= STEP {
+            // Timers that lie before this packet fire before it is looked at, whatever it jumps over. The first packet
+            // sets all clocks.
+            if self.now == Timestamp::MIN || frame.ts.since(self.advanced) >= STEP {
                 self.advance(frame.ts);
             }
             self.now = frame.ts;
         } else if self.now.since(frame.ts) > SLACK {
-            counts.late = counts.late.saturating_add(1);
+            self.counts.late = self.counts.late.saturating_add(1);
         }
     }
 

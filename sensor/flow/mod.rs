@@ -141,7 +141,7 @@ impl FlowTable {
         for entry in due.drain(..) {
             let Some(flow) = self.flow(entry.flow).filter(|flow| flow.generation == entry.generation) else { continue };
             let (deadline, armed, end) = (flow.deadline, flow.armed, flow.end_at_deadline());
-            if deadline <= now {
+            if deadline < now {
                 self.close(entry.flow, deadline, end, out);
             } else if armed == entry.slot {
                 self.arm(entry.flow);
@@ -161,14 +161,15 @@ impl FlowTable {
         ids.zip(&self.slots).filter_map(move |(id, slot)| slot.as_ref().map(|f| (f.deadline.min(at), f.uid, id)))
     }
 
-    /// Closes one of them.
+    /// Closes one of them; `at` is when the capture ended.
     pub(crate) fn end(&mut self, id: u32, at: Timestamp, out: &mut Vec<Observation>) {
         let Some(flow) = self.flow(id) else { return };
+        let deadline = flow.deadline;
         let end = match flow.end_at_deadline() {
-            End::Idle | End::Active => End::CaptureEnd,
+            End::Idle | End::Active if deadline >= at => End::CaptureEnd,
             end => end,
         };
-        self.close(id, at, end, out);
+        self.close(id, deadline.min(at), end, out);
     }
 
     fn take_in(

@@ -7,7 +7,7 @@ use crate::base::Timestamp;
 #[derive(Debug)]
 pub(super) struct Wheel {
     slots: Vec<Vec<Entry>>,
-    /// The first slot not turned yet, counted from the epoch; `None` before the first packet.
+    /// The first slot not turned yet, counted from the epoch; `None` before the first turn.
     cursor: Option<i64>,
     /// No slot before this one holds anything.
     soonest: i64,
@@ -42,7 +42,7 @@ impl Wheel {
     /// Moves out every entry whose slot lies wholly before `now`.
     pub(super) fn turn(&mut self, now: Timestamp, due: &mut Vec<Entry>) {
         let end = slot_of(now);
-        let Some(cursor) = self.cursor else { return };
+        let cursor = *self.cursor.get_or_insert(end);
         if end <= cursor {
             return;
         }

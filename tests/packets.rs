@@ -9,15 +9,22 @@ use std::path::Path;
 pub(crate) struct Packet {
     pub(crate) ts_us: u64,
     wire_len: u32,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Packet {
-    /// Every whole packet of a file.
+    /// Every whole packet of a file of the expected format.
     pub(crate) fn of_file(path: &Path) -> Vec<Self> {
-        let data = std::fs::read(path).unwrap();
+        let packets = Self::of_classic(&std::fs::read(path).unwrap());
+        packets.unwrap_or_else(|| panic!("{}: not the expected format", path.display()))
+    }
+
+    /// Every whole packet; `None` when the format is another.
+    pub(crate) fn of_classic(data: &[u8]) -> Option<Vec<Self>> {
         let word = |at: usize| u32::from_le_bytes(data[at..at + 4].try_into().unwrap());
-        assert_eq!((word(0), word(20) & 0xffff), (0xa1b2_c3d4, 1), "{}: not the expected format", path.display());
+        if data.len() < 24 || (word(0), word(20) & 0xffff) != (0xa1b2_c3d4, 1) {
+            return None;
+        }
         let (mut at, mut packets) = (24, Vec::new());
         while at + 16 <= data.len() {
             let len = word(at + 8) as usize;
@@ -26,7 +33,12 @@ impl Packet {
             packets.push(Self { ts_us, wire_len: word(at + 12), bytes: bytes.to_vec() });
             at += 16 + len;
         }
-        packets
+        Some(packets)
+    }
+
+    /// As the sensor's test face takes it.
+    pub(crate) fn raw(&self) -> (i64, u16, &[u8]) {
+        (i64::try_from(self.ts_us * 1_000).unwrap(), 1, &self.bytes)
     }
 
     /// Whether it is IPv4 between the two, either way.
