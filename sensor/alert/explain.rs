@@ -15,8 +15,8 @@ pub(crate) struct ChainWords<'a> {
     pub(crate) lag_s: f64,
     pub(crate) contact: Timestamp,
     pub(crate) destination: &'a str,
-    /// The actor's own flows to it.
-    pub(crate) actors_flows: Option<u32>,
+    /// The actor's own signs of life towards it, and when the first was.
+    pub(crate) actors_contacts: Option<(u32, Timestamp)>,
     /// Gaps and their median, when regular.
     pub(crate) rhythm: Option<(u32, f64)>,
     /// Hosts of the site that used it already and were not touched.
@@ -40,8 +40,8 @@ pub(crate) fn chain(w: &ChainWords<'_>) -> String {
         w.destination,
     );
     let mut cues = Vec::new();
-    if let Some(flows) = w.actors_flows {
-        cues.push(format!("{} contacts it too ({flows} flow{})", w.server, plural(flows)));
+    if let Some((times, since)) = w.actors_contacts {
+        cues.push(format!("{} contacts it too ({times} time{} since {})", w.server, plural(times), since.clock()));
     }
     if let Some((gaps, median)) = w.rhythm {
         cues.push(format!("{} keeps coming back like a timer, every {} ({gaps} gaps)", w.host, seconds(median)));
@@ -50,7 +50,9 @@ pub(crate) fn chain(w: &ChainWords<'_>) -> String {
         0 => "no other host of the site used it before".to_owned(),
         n => format!("{n} other host{} of the site used it already", plural(n)),
     });
-    let _ = write!(text, " {}.", sentence(&cues));
+    let cues = sentence(&cues);
+    let cues = cues.strip_prefix("no other").map_or(cues.clone(), |rest| format!("No other{rest}"));
+    let _ = write!(text, " {cues}.");
     if w.further > 0 {
         let _ = write!(text, " {} further machine{} in the same story.", w.further, plural_of(w.further));
     }
@@ -196,7 +198,7 @@ mod tests {
             lag_s: 0.41,
             contact: at(25_068),
             destination: "203.0.113.5:80",
-            actors_flows: Some(14),
+            actors_contacts: Some((14, at(25_000))),
             rhythm: Some((29, 5.1)),
             strangers: 0,
             further: 0,
@@ -205,7 +207,7 @@ mod tests {
             chain(&words),
             "epp01 (10.0.0.5) made code run on 10.0.0.17 through svcctl (CreateServiceW) at 06:57:46–06:57:48 UTC; \
              0.4 s later, at 06:57:48 UTC, 10.0.0.17 contacted 203.0.113.5:80 for the first time in this data. epp01 \
-             (10.0.0.5) contacts it too (14 flows), 10.0.0.17 keeps coming back like a timer, every 5.1 s (29 gaps) and \
+             (10.0.0.5) contacts it too (14 times since 06:56:40), 10.0.0.17 keeps coming back like a timer, every 5.1 s (29 gaps) and \
              no other host of the site used it before."
         );
     }

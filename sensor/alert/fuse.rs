@@ -181,7 +181,7 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
             let destination = destinations.first().cloned().unwrap_or_default();
             let shown = at.usual.tie(chain.host, chain.tenant).map_or(destination, |tie| tie.destination(None));
             let further = story.chained().len().saturating_sub(1);
-            let title = format!("{server} staged {} into contact with {shown}", label(chain.host, at.usual));
+            let title = format!("{server} made {} contact {shown}", label(chain.host, at.usual));
             (title, chain_words(chain, &shown, further, at))
         }
         _ => campaign_words(story, &server, affected.len(), &destinations, at),
@@ -270,7 +270,10 @@ fn chain_words(chain: &Chain, destination: &str, further: usize, at: &Context<'_
         lag_s: chain.lag_s,
         contact: chain.contact,
         destination,
-        actors_flows: at.usual.tie(chain.server, chain.tenant).map(|tie| tie.flows),
+        actors_contacts: at
+            .usual
+            .tie(chain.server, chain.tenant)
+            .map(|tie| (at.beacon.check_ins(chain.server, chain.tenant).max(tie.flows), tie.first)),
         rhythm: chain.rhythm.map(|rhythm| (rhythm.gaps, rhythm.median_s)),
         strangers: chain.strangers,
         further,
@@ -311,7 +314,7 @@ fn campaign_words(
         Plot::SharedDestination => {
             (format!("{hosts} hosts met {shown}; {server} is likely behind it"), explain::campaign(&words))
         }
-        _ => (format!("{server} staged {hosts} hosts into contact with {shown}"), explain::campaign(&words)),
+        _ => (format!("{server} staged {hosts} hosts; they contact {shown}"), explain::campaign(&words)),
     }
 }
 

@@ -87,7 +87,13 @@ fn weigh(
 
     let mut weighed = Weighed::default();
     weighed.add("lag", Value::Number(lag_s), "seconds", (-accident.ln()).min(rule.cap_timing_nats));
-    let act = if follower.act == event::Act::Execute { rule.execute_nats } else { rule.prepare_nats };
+    let sat_there =
+        session.deeds.iter().filter(|d| d.act != event::Act::Administer).all(|d| INTERACTIVE.contains(&d.channel));
+    let act = match follower.act {
+        _ if sat_there => rule.session_nats,
+        event::Act::Execute => rule.execute_nats,
+        _ => rule.prepare_nats,
+    };
     weighed.add("act", Value::Text(follower.act.name().into()), "", act);
     if strangers == 0 {
         weighed.add("lone_share", Value::Number(lone), "probability", (-lone.ln()).min(rule.cap_rarity_nats));
@@ -207,3 +213,6 @@ fn strangers(session: &Session, follower: &Follower, sessions: &Sessions, usual:
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
+
+/// Channels through which a person sits at the other machine.
+const INTERACTIVE: &[&str] = &["ssh", "rdp", "vnc"];

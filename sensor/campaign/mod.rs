@@ -36,6 +36,7 @@ pub(crate) struct ChainRule {
     burst_scales_s: Vec<f64>,
     cap_timing_nats: f64,
     execute_nats: f64,
+    session_nats: f64,
     prepare_nats: f64,
     cap_rarity_nats: f64,
     shared_nats: f64,

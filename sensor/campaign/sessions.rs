@@ -70,6 +70,9 @@ impl Sessions {
         let at = open_session(sessions, seen);
         let Some(session) = at.and_then(|at| sessions.get_mut(at)) else { return };
         session.last = session.last.max(seen.ts);
+        if session.first.secs_since(seen.opened) <= SESSION_GAP_S {
+            session.first = session.first.min(seen.opened);
+        }
         if session.uids.len() < MAX_UIDS && !session.uids.contains(&seen.uid) {
             session.uids.push(seen.uid);
         }

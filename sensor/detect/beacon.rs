@@ -24,6 +24,9 @@ pub(crate) struct BeaconRule {
     media_bytes: u64,
     cap_timing_nats: f64,
     nameless_nats: f64,
+    unseen_name_nats: f64,
+    odd_port_nats: f64,
+    usual_ports: Vec<u16>,
     script_nats: f64,
     lone_nats: f64,
     low_nats: f64,
@@ -81,6 +84,15 @@ impl Beacon {
         meter.rhythm().filter(|rhythm| rhythm.p <= self.rule.max_p && down <= self.rule.media_bytes)
     }
 
+    /// Signs of life of a host towards a destination, those two seconds apart counted once.
+    pub(crate) fn check_ins(&self, host: IpAddr, tenant: TenantId) -> u32 {
+        match self.pairs.get(&(host, tenant)) {
+            Some(Pair::Metered(meter)) => meter.check_ins,
+            Some(Pair::Early(early)) => u32::try_from(early.len()).unwrap_or(u32::MAX),
+            None => 0,
+        }
+    }
+
     pub(crate) fn evicted(&self) -> u64 {
         self.pairs.evicted()
     }
@@ -110,10 +122,15 @@ impl Beacon {
         let rule = &self.rule;
         let users = usual.tenant(tenant).map_or(1, |t| t.used_by());
         let fleet = usual.fleet();
-        let tcp = tie.transport == Transport::Tcp;
+        // A flow that was under way may have named its destination before the data began.
+        let nameless = tie.is_nameless() && tie.transport == Transport::Tcp && !tie.under_way;
+        let named_if_any = tie.literal_host || usual.counts().resolutions > 0;
+        let odd_port = nameless && tie.resps.first().is_some_and(|resp| !rule.usual_ports.contains(&resp.port));
         let terms = [
             ("timing", (-rhythm.p.ln()).min(rule.cap_timing_nats), true),
-            ("nameless", rule.nameless_nats, tie.is_nameless() && tcp),
+            ("nameless", rule.nameless_nats, nameless && named_if_any),
+            ("nameless_as_far_as_seen", rule.unseen_name_nats, nameless && !named_if_any),
+            ("odd_port", rule.odd_port_nats, odd_port),
             ("script", rule.script_nats, tie.script.is_some()),
             ("lone", rule.lone_nats, users <= 1 && fleet >= rule.crowd_fleet_hosts),
         ];

@@ -4,6 +4,7 @@
 //! other detector. Each has `rules/<same name>.toml`: opinion is data.
 
 mod beacon;
+mod controller;
 mod finding;
 mod identify;
 mod meter;
@@ -23,6 +24,7 @@ pub(crate) use script_download::{ScriptDownload, ScriptDownloadRule};
 
 use crate::base::Timestamp;
 use crate::profile::{Activity, Profiles};
+use controller::Controllers;
 
 /// The rules of all detectors.
 #[derive(Clone, Debug)]
@@ -42,6 +44,7 @@ pub(crate) struct Detectors {
     policy: PolicyBreach,
     pub(crate) remote_execution: RemoteExecution,
     script_download: ScriptDownload,
+    controllers: Controllers,
 }
 
 impl Detectors {
@@ -52,6 +55,7 @@ impl Detectors {
             policy: PolicyBreach::new(rules.policy),
             remote_execution: RemoteExecution::new(rules.remote_execution),
             script_download: ScriptDownload::new(rules.script_download),
+            controllers: Controllers::new(),
         }
     }
 
@@ -65,7 +69,8 @@ impl Detectors {
             Activity::CheckIn(check_in) => self.beacon.check_in(check_in, usual),
             Activity::Act(act) => self.remote_execution.act(act),
             Activity::Fetch(fetch) => self.script_download.fetch(fetch),
-            Activity::Touch(_) | Activity::Moved(_) => {}
+            Activity::Touch(touch) => self.controllers.touch(touch, usual),
+            Activity::Moved(_) => {}
         }
     }
 
@@ -78,6 +83,11 @@ impl Detectors {
         self.remote_execution.finish(now, usual, &mut found);
         self.script_download.finish(now, usual, &mut found);
         found
+    }
+
+    /// An address taken to be inside that others call like a controller, in words.
+    pub(crate) fn hint(&self) -> Option<String> {
+        self.controllers.hint()
     }
 
     /// Entries that made room for others.

@@ -23,6 +23,7 @@ pub(crate) struct RemoteExecutionRule {
     prepare: Severity,
     administer: Severity,
     from_outside: Severity,
+    session_from_outside: Severity,
     quiet_roles: Vec<String>,
     session_gap_s: f64,
 }
@@ -99,6 +100,9 @@ impl RemoteExecution {
         }
         let new = || Deeds { first: seen.ts, last: seen.ts, sessions: 1, acts: 0, kinds: Vec::new(), uids: Vec::new() };
         let deeds = self.pairs.entry((seen.by, seen.on.ip), new);
+        if deeds.first.secs_since(seen.opened) <= self.rule.session_gap_s {
+            deeds.first = deeds.first.min(seen.opened);
+        }
         if seen.ts.secs_since(deeds.last) > self.rule.session_gap_s {
             deeds.sessions = deeds.sessions.saturating_add(1);
         }
@@ -130,7 +134,8 @@ impl RemoteExecution {
     fn severity(&self, by: IpAddr, deeds: &Deeds, usual: &Profiles) -> Severity {
         let rule = &self.rule;
         if !usual.is_inside(by) {
-            return rule.from_outside;
+            let acted = deeds.kinds.iter().any(|deed| deed.act != event::Act::Administer);
+            return if acted { rule.from_outside } else { rule.session_from_outside };
         }
         if usual.roles(by).iter().any(|role: &HostRole| rule.quiet_roles.iter().any(|q| q == role.name())) {
             return Severity::Info;
@@ -146,7 +151,12 @@ impl RemoteExecution {
     fn tell(&self, now: Timestamp, by: IpAddr, on: IpAddr, deeds: &Deeds, usual: &Profiles) -> Finding {
         let severity = self.severity(by, deeds, usual);
         let executed = deeds.kinds.iter().any(|deed| deed.act == event::Act::Execute);
-        let verb = if executed { "made code run on" } else { "administered" };
+        let prepared = deeds.kinds.iter().any(|deed| deed.act == event::Act::Prepare);
+        let verb = match () {
+            () if executed => "made code run on",
+            () if prepared => "prepared something on",
+            () => "administered",
+        };
         let from = if usual.is_inside(by) { "" } else { ", from outside the site" };
         let mut attack: Vec<Box<str>> = deeds.kinds.iter().filter_map(|d| d.technique).map(Into::into).collect();
         attack.sort_unstable();
@@ -165,14 +175,15 @@ impl RemoteExecution {
                 _ => 0.5,
             },
             p: None,
-            title: if executed { format!("{by} made code run on {on}") } else { format!("{by} administered {on}") },
+            title: format!("{by} {verb} {on}"),
             explanation: format!(
-                "{by} {verb} {on} through {} between {} and {} UTC ({} acts in {} session{}{from}). Alone this is what \
+                "{by} {verb} {on} through {} between {} and {} UTC ({} act{} in {} session{}{from}). Alone this is what \
                  administrators do; what {on} did next decides.",
                 doors(&deeds.kinds),
                 deeds.first.clock(),
                 deeds.last.clock(),
                 deeds.acts,
+                if deeds.acts == 1 { "" } else { "s" },
                 deeds.sessions,
                 if deeds.sessions == 1 { "" } else { "s" },
             ),
@@ -192,26 +203,35 @@ impl RemoteExecution {
     }
 }
 
-/// The doors used and the operations called through them, for a sentence: `svcctl (CreateServiceW, StartServiceW)`.
+/// The doors used and what was called through them, for a sentence: `svcctl over SMB (CreateServiceW, StartServiceW)`.
+/// Calls that run or place something come before those that only look.
 pub(crate) fn doors(kinds: &[Deed]) -> String {
-    let mut by_channel: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut channels: Vec<&str> = Vec::new();
     for deed in kinds {
-        let at = by_channel.iter().position(|(channel, _)| *channel == deed.channel).unwrap_or_else(|| {
-            by_channel.push((deed.channel, Vec::new()));
-            by_channel.len() - 1
-        });
-        if let (Some((_, operations)), Some(operation)) = (by_channel.get_mut(at), deed.operation.as_deref())
-            && operations.len() < MAX_NAMED
-            && !operations.contains(&operation)
-        {
-            operations.push(operation);
+        if !channels.contains(&deed.channel) {
+            channels.push(deed.channel);
         }
     }
-    let one = |(channel, operations): &(&str, Vec<&str>)| match operations.as_slice() {
-        [] => (*channel).to_owned(),
-        named => format!("{channel} ({})", named.join(", ")),
-    };
-    by_channel.iter().map(one).collect::<Vec<_>>().join(" and ")
+    let acts = |channel: &&str| kinds.iter().any(|d| d.channel == *channel && d.act != event::Act::Administer);
+    channels.sort_by_key(|channel| !acts(channel));
+    let words: Vec<String> = channels.iter().map(|channel| door(channel, kinds, acts(channel))).collect();
+    words.join(" and ")
+}
+
+fn door(channel: &str, kinds: &[Deed], acts: bool) -> String {
+    let mine = || kinds.iter().filter(|deed| deed.channel == channel);
+    let over = mine().find_map(|deed| deed.endpoint.as_deref()).map_or("", |endpoint| match endpoint {
+        e if e.starts_with("ncacn_np") => " over SMB",
+        e if e.starts_with("ncacn_ip_tcp") => " over TCP",
+        _ => "",
+    });
+    let mut named: Vec<&str> = Vec::new();
+    for deed in mine().filter(|deed| !acts || deed.act != event::Act::Administer) {
+        if let Some(operation) = deed.operation.as_deref().filter(|o| named.len() < MAX_NAMED && !named.contains(o)) {
+            named.push(operation);
+        }
+    }
+    if named.is_empty() { format!("{channel}{over}") } else { format!("{channel}{over} ({})", named.join(", ")) }
 }
 
 /// Channels, each once, in the order they were used.

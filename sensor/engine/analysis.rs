@@ -102,7 +102,7 @@ impl Analysis {
         Told {
             findings,
             alerts,
-            hint: None,
+            hint: self.detectors.hint(),
             counts: TellingCounts {
                 hosts: u64::from(usual.fleet()),
                 outbound_flows: counts.outbound_flows,

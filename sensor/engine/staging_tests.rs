@@ -148,9 +148,22 @@ fn machines_that_pull_from_a_server_and_then_keep_a_new_timer_point_to_it() {
 }
 
 #[test]
+fn an_address_taken_to_be_inside_that_acts_like_a_controller_is_hinted_at() {
+    let mut world = World::new(1_600_000_000);
+    (0..20).for_each(|n| world.touch(n * 5, "172.16.0.5", "10.9.9.9", 80));
+    (0..20).for_each(|n| world.touch(n * 5, "172.16.0.5", "172.16.0.2", 445));
+    let told = world.told_with(Site::new(&[], &[]));
+    assert!(told.hint.as_deref().unwrap().contains("--outside 10.9.9.9"), "{:?}", told.hint);
+    let mut declared = World::new(1_600_000_000);
+    (0..20).for_each(|n| declared.touch(n * 5, "172.16.0.5", "172.16.9.9", 80));
+    assert_eq!(declared.told().hint, None, "what is declared is not doubted");
+}
+
+#[test]
 fn the_result_depends_on_nothing_but_the_observations() {
     let one = case(&Plan::default()).told();
     let two = case(&Plan::default()).told();
+    assert!(!one.findings.is_empty() && !one.alerts.is_empty());
     assert_eq!((one.findings, one.alerts), (two.findings, two.alerts));
 }
 
@@ -246,9 +259,12 @@ impl World {
         }
     }
 
-    fn told(mut self) -> Told {
+    fn told(self) -> Told {
+        self.told_with(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]))
+    }
+
+    fn told_with(mut self, site: Site) -> Told {
         self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
-        let site = Site::new(&["172.16.0.0/16".parse().unwrap()], &[]);
         let declared = Declared { site, domain: None, utc_offset_s: 0, hosts: Vec::new(), policies: Vec::new() };
         let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), Rules::shipped());
         self.seen.iter().for_each(|o| analysis.observe(o));
@@ -344,5 +360,6 @@ fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> Flo
         retransmissions: 0,
         packets: crate::event::PacketRange::default(),
         one_sided: false,
+        packets: crate::event::PacketRange::default(),
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct CheckIn {
 #[derive(Clone, Debug)]
 pub(crate) struct Act {
     pub(crate) ts: Timestamp,
+    /// When the conversation it is part of began.
+    pub(crate) opened: Timestamp,
     pub(crate) uid: Uid,
     /// Who acted; may be outside.
     pub(crate) by: IpAddr,

@@ -42,6 +42,8 @@ pub(crate) struct Profiles {
     hosts: Hosts,
     flows: OpenFlows,
     admin_shares: Capped<Uid, Box<str>>,
+    /// When conversations into the site's hosts began, while they last.
+    inner: Capped<Uid, Timestamp>,
     agents: Capped<Box<str>, Option<Arc<str>>>,
     counts: Counts,
 }
@@ -73,6 +75,7 @@ impl Profiles {
             hosts: Hosts::new(declared.clone()),
             flows: OpenFlows::new(),
             admin_shares: Capped::new(MAX_ADMIN_FLOWS),
+            inner: Capped::new(MAX_INNER_FLOWS),
             agents: Capped::new(MAX_AGENTS),
             counts: Counts::default(),
             declared,
@@ -178,6 +181,7 @@ impl Profiles {
             self.hosts.evicted(),
             self.flows.evicted(),
             self.admin_shares.evicted(),
+            self.inner.evicted(),
         ];
         parts.into_iter().fold(0, u64::saturating_add)
     }
@@ -204,9 +208,11 @@ impl Profiles {
             }
             Reach::Internal => {
                 self.counts.internal_flows = self.counts.internal_flows.saturating_add(1);
+                self.inner.insert(seen.uid, seen.ts);
                 self.touched(seen, out);
             }
             Reach::Inbound => {
+                self.inner.insert(seen.uid, seen.ts);
                 self.hosts.seen(resp.ip, seen.ts);
             }
             Reach::Transit => {}
@@ -250,6 +256,8 @@ impl Profiles {
         counts.one_sided_flows = counts.one_sided_flows.saturating_add(u64::from(record.one_sided));
         self.judge(seen.uid, out);
         self.admin_shares.remove(&seen.uid);
+        self.entered(seen, record, out);
+        self.inner.remove(&seen.uid);
         let Some(flow) = self.flows.close(seen.uid) else { return };
         let Some(tenant) = flow.tenant else { return };
         let (up, down) = (record.counters.orig_bytes, record.counters.resp_bytes);
@@ -274,7 +282,7 @@ impl Profiles {
         out.push(Activity::CheckIn(CheckIn { ts: request.started, uid: seen.uid, host, tenant, moved: None }));
         let agent = request.user_agent.as_deref().and_then(|text| self.agent(text));
         if let Some(tie) = self.ties.get_mut(&(host, tenant)) {
-            tie.requested(request.content, agent.as_deref());
+            tie.requested(request.host.as_deref(), request.content, agent.as_deref());
         }
         out.push(Activity::Fetch(Fetch {
             ts: request.started,
@@ -303,7 +311,8 @@ impl Profiles {
         if self.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
             self.hosts.seen(seen.resp.ip, seen.ts);
             let (ts, uid, by, on) = (seen.ts, seen.uid, seen.orig.ip, seen.resp);
-            out.push(Activity::Act(Act { ts, uid, by, on, what }));
+            let opened = self.inner.get(&uid).copied().unwrap_or(ts);
+            out.push(Activity::Act(Act { ts, opened, uid, by, on, what }));
         }
     }
 
@@ -317,8 +326,21 @@ impl Profiles {
     }
 
     fn greeted(&mut self, seen: &Observation, banner: &Banner, out: &mut Vec<Activity>) {
-        if matches!(banner.protocol, "rdp" | "ssh" | "vnc") && banner.from == Direction::Resp {
+        let inside = self.is_inside(seen.orig.ip);
+        if matches!(banner.protocol, "rdp" | "ssh" | "vnc") && banner.from == Direction::Resp && inside {
             self.acted(seen, What::Session(banner.protocol), out);
+        }
+    }
+
+    /// A conversation with a remote administration port of the site from outside, in which both sides had their say.
+    fn entered(&mut self, seen: &Observation, record: &FlowRecord, out: &mut Vec<Activity>) {
+        let said = record.counters.orig_bytes.min(record.counters.resp_bytes);
+        let service = ENTRANCES.iter().find(|(port, _)| *port == record.resp.port).map(|(_, service)| *service);
+        if let Some(service) = service.filter(|_| said >= MIN_SESSION_BYTES && record.transport == Transport::Tcp)
+            && self.declared.site.reach(record.orig.ip, record.resp.ip) == Reach::Inbound
+        {
+            let (ts, opened, uid, by, on) = (record.last, record.ts, seen.uid, record.orig.ip, record.resp);
+            out.push(Activity::Act(Act { ts, opened, uid, by, on, what: What::Session(service) }));
         }
     }
 
@@ -440,6 +462,13 @@ fn is_plumbing(transport: Transport, port: u16) -> bool {
 const MAX_TIES: usize = 1_000_000;
 /// Flows with an administrative share at one moment.
 const MAX_ADMIN_FLOWS: usize = 100_000;
+/// Conversations into the site's hosts at one moment; what began earlier is taken to begin with its first act.
+const MAX_INNER_FLOWS: usize = 300_000;
+/// Ports at which machines are administered.
+const ENTRANCES: &[(u16, &str)] =
+    &[(22, "ssh"), (445, "smb"), (3389, "rdp"), (5900, "vnc"), (5985, "winrm"), (5986, "winrm")];
+/// Payload of the quieter side from which on somebody was let in: a refused sign-in says less.
+const MIN_SESSION_BYTES: u64 = 16_384;
 /// User agents whose kind is remembered.
 const MAX_AGENTS: usize = 10_000;
 /// What Windows runs, or loads into something that runs, by the end of its name.

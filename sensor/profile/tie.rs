@@ -28,6 +28,8 @@ pub(crate) struct Tie {
     pub(crate) background: bool,
     /// The first flow may be older than the data.
     pub(crate) under_way: bool,
+    /// HTTP was asked for by a bare address.
+    pub(crate) literal_host: bool,
     /// What a script or program fetch showed: `powershell` content, a `script` agent.
     pub(crate) script: Option<Script>,
 }
@@ -64,6 +66,7 @@ impl Tie {
             others_before,
             background: true,
             under_way: false,
+            literal_host: false,
             script: None,
         }
     }
@@ -83,7 +86,8 @@ impl Tie {
     }
 
     /// Notes what a request shows about the program behind it.
-    pub(super) fn requested(&mut self, content: Option<&'static str>, agent: Option<&str>) {
+    pub(super) fn requested(&mut self, host: Option<&str>, content: Option<&'static str>, agent: Option<&str>) {
+        self.literal_host |= host.is_some_and(|host| super::host_name(host).is_none());
         let shown = match content {
             Some(content @ ("powershell" | "shell" | "script" | "batch" | "vbscript")) => {
                 Some(Script::Content(content))
