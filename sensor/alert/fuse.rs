@@ -314,7 +314,7 @@ fn campaign_words(
         Plot::SharedDestination => {
             (format!("{hosts} hosts met {shown}; {server} is likely behind it"), explain::campaign(&words))
         }
-        _ => (format!("{server} staged {hosts} hosts; they contact {shown}"), explain::campaign(&words)),
+        _ => (format!("{server} staged {hosts} hosts into contact with {shown}"), explain::campaign(&words)),
     }
 }
 

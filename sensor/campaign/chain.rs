@@ -80,7 +80,8 @@ fn weigh(
     let is_common = f64::from(strangers) >= common;
     let counts = usual.counts();
     let lone = ratio(counts.lone_firsts.saturating_add(1), counts.firsts.saturating_add(1)).min(1.0);
-    let shared = usual.tie(by, follower.tenant).is_some();
+    // The actor may also be the very address that is called back.
+    let shared = usual.tie(by, follower.tenant).is_some() || tie.resps.iter().any(|resp| resp.ip == by);
     let rhythm = beacons.rhythm(on, follower.tenant);
     let others = led.map_or(0, |hosts| hosts.len().saturating_sub(1));
     let others = f64::from(u32::try_from(others).unwrap_or(u32::MAX));

@@ -11,4 +11,8 @@ pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 
 #[cfg(test)]
+mod detector_tests;
+#[cfg(test)]
 mod staging_tests;
+#[cfg(test)]
+mod world;

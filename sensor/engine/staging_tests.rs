@@ -1,17 +1,11 @@
 //! The two joins as a specification in observation space: what must be told, and what must not when one thing differs.
 
-use super::analysis::{Analysis, Told};
-use crate::alert::{Alert, Kind, Rules};
+use super::analysis::Told;
+use super::world::{World, ip};
+use crate::alert::{Alert, Kind};
 use crate::campaign::Tier;
 use crate::detect::Severity;
-use crate::event::{
-    Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Handshake, HandshakeTransport,
-    Observation, Site, Timestamp, Transport, Uid,
-};
-use crate::intel::Intel;
-use crate::profile::Declared;
-use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use crate::event::{Act, Channel, Site};
 
 const ACTOR: &str = "172.16.0.5";
 const VICTIM: &str = "172.16.0.6";
@@ -148,6 +142,25 @@ fn machines_that_pull_from_a_server_and_then_keep_a_new_timer_point_to_it() {
 }
 
 #[test]
+fn a_sweep_over_everybody_is_no_cause() {
+    let mut world = World::new(1_600_000_000);
+    let hosts: Vec<String> = (10..50).map(|n| format!("172.16.0.{n}")).collect();
+    for host in &hosts {
+        (0..8).for_each(|bin| world.touch(bin * 600, host, "172.16.0.2", 445));
+    }
+    // At noon the server is in contact with all; five of them then begin something new for reasons of their own.
+    for (n, host) in (0_i64..).zip(&hosts) {
+        world.touch(5400 + n, ACTOR, host, 21_112);
+    }
+    for (n, host) in (0_i64..).zip(hosts.iter().take(5)) {
+        world.beacon(5450 + n * 7, host, C2, 443, Some("tenant.files.example"), 16, 60);
+    }
+    let told = world.told();
+    let blamed = told.alerts.iter().filter(|a| !matches!(a.kind, Kind::Beacon));
+    assert_eq!(blamed.count(), 0, "{:#?}", told.alerts);
+}
+
+#[test]
 fn an_address_taken_to_be_inside_that_acts_like_a_controller_is_hinted_at() {
     let mut world = World::new(1_600_000_000);
     (0..20).for_each(|n| world.touch(n * 5, "172.16.0.5", "10.9.9.9", 80));
@@ -229,137 +242,4 @@ fn only_chain(told: &Told) -> &Alert {
 
 fn above_info(told: &Told) -> Vec<&Alert> {
     told.alerts.iter().filter(|a| a.finding.severity > Severity::Info).collect()
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-/// Observations in the making.
-struct World {
-    at: i64,
-    flows: u32,
-    seen: Vec<Observation>,
-}
-
-static INTEL: LazyLock<Arc<Intel>> = LazyLock::new(|| Arc::new(Intel::shipped()));
-
-impl World {
-    fn new(at: i64) -> Self {
-        Self { at, flows: 0, seen: Vec::new() }
-    }
-
-    /// A few hosts that do what hosts do: a shared site, a mail service, a file server.
-    fn background(&mut self) {
-        for n in 0..12_i64 {
-            let host = format!("172.16.0.{}", 200 + n);
-            self.contact(n, &host, "192.0.2.10", 443, Some("mail.corp-cloud.example"));
-            self.contact(n * 9, &host, "192.0.2.20", 443, Some("www.news.example"));
-            self.touch(n * 11, &host, "172.16.0.2", 445);
-        }
-    }
-
-    fn told(self) -> Told {
-        self.told_with(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]))
-    }
-
-    fn told_with(mut self, site: Site) -> Told {
-        self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
-        let declared = Declared { site, domain: None, utc_offset_s: 0, hosts: Vec::new(), policies: Vec::new() };
-        let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), Rules::shipped());
-        self.seen.iter().for_each(|o| analysis.observe(o));
-        let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);
-        analysis.finish(last)
-    }
-
-    fn act(&mut self, s: i64, by: &str, on: &str, port: u16, channel: Channel, act: Act, operation: &str) {
-        let execution = Execution {
-            channel,
-            act,
-            interface: None,
-            opnum: None,
-            operation: Some(operation.into()),
-            endpoint: None,
-            clsid: None,
-            technique: None,
-        };
-        let facts = [Event::FlowOpened, Event::Execution(Box::new(execution))];
-        self.flow(s, by, on, port, facts, 2);
-    }
-
-    fn touch(&mut self, s: i64, from: &str, to: &str, port: u16) {
-        self.flow(s, from, to, port, [Event::FlowOpened], 1);
-    }
-
-    fn contact(&mut self, s: i64, from: &str, to: &str, port: u16, sni: Option<&str>) {
-        let handshake = sni.map(|sni| Event::Handshake(Box::new(handshake(self.at + s, sni))));
-        self.flow(s, from, to, port, std::iter::once(Event::FlowOpened).chain(handshake), 1);
-    }
-
-    /// `n` contacts, `period` seconds apart.
-    fn beacon(&mut self, s: i64, from: &str, to: &str, port: u16, sni: Option<&str>, n: i64, period: i64) {
-        (0..n).for_each(|k| self.contact(s + k * period, from, to, port, sni));
-    }
-
-    /// A flow whose facts follow each other by a tenth of a second and that ends after `lasts` seconds.
-    fn flow(&mut self, s: i64, from: &str, to: &str, port: u16, facts: impl IntoIterator<Item = Event>, lasts: i64) {
-        self.flows += 1;
-        let ts = Timestamp::from_secs(self.at + s);
-        let uid = Uid([u32::try_from(s + 100_000).unwrap(), self.flows, port.into()]);
-        let orig = Endpoint::new(ip(from), 40_000 + u16::try_from(self.flows % 20_000).unwrap());
-        let resp = Endpoint::new(ip(to), port);
-        let end = Timestamp::from_secs(self.at + s + lasts);
-        let closed = Event::FlowClosed(Box::new(record(ts, end, orig, resp)));
-        let mut n = 0_u32;
-        for event in facts {
-            let ts = Timestamp(ts.0 + i64::from(n) * 100_000_000);
-            self.seen.push(Observation { ts, uid, n, orig, resp, transport: Transport::Tcp, event });
-            n += 1;
-        }
-        self.seen.push(Observation { ts: end, uid, n, orig, resp, transport: Transport::Tcp, event: closed });
-    }
-}
-
-fn handshake(at: i64, sni: &str) -> Handshake {
-    Handshake {
-        started: Timestamp::from_secs(at),
-        transport: HandshakeTransport::Tls,
-        version: None,
-        sni: Some(sni.into()),
-        alpn: Vec::new(),
-        next_protocol: None,
-        cipher: None,
-        ja3: None,
-        ja3s: None,
-        ja4: None,
-        ech: None,
-        quic_version: None,
-        resumed: None,
-        certificate: None,
-    }
-}
-
-fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> FlowRecord {
-    FlowRecord {
-        ts,
-        last,
-        orig,
-        resp,
-        transport: Transport::Tcp,
-        service: Vec::new(),
-        counters: Counters { orig_bytes: 600, resp_bytes: 1200, orig_pkts: 6, resp_pkts: 6 },
-        orig_ip_bytes: 900,
-        resp_ip_bytes: 1500,
-        missed_bytes: 0,
-        conn_state: ConnState::Sf,
-        history: "ShADadFf".into(),
-        vlan: [None, None],
-        tunnel: Box::new([]),
-        end: End::Fin,
-        orig_confidence: 1.0,
-        retransmissions: 0,
-        packets: crate::event::PacketRange::default(),
-        one_sided: false,
-        packets: crate::event::PacketRange::default(),
-    }
 }

@@ -4,6 +4,7 @@ use super::declared::{Declared, HostRole};
 use super::tenants::TenantId;
 use crate::base::{Capped, Ring, Timestamp};
 use crate::event::IdentitySource;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,11 +40,15 @@ impl Host {
 pub(super) struct Hosts {
     held: Capped<IpAddr, Host>,
     declared: Arc<Declared>,
+    /// Position of an address's declaration.
+    declarations: BTreeMap<IpAddr, usize>,
 }
 
 impl Hosts {
     pub(super) fn new(declared: Arc<Declared>) -> Self {
-        Self { held: Capped::new(MAX_HOSTS), declared }
+        let all = declared.hosts.iter().enumerate().rev();
+        let declarations = all.flat_map(|(at, host)| host.addresses.iter().map(move |ip| (*ip, at))).collect();
+        Self { held: Capped::new(MAX_HOSTS), declared, declarations }
     }
 
     /// Notes that `ip` is alive.
@@ -98,7 +103,7 @@ impl Hosts {
     }
 
     fn declaration(&self, ip: IpAddr) -> Option<&super::DeclaredHost> {
-        self.declared.hosts.iter().find(|host| host.addresses.contains(&ip))
+        self.declared.hosts.get(*self.declarations.get(&ip)?)
     }
 }
 

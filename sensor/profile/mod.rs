@@ -213,7 +213,6 @@ impl Profiles {
             }
             Reach::Inbound => {
                 self.inner.insert(seen.uid, seen.ts);
-                self.hosts.seen(resp.ip, seen.ts);
             }
             Reach::Transit => {}
         }
@@ -222,7 +221,6 @@ impl Profiles {
     fn touched(&mut self, seen: &Observation, out: &mut Vec<Activity>) {
         if is_unicast(seen.resp.ip) {
             self.hosts.seen(seen.orig.ip, seen.ts);
-            self.hosts.seen(seen.resp.ip, seen.ts);
             let (ts, orig, resp, transport) = (seen.ts, seen.orig.ip, seen.resp, seen.transport);
             out.push(Activity::Touch(Touch { ts, orig, resp, transport }));
         }
@@ -254,6 +252,10 @@ impl Profiles {
         counts.payload_bytes = counts.payload_bytes.saturating_add(payload);
         counts.missed_bytes = counts.missed_bytes.saturating_add(record.missed_bytes);
         counts.one_sided_flows = counts.one_sided_flows.saturating_add(u64::from(record.one_sided));
+        // An address that never answered is no host.
+        if record.counters.resp_pkts > 0 && self.is_inside(record.resp.ip) && is_unicast(record.resp.ip) {
+            self.hosts.seen(record.resp.ip, record.last);
+        }
         self.judge(seen.uid, out);
         self.admin_shares.remove(&seen.uid);
         self.entered(seen, record, out);

@@ -1,0 +1,97 @@
+//! Detectors as a specification: what fires them, what nearly does, and how much it matters.
+
+use super::analysis::Told;
+use super::world::World;
+use crate::detect::{Finding, Severity};
+use crate::event::{Act, Channel};
+use crate::profile::{HostRole, MayReach};
+
+const HOST: &str = "172.16.0.7";
+const OUTSIDE: &str = "203.0.113.9";
+
+#[test]
+fn a_code_host_is_news_for_a_server_and_not_for_a_person() {
+    for (what, role, expected) in [
+        ("nobody declared it", None, Severity::Info),
+        ("a person's machine", Some(HostRole::Workstation), Severity::Info),
+        ("a server", Some(HostRole::Server), Severity::High),
+        ("an antivirus server", Some(HostRole::AntivirusManagement), Severity::High),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        role.into_iter().for_each(|role| world.declare(HOST, role));
+        world.contact(10, HOST, OUTSIDE, 443, Some("github.com"));
+        world.contact(20, HOST, OUTSIDE, 443, Some("www.ordinary.example"));
+        let told = world.told();
+        assert_eq!(severities(&told, "new_destination"), [expected], "{what}");
+    }
+}
+
+#[test]
+fn a_declared_policy_is_held_on_day_one() {
+    let name = |pattern: &str| MayReach::Name(pattern.into());
+    for (what, may, expected) in [
+        ("another name", name("*.vendor.example"), 1),
+        ("the name", name("*.files.example"), 0),
+        ("the parent itself", name("*.tenant.files.example"), 0),
+        ("a name that only ends alike", name("*.iles.example"), 1),
+        ("its network", MayReach::Net("203.0.113.0/24".parse().unwrap()), 0),
+        ("another network", MayReach::Net("198.51.100.0/24".parse().unwrap()), 1),
+        ("another class", MayReach::Class("update-infra".into()), 1),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.declare(HOST, HostRole::AntivirusManagement);
+        world.allow(HostRole::AntivirusManagement, may);
+        world.contact(10, HOST, OUTSIDE, 443, Some("tenant.files.example"));
+        world.contact(10, "172.16.0.8", OUTSIDE, 443, Some("tenant.files.example"));
+        assert_eq!(severities(&world.told(), "policy"), vec![Severity::High; expected], "{what}");
+    }
+}
+
+#[test]
+fn a_timer_alone_is_information_and_with_another_cue_more() {
+    for (what, port, name, times, period, expected) in [
+        ("a named service", 443, Some("sync.saas.example"), 40, 60, Some(Severity::Info)),
+        ("an address on an odd port", 8219, None, 40, 5, Some(Severity::Medium)),
+        ("an address on a web port", 443, None, 40, 5, Some(Severity::Info)),
+        ("too few calls", 8219, None, 6, 5, None),
+        ("an update service", 443, Some("download.windowsupdate.com"), 40, 60, None),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.beacon(10, HOST, OUTSIDE, port, name, times, period);
+        let told = world.told();
+        assert_eq!(severities(&told, "beacon"), expected.into_iter().collect::<Vec<_>>(), "{what}");
+    }
+}
+
+#[test]
+fn who_acts_and_how_decides_how_much_an_act_matters() {
+    for (what, by, role, channel, act, expected) in [
+        ("a service from a workstation", "172.16.0.5", None, Channel::Svcctl, Act::Execute, Severity::Medium),
+        ("a shell", "172.16.0.5", None, Channel::Winrm, Act::Execute, Severity::Low),
+        ("looking only", "172.16.0.5", None, Channel::Svcctl, Act::Administer, Severity::Info),
+        ("a jump host", "172.16.0.5", Some(HostRole::JumpHost), Channel::Svcctl, Act::Execute, Severity::Info),
+        ("from outside", OUTSIDE, None, Channel::Winrm, Act::Execute, Severity::Medium),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        role.into_iter().for_each(|role| world.declare("172.16.0.5", role));
+        world.act(10, by, HOST, 445, channel, act, "x");
+        assert_eq!(severities(&world.told(), "remote_execution"), [expected], "{what}");
+    }
+}
+
+#[test]
+fn a_remote_desktop_session_from_outside_is_noted_once_somebody_was_let_in() {
+    for (what, port, bytes, expected) in [
+        ("a session", 3389, 70_000, vec![Severity::Low]),
+        ("turned away", 3389, 2_000, vec![]),
+        ("a web server", 443, 70_000, vec![]),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.talk(10, OUTSIDE, HOST, port, bytes);
+        assert_eq!(severities(&world.told(), "remote_execution"), expected, "{what}");
+    }
+}
+
+fn severities(told: &Told, detector: &str) -> Vec<Severity> {
+    told.findings.iter().filter(|f: &&Finding| f.detector == detector).map(|f| f.severity).collect()
+}

@@ -1,0 +1,164 @@
+//! Observations in the making, for tests of everything right of the waist.
+
+use super::analysis::{Analysis, Told};
+use crate::alert::Rules;
+use crate::event::{
+    Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Handshake, HandshakeTransport,
+    Observation, Site, Timestamp, Transport, Uid,
+};
+use crate::intel::Intel;
+use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Observations in the making; the site is 172.16.0.0/16.
+pub(super) struct World {
+    at: i64,
+    flows: u32,
+    seen: Vec<Observation>,
+    hosts: Vec<DeclaredHost>,
+    policies: Vec<Policy>,
+}
+
+static INTEL: LazyLock<Arc<Intel>> = LazyLock::new(|| Arc::new(Intel::shipped()));
+
+impl World {
+    pub(super) fn new(at: i64) -> Self {
+        Self { at, flows: 0, seen: Vec::new(), hosts: Vec::new(), policies: Vec::new() }
+    }
+
+    /// A few hosts that do what hosts do: a shared site, a mail service, a file server.
+    pub(super) fn background(&mut self) {
+        for n in 0..12_i64 {
+            let host = format!("172.16.0.{}", 200 + n);
+            self.contact(n, &host, "192.0.2.10", 443, Some("mail.corp-cloud.example"));
+            self.contact(n * 9, &host, "192.0.2.20", 443, Some("www.news.example"));
+            self.touch(n * 11, &host, "172.16.0.2", 445);
+        }
+    }
+
+    pub(super) fn told(self) -> Told {
+        self.told_with(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]))
+    }
+
+    pub(super) fn told_with(mut self, site: Site) -> Told {
+        self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
+        let declared = Declared { site, domain: None, utc_offset_s: 0, hosts: self.hosts, policies: self.policies };
+        let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), Rules::shipped());
+        self.seen.iter().for_each(|o| analysis.observe(o));
+        let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);
+        analysis.finish(last)
+    }
+
+    pub(super) fn act(&mut self, s: i64, by: &str, on: &str, port: u16, channel: Channel, act: Act, operation: &str) {
+        let execution = Execution {
+            channel,
+            act,
+            interface: None,
+            opnum: None,
+            operation: Some(operation.into()),
+            endpoint: None,
+            clsid: None,
+            technique: None,
+        };
+        let facts = [Event::FlowOpened, Event::Execution(Box::new(execution))];
+        self.flow(s, by, on, port, facts, 2);
+    }
+
+    pub(super) fn touch(&mut self, s: i64, from: &str, to: &str, port: u16) {
+        self.flow(s, from, to, port, [Event::FlowOpened], 1);
+    }
+
+    pub(super) fn contact(&mut self, s: i64, from: &str, to: &str, port: u16, sni: Option<&str>) {
+        let handshake = sni.map(|sni| Event::Handshake(Box::new(handshake(self.at + s, sni))));
+        self.flow(s, from, to, port, std::iter::once(Event::FlowOpened).chain(handshake), 1);
+    }
+
+    /// `n` contacts, `period` seconds apart.
+    pub(super) fn beacon(&mut self, s: i64, from: &str, to: &str, port: u16, sni: Option<&str>, n: i64, period: i64) {
+        (0..n).for_each(|k| self.contact(s + k * period, from, to, port, sni));
+    }
+
+    /// Somebody wrote down what `host` is for.
+    pub(super) fn declare(&mut self, host: &str, role: HostRole) {
+        self.hosts.push(DeclaredHost { addresses: vec![ip(host)], name: None, roles: vec![role] });
+    }
+
+    /// Somebody wrote down what a role may reach.
+    pub(super) fn allow(&mut self, role: HostRole, may_reach: MayReach) {
+        self.policies.push(Policy { role, may_reach: vec![may_reach] });
+    }
+
+    /// A flow in which each side says so much.
+    pub(super) fn talk(&mut self, s: i64, from: &str, to: &str, port: u16, bytes: u64) {
+        self.flow(s, from, to, port, [Event::FlowOpened], 30);
+        if let Some(Event::FlowClosed(record)) = self.seen.last_mut().map(|o| &mut o.event) {
+            (record.counters.orig_bytes, record.counters.resp_bytes) = (bytes, bytes);
+        }
+    }
+
+    /// A flow whose facts follow each other by a tenth of a second and that ends after `lasts` seconds.
+    fn flow(&mut self, s: i64, from: &str, to: &str, port: u16, facts: impl IntoIterator<Item = Event>, lasts: i64) {
+        self.flows += 1;
+        let ts = Timestamp::from_secs(self.at + s);
+        let uid = Uid([u32::try_from(s + 100_000).unwrap(), self.flows, port.into()]);
+        let orig = Endpoint::new(ip(from), 40_000 + u16::try_from(self.flows % 20_000).unwrap());
+        let resp = Endpoint::new(ip(to), port);
+        let end = Timestamp::from_secs(self.at + s + lasts);
+        let closed = Event::FlowClosed(Box::new(record(ts, end, orig, resp)));
+        let mut n = 0_u32;
+        for event in facts {
+            let ts = Timestamp(ts.0 + i64::from(n) * 100_000_000);
+            self.seen.push(Observation { ts, uid, n, orig, resp, transport: Transport::Tcp, event });
+            n += 1;
+        }
+        self.seen.push(Observation { ts: end, uid, n, orig, resp, transport: Transport::Tcp, event: closed });
+    }
+}
+
+fn handshake(at: i64, sni: &str) -> Handshake {
+    Handshake {
+        started: Timestamp::from_secs(at),
+        transport: HandshakeTransport::Tls,
+        version: None,
+        sni: Some(sni.into()),
+        alpn: Vec::new(),
+        next_protocol: None,
+        cipher: None,
+        ja3: None,
+        ja3s: None,
+        ja4: None,
+        ech: None,
+        quic_version: None,
+        resumed: None,
+        certificate: None,
+    }
+}
+
+fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> FlowRecord {
+    FlowRecord {
+        ts,
+        last,
+        orig,
+        resp,
+        transport: Transport::Tcp,
+        service: Vec::new(),
+        counters: Counters { orig_bytes: 600, resp_bytes: 1200, orig_pkts: 6, resp_pkts: 6 },
+        orig_ip_bytes: 900,
+        resp_ip_bytes: 1500,
+        missed_bytes: 0,
+        conn_state: ConnState::Sf,
+        history: "ShADadFf".into(),
+        vlan: [None, None],
+        tunnel: Box::new([]),
+        end: End::Fin,
+        orig_confidence: 1.0,
+        retransmissions: 0,
+        packets: crate::event::PacketRange::default(),
+        one_sided: false,
+    }
+}
