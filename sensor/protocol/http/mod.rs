@@ -61,9 +61,10 @@ fn probe(_: Direction, data: &[u8]) -> Probe {
     }
 }
 
-/// RFC 9112 §2.2: empty lines before a request are to be ignored.
+/// RFC 9112 §2.2: empty lines before a request are to be ignored. A zero is the byte of a keep-alive probe (RFC 9293
+/// §3.8.4) with which a flow was picked up in the middle.
 fn without_blank_lines(data: &[u8]) -> &[u8] {
-    let blank = data.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let blank = data.iter().take_while(|b| matches!(b, b'\r' | b'\n' | 0)).count();
     data.get(blank..).unwrap_or_default()
 }
 
@@ -316,15 +317,27 @@ impl Http {
         }
     }
 
-    fn is_client(&mut self, from: Direction, data: &[u8]) -> bool {
-        let answers = starts_like(without_blank_lines(data), VERSION);
-        *self.client.get_or_insert(if answers { from.flip() } else { from }) == from
+    /// Which side asks; `None` as long as the bytes could be either's.
+    fn client(&mut self, from: Direction, data: &[u8]) -> Option<Direction> {
+        if self.client.is_none() {
+            let data = without_blank_lines(data);
+            let answers = starts_like(data, VERSION);
+            if answers && data.len() < VERSION.len() {
+                return None;
+            }
+            self.client = Some(if answers { from.flip() } else { from });
+        }
+        self.client
     }
 }
 
 impl Parser for Http {
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
-        if self.is_client(input.from, input.data) { self.ask(input, out) } else { self.answer(input, out) }
+        match self.client(input.from, input.data) {
+            None => Progress::Consumed(0),
+            Some(client) if client == input.from => self.ask(input, out),
+            Some(_) => self.answer(input, out),
+        }
     }
 
     fn gap(&mut self, from: Direction, missing: u64, out: &mut Output) -> Progress {

@@ -8,7 +8,7 @@ mod keys;
 mod packet;
 
 use self::keys::Keys;
-use self::packet::{Kind, LONG, Packet, Version, crypto_frames, version_name};
+use self::packet::{FIXED, Kind, LONG, Packet, Version, crypto_frames, version_name};
 use super::tls::exchange::{Exchange, Message};
 use super::tls::pieces::Pieces;
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
@@ -77,6 +77,7 @@ struct Held {
 /// A connection attempt whose keys are known.
 struct Attempt {
     client: Direction,
+    version: Version,
     keys: [Keys; 2],
     crypto: [Pieces; 2],
 }
@@ -140,29 +141,33 @@ impl Quic {
     /// Opens an Initial with the keys at hand or, when it is a client's first, with keys of its own.
     fn open(&mut self, packet: &Packet<'_>, from: Direction) -> Opened {
         let Self { attempt, room, exchange, .. } = self;
-        if let Some(Attempt { client, keys: [client_keys, server_keys], crypto: [client_crypto, server_crypto] }) =
-            attempt
+        if let Some(Attempt {
+            client,
+            version,
+            keys: [client_keys, server_keys],
+            crypto: [client_crypto, server_crypto],
+        }) = attempt
         {
             let (keys, crypto) =
                 if *client == from { (client_keys, client_crypto) } else { (server_keys, server_crypto) };
             if let Some(payload) = packet.open(keys, room) {
                 // A frame that has no place here ends the reading; what came before it stands.
-                let _ = crypto_frames(payload, |offset, data| crypto.take(offset, data));
+                let _ = crypto_frames(*version, payload, |offset, data| crypto.take(offset, data));
                 return Opened::More;
             }
             if *client != from || exchange.is_settled() {
                 return Opened::Nothing;
             }
         }
-        let keys = Version::new(packet.number).and_then(|version| keys::initial(version, packet.dcid));
-        let Some(keys) = keys else { return Opened::Nothing };
+        let Some(version) = Version::new(packet.number) else { return Opened::Nothing };
+        let Some(keys) = keys::initial(version, packet.dcid) else { return Opened::Nothing };
         let [client_keys, _] = &keys;
         let Some(payload) = packet.open(client_keys, room) else { return Opened::Nothing };
         let mut crypto = [Pieces::default(), Pieces::default()];
         if let [client_crypto, _] = &mut crypto {
-            let _ = crypto_frames(payload, |offset, data| client_crypto.take(offset, data));
+            let _ = crypto_frames(version, payload, |offset, data| client_crypto.take(offset, data));
         }
-        *attempt = Some(Attempt { client: from, keys, crypto });
+        *attempt = Some(Attempt { client: from, version, keys, crypto });
         Opened::Began
     }
 
@@ -180,7 +185,8 @@ impl Quic {
 
     /// A short header: the handshake is behind this side, so what was not seen of it will not come.
     fn short(&mut self, from: Direction, data: &[u8]) {
-        let is_short = data.first().is_some_and(|first| first & LONG == 0);
+        // Zeros pad datagrams, too; the fixed bit tells (RFC 9000 §17.3.1).
+        let is_short = data.first().is_some_and(|first| first & (LONG | FIXED) == FIXED);
         let is_client = self.attempt.as_ref().is_some_and(|attempt| attempt.client == from);
         if is_short && is_client && self.exchange.has_client_hello() {
             self.exchange.settle();

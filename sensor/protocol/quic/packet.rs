@@ -33,6 +33,14 @@ impl Version {
         })
     }
 
+    /// The type of a CRYPTO frame; Google's versions kept the number that was STREAM in the standard.
+    const fn crypto_frame(self) -> u64 {
+        match self {
+            Self::T050 | Self::T051 => 0x08,
+            _ => 0x06,
+        }
+    }
+
     /// RFC 9001 §5.2, RFC 9369 §3.3.1, and the drafts' sections of the same name.
     pub(super) const fn salt(self) -> &'static [u8; 20] {
         match self {
@@ -167,7 +175,7 @@ pub(super) fn varint(r: &mut Reader<'_>) -> Option<u64> {
 
 /// The bytes of all CRYPTO frames of a payload, each with its offset (RFC 9000 §19). Reading stops at a frame that an
 /// Initial may not hold.
-pub(super) fn crypto_frames(payload: &[u8], mut each: impl FnMut(u64, &[u8])) -> Option<()> {
+pub(super) fn crypto_frames(version: Version, payload: &[u8], mut each: impl FnMut(u64, &[u8])) -> Option<()> {
     let mut r = Reader::new(payload);
     // Each turn takes at least a byte, so the datagram bounds the loops.
     while !r.is_empty() {
@@ -188,7 +196,7 @@ pub(super) fn crypto_frames(payload: &[u8], mut each: impl FnMut(u64, &[u8])) ->
                     varint(&mut r)?;
                 }
             }
-            0x06 => {
+            kind if kind == version.crypto_frame() => {
                 let offset = varint(&mut r)?;
                 let len = usize::try_from(varint(&mut r)?).ok()?;
                 each(offset, r.take(len)?);
@@ -201,6 +209,8 @@ pub(super) fn crypto_frames(payload: &[u8], mut each: impl FnMut(u64, &[u8])) ->
 
 /// RFC 8999 §5.1: the header form bit.
 pub(super) const LONG: u8 = 0x80;
+/// RFC 9000 §17.2: the fixed bit.
+pub(super) const FIXED: u8 = 0x40;
 /// RFC 9001 §5.4.2.
 const SAMPLE: usize = 16;
 /// Acknowledged ranges of one frame that are read.
@@ -237,8 +247,8 @@ mod tests {
         ]
         .concat();
         let mut crypto = Pieces::default();
-        assert_eq!(crypto_frames(&payload, |offset, data| crypto.take(offset, data)), Some(()));
+        assert_eq!(crypto_frames(Version::V1, &payload, |offset, data| crypto.take(offset, data)), Some(()));
         assert_eq!(crypto.start(), b"abcde");
-        assert_eq!(crypto_frames(&[0x08, 0, 0], |_, _| {}), None, "STREAM has no place in an Initial");
+        assert_eq!(crypto_frames(Version::V1, &[0x08, 0, 0], |_, _| {}), None, "STREAM has no place in an Initial");
     }
 }

@@ -89,9 +89,11 @@ fn padded(mut frames: Vec<u8>) -> Vec<u8> {
 fn the_rfcs_answer_is_read_with_the_keys_of_the_question() {
     let ask = initial_packet(1, DCID, DCID, Orig, 2, &padded(crypto_frame(0, &hello())));
     let answer = hex::decode(RFC_ANSWER).unwrap();
+    let padded_ask = [&*ask, &[0; 20]].concat();
     for (what, order) in [
         ("in order", [(Orig, &*ask), (Resp, &*answer)]),
         ("the answer captured first", [(Resp, &answer), (Orig, &ask)]),
+        ("the datagram padded behind the packet", [(Orig, &padded_ask), (Resp, &answer)]),
     ] {
         let (told, weirds) = tell(&order);
         let [h] = &*told else { panic!("{what}: {told:?}") };
@@ -105,10 +107,19 @@ fn the_rfcs_answer_is_read_with_the_keys_of_the_question() {
 
 #[test]
 fn every_version_with_known_keys_is_read() {
-    for (version, name) in
-        [(1, "1"), (0x6b33_43cf, "2"), (0xff00_001d, "draft-29"), (0xff00_001b, "draft-27"), (0xff00_0022, "draft-34")]
-    {
-        let ask = initial_packet(version, DCID, DCID, Orig, 0, &padded(crypto_frame(0, &hello())));
+    for (version, name) in [
+        (1, "1"),
+        (0x6b33_43cf, "2"),
+        (0xff00_001d, "draft-29"),
+        (0xff00_001b, "draft-27"),
+        (0xff00_0022, "draft-34"),
+        (0x5430_3531, "T051"),
+    ] {
+        let mut frame = crypto_frame(0, &hello());
+        if name == "T051" {
+            frame[0] = 0x08;
+        }
+        let ask = initial_packet(version, DCID, DCID, Orig, 0, &padded(frame));
         assert_eq!(probe(Orig, &ask), Probe::Match, "{name}");
         let (told, _) = tell(&[(Orig, &ask)]);
         assert_eq!(told.iter().map(|h| h.quic_version.as_deref()).collect::<Vec<_>>(), [Some(name)]);
