@@ -167,7 +167,7 @@ fn answers(entry: &[u8], from: Direction, out: &mut Output) {
 
 fn identify(from: Direction, hostname: Option<Box<str>>, domain: Option<Box<str>>, out: &mut Output) {
     let hostname = hostname.filter(|name| !name.is_empty() && &**name != ".");
-    let domain = domain.map(|d| d.trim_end_matches('.').into()).filter(|d: &Box<str>| !d.is_empty());
+    let domain = domain.map(|d| Box::<str>::from(d.trim_end_matches('.'))).filter(|d| !d.is_empty());
     if hostname.is_some() {
         let (side, source) = (Some(from), IdentitySource::Cldap);
         out.push(Event::Identity(Box::new(Identity { ip: None, side, mac: None, hostname, domain, source })));

@@ -32,11 +32,11 @@ pub(super) static SIP: Protocol = udp("sip", &[5060], |_, data| sure(sip(data)))
 /// RFC 3261.
 pub(super) static SIP_TCP: Protocol = tcp("sip", &[5060], |_, data| sip_tcp(data));
 /// MQTT 3.1 and 5 §3.1.
-pub(super) static MQTT: Protocol = tcp("mqtt", &[1883], |from, data| mqtt(from, data));
+pub(super) static MQTT: Protocol = tcp("mqtt", &[1883], mqtt);
 /// MS-TDS §2.2.6.5.
-pub(super) static TDS: Protocol = tcp("tds", &[1433], |from, data| tds(from, data));
+pub(super) static TDS: Protocol = tcp("tds", &[1433], tds);
 /// Redis serialisation protocol.
-pub(super) static REDIS: Protocol = tcp("redis", &[6379], |from, data| redis(from, data));
+pub(super) static REDIS: Protocol = tcp("redis", &[6379], redis);
 /// RFC 6143 §7.1.1.
 pub(super) static VNC: Protocol = tcp("rfb", &[5900], |_, data| begins(data, b"RFB 003.00"));
 /// The daemon's own protocol.
