@@ -114,6 +114,13 @@ struct Exchange {
     answered: bool,
 }
 
+impl Exchange {
+    /// The head of its answer was seen and the body is not over; another answer's bytes are not its own.
+    fn is_being_answered(&self) -> bool {
+        self.fact.status.is_some() && !self.answered
+    }
+}
+
 impl Http {
     /// The head of a request, or more of its body.
     fn ask(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
@@ -228,7 +235,7 @@ impl Http {
             }
             Place::Body(mut body) => {
                 let count = match self.outstanding.front_mut() {
-                    Some(first) if first.fact.status.is_some() => &mut first.fact.response_body_len,
+                    Some(first) if first.is_being_answered() => &mut first.fact.response_body_len,
                     _ => &mut self.orphan,
                 };
                 let step = body.step(input.data, &mut self.look, count);
@@ -301,7 +308,7 @@ impl Http {
     fn answer_over(&mut self, out: &mut Output) {
         self.answering = Place::Head;
         let look = std::mem::take(&mut self.look);
-        if let Some(first) = self.outstanding.front_mut().filter(|first| first.fact.status.is_some()) {
+        if let Some(first) = self.outstanding.front_mut().filter(|first| first.is_being_answered()) {
             first.fact.content = content::look(&look.bytes, first.encoding.as_deref());
             first.answered = true;
         }
@@ -359,7 +366,7 @@ impl Parser for Http {
             return Progress::Consumed(0);
         }
         let count = match self.outstanding.front_mut() {
-            Some(first) if first.fact.status.is_some() => &mut first.fact.response_body_len,
+            Some(first) if first.is_being_answered() => &mut first.fact.response_body_len,
             _ => &mut self.orphan,
         };
         match &mut self.answering {
@@ -381,7 +388,7 @@ impl Parser for Http {
         let fact = match is_client {
             true => self.outstanding.back_mut().map(|last| &mut last.fact.request_body_len),
             false => {
-                self.outstanding.front_mut().filter(|f| f.fact.status.is_some()).map(|f| &mut f.fact.response_body_len)
+                self.outstanding.front_mut().filter(|f| f.is_being_answered()).map(|f| &mut f.fact.response_body_len)
             }
         };
         if let Some(len) = fact {

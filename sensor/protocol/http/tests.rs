@@ -91,6 +91,12 @@ fn requests_pair_with_their_answers_in_order() {
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
             &[("PUT /p", Some(201), 4, 0)],
         ),
+        (
+            "refused while the body still comes, and an answer nobody asked for",
+            b"POST /p HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+            b"HTTP/1.1 413 L\r\nContent-Length: 2\r\n\r\nnoHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlost",
+            &[("POST /p", Some(413), 3, 2)],
+        ),
         ("no answer", b"GET / HTTP/1.1\r\n\r\n", b"", &[("GET /", None, 0, 0)]),
         ("an answer alone makes no request", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", &[]),
         (
