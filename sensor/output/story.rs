@@ -23,12 +23,12 @@ pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, wid
             out.push_str(&paragraph(&format!("  {label}"), text, LABEL, width));
         }
     };
-    line("who", &path(finding));
+    line("who", &path(finding, if alert.scope.is_some() { NAMED } else { LISTED }));
     line("what", &shown(&finding.title));
     line("why", &shown(&finding.explanation));
     if let Some(scope) = &alert.scope {
-        line("hosts", &scope.hosts.iter().map(host_line).collect::<Vec<_>>().join(", "));
-        line("to", &scope.destinations.iter().map(destination_line).collect::<Vec<_>>().join(", "));
+        listed("hosts", &scope.hosts, host_line, &mut line);
+        listed("to", &scope.destinations, destination_line, &mut line);
     }
     line("not seen", &shown(&alert.not_visible.join("; ")));
     line("ATT&CK", &shown(&finding.attack.join(" ")));
@@ -36,6 +36,16 @@ pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, wid
         line(if n == 0 { "next" } else { "" }, &format!("{}. {step}", n + 1));
     }
     line("id", &shown(&finding.id));
+}
+
+/// One line each, and how many more there are.
+fn listed<T>(label: &str, all: &[T], words: impl Fn(&T) -> String, line: &mut impl FnMut(&str, &str)) {
+    for (n, one) in all.iter().take(LISTED).enumerate() {
+        line(if n == 0 { label } else { "" }, &words(one));
+    }
+    if let Some(more) = all.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        line("", &format!("and {more} more in the records"));
+    }
 }
 
 /// Findings or alerts that need no paragraph: one line each, and how many more there are.
@@ -49,7 +59,7 @@ pub(super) fn brief<'f>(out: &mut String, heading: &str, all: impl Iterator<Item
     out.push_str(&paragraph("", &format!("{heading} ({})", all.len()), 0, width));
     for finding in all.iter().take(BRIEF) {
         let severity = format!("  {}", finding.severity.name()).style(colour(finding.severity)).to_string();
-        let who = path(finding);
+        let who = path(finding, 1);
         let (title, when) = (shown(&finding.title), period(finding.first_seen, finding.last_seen));
         out.push_str(&paragraph(&severity, &format!("{title} · {who} · {when} UTC"), LABEL, width));
     }
@@ -58,16 +68,14 @@ pub(super) fn brief<'f>(out: &mut String, heading: &str, all: impl Iterator<Item
     }
 }
 
-/// `server → hosts → destination`, as far as there are any.
-fn path(finding: &Finding) -> String {
+/// `server → hosts → destination`, as far as there are any; at most `most` of each are named.
+fn path(finding: &Finding, most: usize) -> String {
     let of = |role: Role| {
         let mut named: Vec<_> = finding.entities.iter().filter(|e| e.role == role).map(entity).collect();
-        let more = named.len().saturating_sub(NAMED);
-        named.truncate(NAMED);
-        if more > 0 {
-            named.push(format!("{more} more"));
-        }
-        named.join(", ")
+        let more = named.len().saturating_sub(most);
+        named.truncate(most);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", named.join(", "))
     };
     let steps = [Role::StagingServer, Role::AffectedHost, Role::Resolver, Role::Destination].map(of);
     steps.into_iter().filter(|step| !step.is_empty()).collect::<Vec<_>>().join(" → ")
@@ -129,8 +137,10 @@ fn next_steps(alert: &Alert, records: Option<&Path>) -> Vec<String> {
     steps
 }
 
-/// Entities of one role that are named before the rest is counted.
-const NAMED: usize = 12;
+/// Entities of one role that are named before the rest is counted; the hosts of a scope follow one by one.
+const NAMED: usize = 3;
+/// Hosts or destinations of a scope that are told one by one.
+const LISTED: usize = 20;
 /// Columns a name from the wire may take.
 const NAME: usize = 60;
 /// Findings shown in short.

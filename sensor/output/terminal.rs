@@ -123,10 +123,15 @@ fn input(out: &mut String, input: &Input, width: usize) {
         (Some(first), Some(last)) => format!("{} UTC", period(first, last)),
         _ => "no packet".to_owned(),
     };
-    let what = format!(" · {} · {} · {when}", size(input.bytes), counted(input.packets, "packet", "packets"));
-    let room = width.saturating_sub(measure_text_width(&what)).max(NAME);
-    let name = if input.path == "-" { "standard input".to_owned() } else { shortened(&input.path, room) };
-    out.push_str(&paragraph("", &format!("{}{what}", name.bold()), 0, width));
+    let what = format!("{} · {} · {when}", size(input.bytes), counted(input.packets, "packet", "packets"));
+    let name = if input.path == "-" { "standard input".to_owned() } else { shortened(&input.path, width) };
+    match measure_text_width(&name) + SEPARATOR.len() + measure_text_width(&what) <= width {
+        true => out.push_str(&paragraph("", &format!("{}{SEPARATOR}{what}", name.bold()), 0, width)),
+        false => {
+            out.push_str(&paragraph("", &name.bold().to_string(), 0, width));
+            out.push_str(&paragraph("", &what, LABEL, width));
+        }
+    }
     if let Some(damage) = &input.damage {
         out.push_str(&paragraph("  damaged", &shown(damage).yellow().to_string(), LABEL, width));
     }
@@ -232,8 +237,7 @@ fn per_second(bytes: u64, elapsed_s: f64) -> u64 {
 
 /// Where the text beside labels begins.
 pub(super) const LABEL: usize = 12;
-/// Columns a path is not shortened below.
-const NAME: usize = 20;
+const SEPARATOR: &str = " · ";
 /// Inputs that are told one by one.
 const INPUTS: usize = 8;
 /// Without a terminal.
@@ -271,7 +275,10 @@ mod tests {
         let mut renamed = samples::finding();
         renamed.entities.iter_mut().filter(|e| e.ip.is_some()).for_each(|entity| entity.name = None);
         let mut elsewhere = samples::finding();
-        elsewhere.entities.iter_mut().for_each(|entity| entity.ip = entity.ip.and("198.51.100.9".parse().ok()));
+        elsewhere
+            .entities
+            .iter_mut()
+            .for_each(|entity| entity.ip = entity.ip.and_then(|_| "198.51.100.9".parse().ok()));
         elsewhere.entities.iter_mut().for_each(|entity| entity.name = None);
         for (what, finding, told) in [("the same parties", renamed, false), ("other parties", elsewhere, true)] {
             let findings = [finding];
