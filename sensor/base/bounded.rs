@@ -30,11 +30,6 @@ impl<T> Ring<T> {
         self.items.iter()
     }
 
-    /// How many items are held.
-    pub(crate) fn len(&self) -> usize {
-        self.items.len()
-    }
-
     /// Whether nothing is held.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -49,13 +44,6 @@ impl<T> Ring<T> {
     pub(crate) fn take(&mut self, wanted: impl FnMut(&T) -> bool) -> Option<T> {
         let at = self.items.iter().position(wanted)?;
         self.items.remove(at)
-    }
-
-    /// Drops items from the old end while `stale` holds.
-    pub(crate) fn expire(&mut self, mut stale: impl FnMut(&T) -> bool) {
-        while self.items.front().is_some_and(&mut stale) {
-            self.items.pop_front();
-        }
     }
 }
 
@@ -185,11 +173,6 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     /// How many entries are held.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
-    }
-
-    /// Whether nothing is held.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.index.is_empty()
     }
 
     /// How many entries made room for others since the start.
@@ -339,8 +322,8 @@ mod tests {
         let mut ring = Ring::new(2);
         assert_eq!([ring.push(1), ring.push(2), ring.push(3)], [None, None, Some(1)]);
         assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [2, 3]);
-        ring.expire(|n| *n < 3);
-        assert_eq!((ring.len(), ring.last()), (1, Some(&3)));
-        assert_eq!((ring.take(|n| *n == 2), ring.take(|n| *n == 3), ring.len()), (None, Some(3), 0));
+        assert_eq!(ring.last(), Some(&3));
+        assert_eq!((ring.take(|n| *n == 1), ring.take(|n| *n == 3), ring.is_empty()), (None, Some(3), false));
+        assert_eq!((ring.take(|n| *n == 2), ring.is_empty()), (Some(2), true));
     }
 }

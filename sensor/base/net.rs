@@ -206,11 +206,6 @@ impl<T: Copy> PrefixSet<T> {
     pub(crate) fn longest(&self, ip: IpAddr) -> Option<T> {
         self.entries.iter().find(|(p, _)| p.contains(ip)).map(|(_, v)| *v)
     }
-
-    /// Whether no block was given.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::base::Timestamp;
 
 #[cfg(test)]
 pub(crate) use inputs::of_bytes;
-pub(crate) use merge::{Files, open};
+pub(crate) use merge::open;
 
 /// One captured frame, borrowed from the source's buffer.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,8 @@
-//! Which program speaks like that: user agents by pattern, TLS stacks by fingerprint.
+//! Which program speaks like that: user agents by pattern.
 //!
-//! For consistency checks ("does the stack fit the claimed client?"), never verdicts: `os-library` rows are shared by
-//! benign and malicious programs, and a user agent is what the sender likes to write.
+//! Never a verdict: a user agent is what the sender likes to write.
 
 use super::table::rows;
-use hashbrown::HashMap;
 use regex::RegexSet;
 
 /// A program, as one row of the tables knows it.
@@ -23,43 +21,23 @@ pub(crate) struct Client {
 pub(super) struct Clients {
     patterns: RegexSet,
     agents: Vec<Client>,
-    stacks: Vec<Client>,
-    ja3: HashMap<Box<str>, usize, foldhash::fast::FixedState>,
-    ja4: HashMap<Box<str>, usize, foldhash::fast::FixedState>,
 }
 
 impl Clients {
-    /// Reads `user_agents.csv` and `tls_fingerprints.csv`.
-    pub(super) fn new(agents_csv: &str, fingerprints_csv: &str) -> Self {
+    /// Reads `user_agents.csv`.
+    pub(super) fn new(agents_csv: &str) -> Self {
         let (mut regexes, mut agents) = (Vec::new(), Vec::new());
         rows(agents_csv, ["regex", "client", "kind", "confidence"], |[regex, client, kind, confidence]| {
             regexes.push(regex.to_owned());
             agents.push(Client { client: client.into(), kind: kind.into(), confidence: confidence.into() });
         });
-        let (mut stacks, mut by_ja3, mut by_ja4) = (Vec::new(), HashMap::default(), HashMap::default());
-        let columns = ["ja3", "ja4", "client", "kind", "confidence"];
-        rows(fingerprints_csv, columns, |[ja3, ja4, client, kind, confidence]| {
-            // The first row of a fingerprint stays: the tables list what was measured before what was collected.
-            for (by, value) in [(&mut by_ja3, ja3), (&mut by_ja4, ja4)] {
-                if !value.is_empty() {
-                    by.entry(value.into()).or_insert(stacks.len());
-                }
-            }
-            stacks.push(Client { client: client.into(), kind: kind.into(), confidence: confidence.into() });
-        });
         #[expect(clippy::expect_used, reason = "compiled-in table, read whole by the tests of this module")]
         let patterns = RegexSet::new(regexes).expect("every row has a regular expression");
-        Self { patterns, agents, stacks, ja3: by_ja3, ja4: by_ja4 }
+        Self { patterns, agents }
     }
 
     /// The first pattern, in file order, that matches a user agent.
     pub(super) fn user_agent(&self, text: &str) -> Option<&Client> {
         self.agents.get(self.patterns.matches(text).iter().next()?)
-    }
-
-    /// The stack behind a client hello; JA4 first, because extension shuffling makes JA3 unstable.
-    pub(super) fn fingerprint(&self, ja3: Option<&str>, ja4: Option<&str>) -> Option<&Client> {
-        let at = ja4.and_then(|v| self.ja4.get(v)).or_else(|| ja3.and_then(|v| self.ja3.get(v)))?;
-        self.stacks.get(*at)
     }
 }

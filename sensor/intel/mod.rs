@@ -1,23 +1,19 @@
 //! Facts about the outside, compiled in from `rules/intel/`: whose address or name is it, which customer's share of a
-//! cloud, what program speaks like that, which management product listens there. A category is never a verdict.
+//! cloud, what program speaks like that. A category is never a verdict.
 //!
-//! Sources, dates and licences of the tables: `rules/intel/README.md`. What is not needed is not read: client and
-//! product tables are built at first use.
+//! Sources, dates and licences of the tables: `rules/intel/README.md`. What is not needed is not read: the
+//! client table is built at first use.
 
 mod clients;
 mod names;
-mod products;
 mod ranges;
 mod table;
 
 pub(crate) use clients::Client;
-pub(crate) use products::Product;
 
 use crate::base::Prefix;
-use crate::event::Transport;
 use clients::Clients;
 use names::Names;
-use products::Products;
 use ranges::Ranges;
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -39,7 +35,6 @@ pub(crate) struct Intel {
     names: Names,
     ranges: Ranges,
     clients: OnceLock<Clients>,
-    products: OnceLock<Products>,
 }
 
 impl Intel {
@@ -49,7 +44,6 @@ impl Intel {
             names: Names::new(CLOUD_DOMAINS, PUBLIC_SUFFIXES, TENANT_SUFFIXES),
             ranges: Ranges::new(CLOUD_RANGES),
             clients: OnceLock::new(),
-            products: OnceLock::new(),
         }
     }
 
@@ -82,18 +76,8 @@ impl Intel {
         self.clients().user_agent(text)
     }
 
-    /// The TLS stack a client hello shows.
-    pub(crate) fn fingerprint(&self, ja3: Option<&str>, ja4: Option<&str>) -> Option<&Client> {
-        self.clients().fingerprint(ja3, ja4)
-    }
-
-    /// Management products that listen on a port by default, in the order of the table.
-    pub(crate) fn products(&self, transport: Transport, port: u16) -> impl Iterator<Item = &Product> {
-        self.products.get_or_init(|| Products::new(MANAGEMENT_PRODUCTS)).on(transport, port)
-    }
-
     fn clients(&self) -> &Clients {
-        self.clients.get_or_init(|| Clients::new(USER_AGENTS, TLS_FINGERPRINTS))
+        self.clients.get_or_init(|| Clients::new(USER_AGENTS))
     }
 }
 
@@ -103,10 +87,8 @@ const NETWORK_V6: u8 = 48;
 
 const CLOUD_DOMAINS: &str = include_str!("../../rules/intel/cloud_domains.csv");
 const CLOUD_RANGES: &str = include_str!("../../rules/intel/cloud_ranges.csv");
-const MANAGEMENT_PRODUCTS: &str = include_str!("../../rules/intel/management_products.csv");
 const PUBLIC_SUFFIXES: &str = include_str!("../../rules/intel/public_suffix_list.dat");
 const TENANT_SUFFIXES: &str = include_str!("../../rules/intel/tenant_suffixes.dat");
-const TLS_FINGERPRINTS: &str = include_str!("../../rules/intel/tls_fingerprints.csv");
 const USER_AGENTS: &str = include_str!("../../rules/intel/user_agents.csv");
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The shipped tables, held against what they must say.
 
-use super::products::Side;
 use super::*;
 
 #[test]
@@ -78,25 +77,6 @@ fn user_agents_are_told_and_every_pattern_matches_its_own_example() {
 }
 
 #[test]
-fn fingerprints_are_told_by_ja4_before_ja3() {
-    let intel = Intel::shipped();
-    let curl =
-        intel.fingerprint(Some("0149f47eabf9a20d0893e2a44e5a6323"), Some("t13d3112h1_e8f1e7e78f70_b26ce05bbdd6"));
-    assert!(curl.unwrap().client.contains("--http1.1"));
-    assert_eq!(intel.fingerprint(Some("0149f47eabf9a20d0893e2a44e5a6323"), None).unwrap().kind.as_ref(), "tool");
-    assert_eq!(intel.fingerprint(None, None), None);
-}
-
-#[test]
-fn a_port_suggests_management_products_unless_everybody_uses_it() {
-    let intel = Intel::shipped();
-    let on = |port| intel.products(Transport::Tcp, port).map(|p| (&*p.kind, p.side)).collect::<Vec<_>>();
-    assert!(on(21112).contains(&("av-management", Side::Agent)));
-    assert!(on(8530).contains(&("patch", Side::Server)));
-    assert!(on(443).is_empty() && on(445).is_empty());
-}
-
-#[test]
 fn every_source_of_the_tables_has_its_licence_stated() {
     let readme = include_str!("../../rules/intel/README.md");
     let listed: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `")).collect();
@@ -104,7 +84,6 @@ fn every_source_of_the_tables_has_its_licence_stated() {
     for (file, csv) in [
         ("cloud_domains.csv", CLOUD_DOMAINS),
         ("cloud_ranges.csv", CLOUD_RANGES),
-        ("tls_fingerprints.csv", TLS_FINGERPRINTS),
         ("dcerpc_operations.csv", include_str!("../../rules/intel/dcerpc_operations.csv")),
         ("remote_exec_artifacts.csv", include_str!("../../rules/intel/remote_exec_artifacts.csv")),
     ] {

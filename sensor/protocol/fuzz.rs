@@ -45,7 +45,7 @@ fn feed(protocol: &Protocol, data: &[u8], random: &mut Random) -> usize {
         match random.below(8) {
             0 => from = from.flip(),
             1 => drop(parser.gap(from, 100, &mut out)),
-            2 if parser.idle() => parser.reset(),
+            2 if parser.idle() => parser = (protocol.new)(),
             _ => {}
         }
     }

@@ -149,13 +149,10 @@ pub(crate) trait Parser: Send {
     fn finish(&mut self, _out: &mut Output) {}
 
     /// Nothing is outstanding, so a fresh parser would do as well: the flow may drop this one between datagrams (UDP
-    /// only) and return it to a pool after [`Parser::reset`].
+    /// only).
     fn idle(&self) -> bool {
         false
     }
-
-    /// Back to the state of a fresh parser, keeping allocations.
-    fn reset(&mut self) {}
 }
 
 /// Where parsers put what they learned.

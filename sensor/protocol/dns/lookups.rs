@@ -111,11 +111,6 @@ impl Lookups {
         }
     }
 
-    pub(super) fn reset(&mut self) {
-        self.waiting.expire(|_| true);
-        self.overflowed = false;
-    }
-
     fn tell(&self, waiting: Waiting, answered: Option<Timestamp>, answer: Answer, out: &mut Output) {
         out.push(Event::Resolution(Box::new(Resolution {
             asked: waiting.asked,

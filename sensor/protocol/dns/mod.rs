@@ -178,10 +178,6 @@ impl Parser for Datagrams {
     fn idle(&self) -> bool {
         self.0.lookups.is_empty()
     }
-
-    fn reset(&mut self) {
-        self.0.lookups.reset();
-    }
 }
 
 struct Segments(Dns);

@@ -48,10 +48,6 @@ impl Parser for Names {
     fn idle(&self) -> bool {
         self.0.is_empty()
     }
-
-    fn reset(&mut self) {
-        self.0.reset();
-    }
 }
 
 impl Names {

@@ -276,10 +276,6 @@ impl Parser for Datagrams {
     fn idle(&self) -> bool {
         self.0.waiting.is_empty()
     }
-
-    fn reset(&mut self) {
-        self.0.waiting.expire(|_| true);
-    }
 }
 
 struct Segments(Exchange);
