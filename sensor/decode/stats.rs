@@ -201,29 +201,26 @@ impl DecodeStats {
         named.chain((self.other > 0).then(|| ("other".to_owned(), self.other)))
     }
 
-    /// Frames and inner packets whose headers the snap length cut.
-    pub(crate) const fn truncated(&self) -> u64 {
-        self.truncated
-    }
-
-    /// Headers that break their rules.
-    pub(crate) const fn malformed(&self) -> u64 {
-        self.malformed
-    }
-
-    /// Tunnel headers peeled off.
-    pub(crate) const fn tunnels(&self) -> u64 {
-        self.tunnels
-    }
-
-    /// Transport packets handed on, by kind.
-    pub(crate) const fn transports(&self) -> [(&'static str, u64); 4] {
-        [("tcp", self.tcp), ("udp", self.udp), ("icmp", self.icmp), ("other", self.other_transport)]
-    }
-
-    /// What became of IP fragments.
-    pub(crate) const fn fragments(&self) -> FragmentCounts {
-        self.fragments
+    /// What was decoded and how, by name, in a stable order; what did not happen is left out.
+    pub(crate) fn decoded(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let FragmentCounts { seen, joined, expired, evicted, overlapping, repeated } = self.fragments;
+        [
+            ("tcp", self.tcp),
+            ("udp", self.udp),
+            ("icmp", self.icmp),
+            ("other_transport", self.other_transport),
+            ("tunnels", self.tunnels),
+            ("truncated_headers", self.truncated),
+            ("malformed_headers", self.malformed),
+            ("fragments", seen),
+            ("fragmented_packets_joined", joined),
+            ("fragmented_packets_expired", expired),
+            ("fragmented_packets_evicted", evicted),
+            ("fragments_overlapping", overlapping),
+            ("fragments_repeated", repeated),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
     }
 }
 
@@ -245,7 +242,7 @@ mod tests {
         let told: Vec<_> = stats.undecoded().collect();
         let expected = [("link_type_105", 1), ("ethertype_0x88cc", 1), ("tcp_truncated", 1), ("tcp_malformed", 2)];
         assert_eq!(told, expected.map(|(name, n)| (name.to_owned(), n)));
-        assert_eq!((stats.truncated(), stats.malformed()), (1, 2));
+        assert_eq!((stats.truncated, stats.malformed), (1, 2));
         (0..1000).for_each(|n| stats.note(Cause::numbered(Reason::EtherType, n)));
         assert_eq!(stats.undecoded().count(), MAX_CAUSES + 1);
         assert_eq!(stats.undecoded().map(|(_, n)| n).sum::<u64>(), 1005);

@@ -398,7 +398,7 @@ fn fragments_in_waiting_are_bounded_and_counted() {
         let bytes = part4(id, 0x3f00, 17, &[0; 1024]);
         assert_eq!(told(&mut decoder, 101, &bytes, bytes.len(), i64::from(id) / 1000), "fragment");
     }
-    let counts = decoder.stats().fragments();
+    let counts = decoder.stats().fragments;
     assert!(counts.evicted > 25_000, "{counts:?}");
 }
 

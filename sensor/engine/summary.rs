@@ -50,6 +50,7 @@ pub(super) fn of(run: Run<'_>) -> Summary {
             outbound_flows: told.outbound_flows,
             nameless_flows: told.nameless_flows,
             internal_flows: told.internal_flows,
+            decoded: run.pipeline.decode_stats().decoded().collect(),
             undecoded: run.pipeline.decode_stats().undecoded().collect(),
             weird: run.weird,
         },

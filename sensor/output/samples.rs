@@ -392,6 +392,7 @@ pub(super) fn summary() -> Summary {
             outbound_flows: 100_000,
             nameless_flows: 4_000,
             internal_flows: 0,
+            decoded: vec![("tcp", 2), ("fragments_overlapping", 1)],
             undecoded: vec![("ethertype_0x88cc".into(), 12)],
             weird: vec![("tls_malformed", 2)],
         },

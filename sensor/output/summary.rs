@@ -80,6 +80,8 @@ pub(crate) struct Visibility {
     pub(crate) nameless_flows: u64,
     /// Flows between two inside hosts; with none, lateral movement cannot be seen.
     pub(crate) internal_flows: u64,
+    /// What was decoded and how, by name, in the order given.
+    pub(crate) decoded: Vec<(&'static str, u64)>,
     /// Packets that were not understood, by reason; in the order given.
     pub(crate) undecoded: Vec<(String, u64)>,
     /// Oddities by name, in the order given.
@@ -103,8 +105,6 @@ impl Visibility {
 pub(crate) enum Baseline {
     #[default]
     None,
-    Learning,
-    Ready,
 }
 
 impl Baseline {
@@ -112,8 +112,6 @@ impl Baseline {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Learning => "learning",
-            Self::Ready => "ready",
         }
     }
 }
@@ -214,6 +212,7 @@ fn visibility(o: &mut Object<'_>, summary: &Summary) {
     o.number("evicted_flows", seen.evicted_flows);
     o.number("unread_flows", seen.unread_flows);
     o.number("evicted_entries", seen.evicted_entries);
+    counts(o, "decoded", seen.decoded.iter().copied());
     counts(o, "undecoded", seen.undecoded.iter().map(|(reason, count)| (reason.as_str(), *count)));
     counts(o, "weird", seen.weird.iter().copied());
 }

@@ -196,8 +196,6 @@ fn visibility(out: &mut String, summary: &Summary, width: usize) {
         summary::Baseline::None => {
             line("baseline", "none: what is usual here is not known, so claims rest on this capture alone".to_owned());
         }
-        summary::Baseline::Learning => line("baseline", "learning".to_owned()),
-        summary::Baseline::Ready => {}
     }
 }
 

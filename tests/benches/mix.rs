@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 /// Writes the load of `flows` conversations; packets, bytes.
-pub fn write(path: &Path, flows: u64) -> Result<(u64, u64)> {
+pub(crate) fn write(path: &Path, flows: u64) -> Result<(u64, u64)> {
     let mut capture = Capture::create(path)?;
     let mut random = Random::new(0x0079_756b_7565);
     let mut started = 0;

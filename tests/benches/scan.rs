@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 /// Writes `flows` tiny flows; packets, bytes.
-pub fn write(path: &Path, flows: u64) -> Result<(u64, u64)> {
+pub(crate) fn write(path: &Path, flows: u64) -> Result<(u64, u64)> {
     let mut capture = Capture::create(path)?;
     let mut random = Random::new(0x7363_616e);
     // Answers that are still on their way, by time; at most what comes within the longest round trip.

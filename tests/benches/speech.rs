@@ -25,7 +25,7 @@ fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A TLS record around `content`.
-pub fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn record(kind: u8, content: &[u8]) -> Vec<u8> {
     let mut record = vec![kind, 3, 3];
     record.extend((content.len() as u16).to_be_bytes());
     record.extend(content);
@@ -33,7 +33,7 @@ pub fn record(kind: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 8446 §4.1.2, as browsers send it; every third with a post-quantum share, so that it needs two segments.
-pub fn client_hello(name: &str, quic: bool, random: &mut Random) -> Vec<u8> {
+pub(crate) fn client_hello(name: &str, quic: bool, random: &mut Random) -> Vec<u8> {
     let mut body = vec![3, 3];
     body.extend(random.bytes::<32>());
     body.push(if quic { 0 } else { 32 });
@@ -79,7 +79,7 @@ pub fn client_hello(name: &str, quic: bool, random: &mut Random) -> Vec<u8> {
 }
 
 /// RFC 8446 §4.1.3, or the same of TLS 1.2.
-pub fn server_hello(tls13: bool, random: &mut Random) -> Vec<u8> {
+pub(crate) fn server_hello(tls13: bool, random: &mut Random) -> Vec<u8> {
     let mut body = vec![3, 3];
     body.extend(random.bytes::<32>());
     body.push(0);
@@ -101,7 +101,7 @@ pub fn server_hello(tls13: bool, random: &mut Random) -> Vec<u8> {
 }
 
 /// A TLS 1.2 chain of two for `name`.
-pub fn certificates(name: &str, random: &mut Random) -> Vec<u8> {
+pub(crate) fn certificates(name: &str, random: &mut Random) -> Vec<u8> {
     let mut body = vec![0, 0, 0];
     for subject in [name, "An Example Authority"] {
         let certificate = x509(subject, random);
@@ -159,7 +159,7 @@ fn x509(subject: &str, random: &mut Random) -> Vec<u8> {
 }
 
 /// RFC 1035 §4.1: a question, or its answer with `addresses`; none of them and it is NXDOMAIN.
-pub fn dns(id: u16, name: &str, answer: Option<&[[u8; 4]]>) -> Vec<u8> {
+pub(crate) fn dns(id: u16, name: &str, answer: Option<&[[u8; 4]]>) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     let code = if answer.is_some_and(<[_]>::is_empty) { 3 } else { 0 };
     message.extend(if answer.is_some() { [0x81, 0x80 | code] } else { [1, 0] });
@@ -177,7 +177,7 @@ pub fn dns(id: u16, name: &str, answer: Option<&[[u8; 4]]>) -> Vec<u8> {
 }
 
 /// An HTTP/1.1 request for the `n`th thing.
-pub fn request(name: &str, n: u64) -> Vec<u8> {
+pub(crate) fn request(name: &str, n: u64) -> Vec<u8> {
     format!(
         "GET /assets/{n:x}/item.js?v={n} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) \
          AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\
@@ -187,7 +187,7 @@ pub fn request(name: &str, n: u64) -> Vec<u8> {
 }
 
 /// Its answer with a body of `len` bytes.
-pub fn response(len: usize, random: &mut Random) -> Vec<u8> {
+pub(crate) fn response(len: usize, random: &mut Random) -> Vec<u8> {
     let mut message = format!(
         "HTTP/1.1 200 OK\r\nServer: example\r\nContent-Type: application/javascript\r\nCache-Control: max-age=3600\r\n\
          Content-Length: {len}\r\n\r\n"
@@ -198,7 +198,7 @@ pub fn response(len: usize, random: &mut Random) -> Vec<u8> {
 }
 
 /// An SMB2 message in its session frame, MS-SMB2 §2.2.1; `status` is given in answers alone.
-pub fn smb2(command: u16, status: Option<u32>, message: u64, body: &[u8]) -> Vec<u8> {
+pub(crate) fn smb2(command: u16, status: Option<u32>, message: u64, body: &[u8]) -> Vec<u8> {
     let mut out = vec![0];
     out.extend(&(64 + body.len() as u32).to_be_bytes()[1..]);
     out.extend(b"\xfeSMB\x40\0\x01\0");
@@ -216,6 +216,6 @@ pub fn smb2(command: u16, status: Option<u32>, message: u64, body: &[u8]) -> Vec
 }
 
 /// Text as SMB has it.
-pub fn utf16(text: &str) -> Vec<u8> {
+pub(crate) fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }

@@ -8,14 +8,14 @@ use std::path::Path;
 
 /// Small, fast and the same everywhere: splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -23,28 +23,28 @@ impl Random {
     }
 
     /// Less than `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
 
     /// Less than `n`, small numbers far oftener: as hosts and names are popular.
-    pub fn popular(&mut self, n: u64) -> u64 {
+    pub(crate) fn popular(&mut self, n: u64) -> u64 {
         let u = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         ((u * u * u) * n as f64) as u64
     }
 
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         bytes.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]));
         bytes
     }
 
     /// Appends `n` bytes that look like ciphertext.
-    pub fn fill(&mut self, into: &mut Vec<u8>, n: usize) {
+    pub(crate) fn fill(&mut self, into: &mut Vec<u8>, n: usize) {
         let end = into.len() + n;
         while into.len() + 8 <= end {
             into.extend(self.next().to_le_bytes());
@@ -54,7 +54,7 @@ impl Random {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     Orig,
     Resp,
 }
@@ -70,7 +70,7 @@ struct Planned {
 
 /// A conversation, written down from its start, played later. Times are nanoseconds.
 #[derive(Clone, Debug)]
-pub struct Flow {
+pub(crate) struct Flow {
     orig: SocketAddrV4,
     resp: SocketAddrV4,
     tcp: bool,
@@ -90,7 +90,7 @@ const RST: u8 = 4;
 const SEGMENT: usize = 1_460;
 
 impl Flow {
-    pub fn udp(orig: SocketAddrV4, resp: SocketAddrV4, start: u64, rtt: u64) -> Self {
+    pub(crate) fn udp(orig: SocketAddrV4, resp: SocketAddrV4, start: u64, rtt: u64) -> Self {
         Self {
             orig,
             resp,
@@ -105,7 +105,7 @@ impl Flow {
     }
 
     /// With the three packets that open it.
-    pub fn tcp(orig: SocketAddrV4, resp: SocketAddrV4, start: u64, rtt: u64, random: &mut Random) -> Self {
+    pub(crate) fn tcp(orig: SocketAddrV4, resp: SocketAddrV4, start: u64, rtt: u64, random: &mut Random) -> Self {
         let mut flow = Self::udp(orig, resp, start, rtt);
         flow.tcp = true;
         flow.sequence = [random.next() as u32, random.next() as u32];
@@ -116,12 +116,12 @@ impl Flow {
         flow
     }
 
-    pub fn wait(&mut self, nanos: u64) {
+    pub(crate) fn wait(&mut self, nanos: u64) {
         self.now += nanos;
     }
 
     /// One message in as many segments as it needs, each second one and the last acknowledged; or one datagram.
-    pub fn say(&mut self, from: Side, message: &[u8]) {
+    pub(crate) fn say(&mut self, from: Side, message: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(message);
         self.now += self.rtt / 2;
@@ -141,7 +141,7 @@ impl Flow {
         }
     }
 
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.now += self.rtt;
         self.plan(Side::Orig, FIN | ACK, 0..0);
         self.now += self.rtt / 2;
@@ -151,13 +151,13 @@ impl Flow {
     }
 
     /// An answer to a SYN that refuses it.
-    pub fn refuse(&mut self) {
+    pub(crate) fn refuse(&mut self) {
         self.now += self.rtt;
         self.plan(Side::Resp, RST | ACK, 0..0);
     }
 
     /// A SYN alone.
-    pub fn probe(orig: SocketAddrV4, resp: SocketAddrV4, start: u64, rtt: u64, random: &mut Random) -> Self {
+    pub(crate) fn probe(orig: SocketAddrV4, resp: SocketAddrV4, start: u64, rtt: u64, random: &mut Random) -> Self {
         let mut flow = Self::udp(orig, resp, start, rtt);
         flow.tcp = true;
         flow.sequence = [random.next() as u32, 0];
@@ -166,12 +166,12 @@ impl Flow {
     }
 
     /// When its next packet comes.
-    pub fn at(&self) -> Option<u64> {
+    pub(crate) fn at(&self) -> Option<u64> {
         self.packets.get(self.next).map(|packet| packet.at)
     }
 
     /// Writes the next packet.
-    pub fn play(&mut self, capture: &mut Capture) -> Result<()> {
+    pub(crate) fn play(&mut self, capture: &mut Capture) -> Result<()> {
         let Some(Planned { at, from, flags, payload }) = self.packets.get(self.next).cloned() else { return Ok(()) };
         self.next += 1;
         let (src, dst, own) = match from {
@@ -195,15 +195,15 @@ impl Flow {
 }
 
 /// A pcap file in nanoseconds being written.
-pub struct Capture {
+pub(crate) struct Capture {
     out: BufWriter<File>,
     frame: Vec<u8>,
-    pub packets: u64,
-    pub bytes: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Capture {
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
         for word in [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, 262_144, 1_u32] {
             out.write_all(&word.to_le_bytes())?;
@@ -211,7 +211,7 @@ impl Capture {
         Ok(Self { out, frame: Vec::new(), packets: 0, bytes: 24 })
     }
 
-    pub fn finish(mut self) -> Result<(u64, u64)> {
+    pub(crate) fn finish(mut self) -> Result<(u64, u64)> {
         self.out.flush()?;
         Ok((self.packets, self.bytes))
     }
