@@ -108,7 +108,9 @@ struct Usage {
 
 fn yukue(load: &Path, folder: &Path) -> Usage {
     let out = folder.join("out");
-    let arguments = ["analyze".as_ref(), load.as_os_str(), "--out".as_ref(), out.as_os_str(), "--force".as_ref()];
+    // What a run before has left would be paid for by this one.
+    let _ = fs::remove_dir_all(&out);
+    let arguments = ["analyze".as_ref(), load.as_os_str(), "--out".as_ref(), out.as_os_str()];
     usage(Command::new(env::current_exe().unwrap()).arg("--measure").arg(env!("CARGO_BIN_EXE_yukue")).args(arguments))
 }
 
