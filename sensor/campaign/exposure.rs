@@ -114,6 +114,7 @@ impl Exposures {
         }
         exposures.sort_by(|a, b| a.lag_s.total_cmp(&b.lag_s).then(a.peer.cmp(&b.peer)));
         exposures.truncate(MAX_EXPOSURES);
+        exposures.shrink_to_fit();
         let active_bins = recent.active_bins.saturating_sub(1);
         let case = Case { host: seen.host, tenant: seen.tenant, ts: seen.ts, active_bins, exposures };
         self.dropped_cases = self.dropped_cases.saturating_add(u64::from(self.cases.push(case).is_some()));
@@ -170,6 +171,10 @@ impl Recent {
                 self.peers.swap_remove(at);
             }
         }
+        if self.peers.is_empty() {
+            // Most addresses of a scan meet one peer only.
+            self.peers.reserve_exact(1);
+        }
         self.peers.push(Peer {
             ip: peer,
             times: [ts, Timestamp::MIN, Timestamp::MIN, Timestamp::MIN],
@@ -206,7 +211,7 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Contacts closer than this are one.
 const APART: Duration = Duration::from_secs(5);
 /// Hosts with an index of their own: 250,000 machines and their servers.
-const MAX_HOSTS: usize = 300_000;
+const MAX_HOSTS: usize = 250_000;
 /// Peers of one host: a PC has some twelve; a server's are seen from the other side.
 const MAX_PEERS: usize = 48;
 /// Hosts whose fan-out is kept.
@@ -215,7 +220,7 @@ const MAX_HUBS: usize = 8_192;
 const MAX_TOUCHED: usize = 2_048;
 /// How far back a hub looks for the same host.
 const LOOK_BACK: usize = 16;
-/// First contacts of the last days: detection.md §4.5.
-const MAX_CASES: usize = 65_536;
+/// First contacts held for the test, at most 900 bytes each; detection.md §4.5 plans twice as many, smaller ones.
+const MAX_CASES: usize = 32_768;
 /// Peers a case remembers, nearest first.
-const MAX_EXPOSURES: usize = 24;
+const MAX_EXPOSURES: usize = 16;

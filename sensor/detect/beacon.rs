@@ -44,7 +44,7 @@ pub(crate) struct Beacon {
 /// Two check-ins are remembered by their moment; the third makes a meter.
 #[derive(Debug)]
 enum Pair {
-    Early(Vec<Timestamp>),
+    Early(Option<Timestamp>, Option<Timestamp>),
     Metered(Box<BeaconMeter>),
 }
 
@@ -58,19 +58,18 @@ impl Beacon {
         if !self.rule.enabled {
             return;
         }
-        match self.pairs.entry((seen.host, seen.tenant), || Pair::Early(Vec::new())) {
+        match self.pairs.entry((seen.host, seen.tenant), || Pair::Early(None, None)) {
             Pair::Metered(meter) => meter.check_in(seen.ts, seen.moved),
+            Pair::Early(_, _) if self.rule.is_crowded(usual, seen.tenant) => {}
+            Pair::Early(first @ None, _) => *first = Some(seen.ts),
+            Pair::Early(Some(first), second @ None) if is_another(*first, seen.ts) => *second = Some(seen.ts),
             pair => {
-                let Pair::Early(early) = pair else { return };
-                let is_new = early.last().is_none_or(|last| seen.ts.secs_since(*last) >= super::meter::SAME_CHECK_IN_S);
-                if !is_new || self.rule.is_crowded(usual, seen.tenant) {
-                    return;
-                }
-                early.push(seen.ts);
-                if let [first, second, third] = early.as_slice() {
-                    let mut meter = BeaconMeter::new(*first);
-                    meter.check_in(*second, None);
-                    meter.check_in(*third, seen.moved);
+                if let Pair::Early(Some(first), Some(second)) = *pair
+                    && is_another(second, seen.ts)
+                {
+                    let mut meter = BeaconMeter::new(first);
+                    meter.check_in(second, None);
+                    meter.check_in(seen.ts, seen.moved);
                     *pair = Pair::Metered(Box::new(meter));
                 }
             }
@@ -88,7 +87,7 @@ impl Beacon {
     pub(crate) fn check_ins(&self, host: IpAddr, tenant: TenantId) -> u32 {
         match self.pairs.get(&(host, tenant)) {
             Some(Pair::Metered(meter)) => meter.check_ins,
-            Some(Pair::Early(early)) => u32::try_from(early.len()).unwrap_or(u32::MAX),
+            Some(Pair::Early(first, second)) => u32::from(first.is_some()) + u32::from(second.is_some()),
             None => 0,
         }
     }
@@ -202,6 +201,11 @@ impl BeaconRule {
     }
 }
 
+/// Whether two moments are two check-ins.
+fn is_another(earlier: Timestamp, later: Timestamp) -> bool {
+    later.secs_since(earlier) >= super::meter::SAME_CHECK_IN_S
+}
+
 /// A plain reason.
 pub(crate) const fn reason(measure: &'static str, observed: Value, unit: &'static str) -> Evidence {
     Evidence { measure, observed, against: Against::Nothing, unit }
@@ -226,5 +230,5 @@ fn grouped(value: f64) -> String {
     text
 }
 
-/// (host, owner) pairs: about 200 bytes each once metered.
-const MAX_PAIRS: usize = 1_000_000;
+/// (host, owner) pairs: about 80 bytes each, 230 once metered.
+const MAX_PAIRS: usize = 200_000;

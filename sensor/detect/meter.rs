@@ -215,13 +215,25 @@ mod tests {
 
     #[test]
     fn the_baked_quantiles_are_those_of_independent_events_through_this_pipeline() {
+        let some: Vec<_> = QUANTILES.iter().filter(|(n, ..)| [6, 16, 48].contains(n)).copied().collect();
+        make_again(&some, 10_000, &[0.01, 0.05]);
+    }
+
+    #[test]
+    #[ignore = "minutes without optimisation: cargo test --release quantiles -- --ignored"]
+    fn every_baked_quantile_is_made_again() {
+        make_again(QUANTILES, 200_000, &[0.001, 0.01, 0.05]);
+    }
+
+    fn make_again(rows: &[(u32, f64, f64, f64)], draws: u32, levels: &[f64]) {
         let mut random = Random(7);
-        for (n, b001, b01, b05) in QUANTILES {
-            let mut drawn: Vec<f64> = (0..DRAWS).map(|_| null_dispersion(*n, &mut random)).collect();
+        for (n, b001, b01, b05) in rows {
+            let mut drawn: Vec<f64> = (0..draws).map(|_| null_dispersion(*n, &mut random)).collect();
             drawn.sort_by(f64::total_cmp);
             for (p, baked) in [(0.001, b001), (0.01, b01), (0.05, b05)] {
-                let again = drawn[(p * DRAWS as f64) as usize];
-                assert!((again / baked - 1.0).abs() < 0.1, "n = {n}, p = {p}: baked {baked}, again {again:.3}");
+                let again = drawn[(p * f64::from(draws)) as usize];
+                let close = (again / baked - 1.0).abs() < 0.1;
+                assert!(close || !levels.contains(&p), "n = {n}, p = {p}: baked {baked}, again {again:.3}");
             }
         }
     }
@@ -279,8 +291,6 @@ mod tests {
         }
         meter.rhythm().map(|rhythm| rhythm.p)
     }
-
-    const DRAWS: usize = 30_000;
 
     /// A small generator (Numerical Recipes' `ranqd1` mixed by xorshift), so that the test is the same every time.
     struct Random(u64);

@@ -42,16 +42,36 @@ pub(super) struct OpenFlows {
     unsettled: VecDeque<(Timestamp, Uid)>,
     /// Kept for one observation more, so that its record can still be named.
     closing: Option<Uid>,
+    dropped: u64,
 }
 
 impl OpenFlows {
     pub(super) fn new() -> Self {
-        Self { open: Capped::new(MAX_FLOWS), names: Capped::new(MAX_FLOWS), unsettled: VecDeque::new(), closing: None }
+        Self {
+            open: Capped::new(MAX_FLOWS),
+            names: Capped::new(MAX_FLOWS),
+            unsettled: VecDeque::new(),
+            closing: None,
+            dropped: 0,
+        }
     }
 
     pub(super) fn open(&mut self, uid: Uid, flow: OpenFlow) {
         self.unsettled.push_back((flow.opened, uid));
         self.open.insert(uid, flow);
+    }
+
+    /// The flow silent for longest, when there is no room for another: to be judged as it stands, then dropped.
+    pub(super) fn crowded_out(&self) -> Option<Uid> {
+        if self.open.len() < MAX_FLOWS {
+            return None;
+        }
+        self.open.iter().next().map(|(uid, _)| *uid)
+    }
+
+    /// Drops a flow that made room.
+    pub(super) fn drop(&mut self, uid: Uid) {
+        self.dropped = self.dropped.saturating_add(u64::from(self.open.remove(&uid).is_some()));
     }
 
     pub(super) fn get_mut(&mut self, uid: Uid) -> Option<&mut OpenFlow> {
@@ -97,13 +117,14 @@ impl OpenFlows {
     }
 
     pub(super) const fn evicted(&self) -> u64 {
-        self.open.evicted()
+        self.open.evicted().saturating_add(self.dropped)
     }
 }
 
 /// Long enough for a slow server's hello, short enough that an alert is not late.
 const SETTLE: Duration = Duration::from_secs(10);
-/// As many as the flow table holds.
-const MAX_FLOWS: usize = 1_000_000;
+/// Outbound flows at one moment, some 200 bytes each; what makes room is judged as it stands and loses its later signs
+/// of life.
+const MAX_FLOWS: usize = 150_000;
 /// Signs of life kept while a flow waits: at least two seconds lie between bursts.
 pub(super) const MAX_WAITING: usize = 16;

@@ -108,6 +108,6 @@ impl Hosts {
 }
 
 /// The largest site the design plans for is 250,000 machines.
-const MAX_HOSTS: usize = 500_000;
+const MAX_HOSTS: usize = 300_000;
 /// First contacts remembered with their moment: more than a browsing person makes in the longest join window.
 const MAX_RECENT: usize = 64;

@@ -201,6 +201,10 @@ impl Profiles {
                     waiting: vec![(seen.ts, None)],
                     counted: Counters::default(),
                 };
+                if let Some(oldest) = self.flows.crowded_out() {
+                    self.judge(oldest, out);
+                    self.flows.drop(oldest);
+                }
                 self.flows.open(seen.uid, flow);
             }
             Reach::Outbound => {
@@ -460,12 +464,12 @@ fn is_plumbing(transport: Transport, port: u16) -> bool {
     matches!((transport, port), (Transport::Udp | Transport::Tcp, 53) | (Transport::Udp, 123 | 3478))
 }
 
-/// (host, owner) pairs held; some 250 bytes each with their names shared.
-const MAX_TIES: usize = 1_000_000;
+/// (host, owner) pairs held; some 230 bytes each with their names shared.
+const MAX_TIES: usize = 200_000;
 /// Flows with an administrative share at one moment.
 const MAX_ADMIN_FLOWS: usize = 100_000;
 /// Conversations into the site's hosts at one moment; what began earlier is taken to begin with its first act.
-const MAX_INNER_FLOWS: usize = 300_000;
+const MAX_INNER_FLOWS: usize = 200_000;
 /// Ports at which machines are administered.
 const ENTRANCES: &[(u16, &str)] =
     &[(22, "ssh"), (445, "smb"), (3389, "rdp"), (5900, "vnc"), (5985, "winrm"), (5986, "winrm")];

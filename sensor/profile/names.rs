@@ -93,9 +93,9 @@ impl Heard {
 /// A client may keep an address this long after it asked; most caches end with the TTL, some programs never ask again.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// (client, address) pairs: about 160 bytes each.
-const MAX_PAIRS: usize = 1_000_000;
+const MAX_PAIRS: usize = 200_000;
 /// Addresses with names, over all clients.
-const MAX_ADDRESSES: usize = 500_000;
+const MAX_ADDRESSES: usize = 100_000;
 /// Names an address is remembered by for one client.
 const MAX_NAMES_EACH: usize = 4;
 /// Addresses of one answer.

@@ -137,8 +137,9 @@ impl Tenants {
 }
 
 /// Names and addresses whose owner is remembered; a miss costs a look-up in the intelligence tables.
-const MAX_NAMES: usize = 500_000;
-/// Owners held: `detection.md` §2.5 plans 2 M for 250,000 hosts at some 200 bytes.
-const MAX_TENANTS: usize = 1_000_000;
+const MAX_NAMES: usize = 120_000;
+/// Owners held, some 250 bytes each with their users and key: a scan of the outside meets millions, a site in a day
+/// some ten thousand. The one not met for longest makes room.
+const MAX_TENANTS: usize = 120_000;
 /// Users of one owner that are named; beyond that they are counted. A destination of more is not rare anywhere.
 const MAX_USERS: usize = 256;
