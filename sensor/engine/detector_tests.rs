@@ -67,7 +67,7 @@ fn a_timer_alone_is_information_and_with_another_cue_more() {
 fn who_acts_and_how_decides_how_much_an_act_matters() {
     for (what, by, role, channel, act, expected) in [
         ("a service from a workstation", "172.16.0.5", None, Channel::Svcctl, Act::Execute, Severity::Medium),
-        ("a shell", "172.16.0.5", None, Channel::Winrm, Act::Execute, Severity::Low),
+        ("a shell", "172.16.0.5", None, Channel::Winrm, Act::Execute, Severity::Info),
         ("looking only", "172.16.0.5", None, Channel::Svcctl, Act::Administer, Severity::Info),
         ("a jump host", "172.16.0.5", Some(HostRole::JumpHost), Channel::Svcctl, Act::Execute, Severity::Info),
         ("from outside", OUTSIDE, None, Channel::Winrm, Act::Execute, Severity::Medium),

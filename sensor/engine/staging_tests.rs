@@ -68,7 +68,7 @@ fn what_matters_takes_the_story_away() {
 
 #[test]
 fn an_administrator_then_twenty_ordinary_destinations_is_information() {
-    for (channel, most) in [(Channel::Winrm, Severity::Low), (Channel::Svcctl, Severity::Medium)] {
+    for (channel, most) in [(Channel::Winrm, Severity::Info), (Channel::Svcctl, Severity::Medium)] {
         let mut world = World::new(1_600_000_000);
         world.background();
         world.act(100, ACTOR, VICTIM, 445, channel, Act::Execute, "x");
