@@ -5,7 +5,7 @@
 //! channels that are encrypted whole (SMB3 with encryption) show only that somebody was there.
 
 use super::beacon::reason;
-use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use crate::base::{Capped, Timestamp};
 use crate::event::{self, Channel, Uid};
@@ -192,15 +192,24 @@ impl RemoteExecution {
                 Entity { role, ip: Some(by), name: usual.host_name(by).map(Into::into) },
                 Entity { role: Role::AffectedHost, ip: Some(on), name: usual.host_name(on).map(Into::into) },
             ],
-            reasons: vec![
-                reason("acts", Value::Count(u64::from(deeds.acts)), ""),
-                reason("sessions", Value::Count(u64::from(deeds.sessions)), ""),
-                reason("channels", Value::Text(channels(&deeds.kinds).into()), ""),
-                reason("operations", Value::Text(operations(&deeds.kinds).into()), ""),
-            ],
+            reasons: reasons(deeds),
             uids: deeds.uids.clone(),
         }
     }
+}
+
+/// What was counted. Sealed WS-Management shows no operations, and what is not known is left out.
+fn reasons(deeds: &Deeds) -> Vec<Evidence> {
+    let mut reasons = vec![
+        reason("acts", Value::Count(u64::from(deeds.acts)), ""),
+        reason("sessions", Value::Count(u64::from(deeds.sessions)), ""),
+        reason("channels", Value::Text(channels(&deeds.kinds).into()), ""),
+    ];
+    let operations = operations(&deeds.kinds);
+    if !operations.is_empty() {
+        reasons.push(reason("operations", Value::Text(operations.into()), ""));
+    }
+    reasons
 }
 
 /// The doors used and what was called through them, for a sentence: `svcctl over SMB (CreateServiceW, StartServiceW)`.
