@@ -9,6 +9,18 @@ mod real;
 #[cfg(test)]
 mod packets;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod dissector;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod metamorphic;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod support;

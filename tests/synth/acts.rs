@@ -176,7 +176,8 @@ fn multipart(tcp: &mut Tcp<'_>, length: usize) -> Vec<u8> {
          --Encrypted Boundary\r\nContent-Type: application/octet-stream\r\n"
     );
     // Length of the signature, signature, ciphertext.
-    let sealed = [&16_u32.to_le_bytes()[..], &tcp.wire.random.bytes(16 + length)].concat();
+    let sealed =
+        [&16_u32.to_le_bytes()[..], &ntlm::signature(&mut tcp.wire.random), &tcp.wire.random.bytes(length)].concat();
     [head.as_bytes(), &sealed, b"--Encrypted Boundary--\r\n"].concat()
 }
 

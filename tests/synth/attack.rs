@@ -100,7 +100,7 @@ pub(crate) fn push(campaign: &Campaign<'_>) -> Office {
         if let Some(door) = campaign.door {
             let name = Office::pc_name(pc);
             let act = Act { from: (&server, "AV01"), on: (&host, &name), user: "svc-av" };
-            now = act_by(&mut office, now, door, act);
+            now = act_by(&mut office, now, door, act, "WinHelper");
         }
         now += campaign.delay + office.wire.random.octaves(3 * SECOND, 5);
         let first = fetch(&mut office, pc, now, campaign.callback.name, 8_800);
@@ -110,10 +110,10 @@ pub(crate) fn push(campaign: &Campaign<'_>) -> Office {
 }
 
 /// Acts by a door.
-pub(crate) fn act_by(office: &mut Office, at: Nanos, door: Door, act: Act<'_>) -> Nanos {
+fn act_by(office: &mut Office, at: Nanos, door: Door, act: Act<'_>, tool: &str) -> Nanos {
     let wire = &mut office.wire;
     match door {
-        Door::Svcctl => acts::service(wire, at, act, "WinHelper", r"%COMSPEC% /C start helper"),
+        Door::Svcctl => acts::service(wire, at, act, tool, &format!(r"%SystemRoot%\{tool}.exe -k")),
         Door::Wmi => acts::wmi(wire, at, act),
         Door::Winrm(port) => acts::winrm_on(wire, at, act, port),
         Door::Dcom => acts::dcom(wire, at, act),
@@ -183,6 +183,8 @@ pub(crate) struct Chain<'a> {
     pub(crate) place: Place,
     /// By which door; `None`: nobody acted.
     pub(crate) door: Option<Door>,
+    /// What the tool calls itself, where a door shows it.
+    pub(crate) tool: &'a str,
     /// From act to contact.
     pub(crate) lag: Nanos,
     /// To whom.
@@ -195,7 +197,7 @@ impl Chain<'_> {
     /// As shipped, by `door`.
     pub(crate) const fn by(door: Door, seed: u64) -> Self {
         let callback = Callback { name: "cdn.quiet-harbour.example", interval: 30 * SECOND, jitter: 10, beats: 10 };
-        Self { place: Place::usual(seed), door: Some(door), lag: 4 * SECOND, callback, others: 0 }
+        Self { place: Place::usual(seed), door: Some(door), tool: "WinHelper", lag: 4 * SECOND, callback, others: 0 }
     }
 }
 
@@ -222,7 +224,7 @@ pub(crate) fn chain(chain: &Chain<'_>) -> Office {
         let (server, host): (Host, Host) = (office.jump(), office.pc(pc));
         let name = Office::pc_name(pc);
         let act = Act { from: (&server, "JUMP01"), on: (&host, &name), user: "svc-ops" };
-        now = act_by(&mut office, now, door, act);
+        now = act_by(&mut office, now, door, act, chain.tool);
     }
     now += chain.lag;
     let first = fetch(&mut office, pc, now, chain.callback.name, 4_000);

@@ -2,6 +2,7 @@
 
 use super::attack::{self, Campaign, Chain, Door};
 use super::file::pcap;
+use super::hostile;
 use super::office::{Office, Place};
 use super::protocol::{files, links, names, web, windows};
 use super::quiet;
@@ -104,6 +105,21 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/pcapng-mixed.pcapng", "three interfaces: two link types, three resolutions", files::mixed),
     capture("protocol/pcapng-bigendian.pcapng", "big endian", files::big_endian_ng),
     capture("protocol/pcap-gzip.pcap.gz", "gzip", files::gzipped),
+    capture("hostile/record-cut.pcap", "the file ends within a record", hostile::record_cut),
+    capture("hostile/record-giant.pcap", "a record claims two gigabytes", hostile::record_giant),
+    capture("hostile/fragments-overlap.pcap", "fragments that overlap with other bytes", hostile::fragments_overlap),
+    capture("hostile/dns-pointer-loop.pcap", "a name that points at itself", hostile::dns_pointer_loop),
+    capture(
+        "hostile/tls-length-lies.pcap",
+        "a hello longer than its record, extensions longer than the hello",
+        hostile::tls_length_lies,
+    ),
+    capture(
+        "hostile/dcerpc-endless.pcap",
+        "a request of 400 fragments, none of them the last",
+        hostile::dcerpc_endless,
+    ),
+    capture("hostile/text-escapes.pcap", "terminal commands in names and headers", hostile::text_escapes),
 ];
 
 fn office(office: Office) -> Vec<u8> {

@@ -95,12 +95,12 @@ impl<'t, 'w> Sealed<'t, 'w> {
         let random = &mut self.tcp.wire.random;
         let mut head = numbers(&[(up as u64, 4), (u64::from(self.context), 2), (u64::from(opnum), 2)]);
         head.extend(object.into_iter().flatten());
-        let mut ask = pdu(REQUEST, self.call, &[head, sealed(random, up)].concat(), &random.bytes(16));
+        let mut ask = pdu(REQUEST, self.call, &[head, sealed(random, up)].concat(), &ntlm::signature(random));
         if object.is_some() {
             ask[3] |= 0x80; // PFC_OBJECT_UUID
         }
         let head = numbers(&[(down as u64, 4), (u64::from(self.context), 2), (0, 2)]);
-        let answer = pdu(RESPONSE, self.call, &[head, sealed(random, down)].concat(), &random.bytes(16));
+        let answer = pdu(RESPONSE, self.call, &[head, sealed(random, down)].concat(), &ntlm::signature(random));
         self.tcp.orig(&ask).resp(&answer);
         self.call += 1;
         self

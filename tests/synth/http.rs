@@ -7,8 +7,6 @@ pub(crate) const BROWSER: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/144.0.0.0 Safari/537.36";
 /// Windows PowerShell 5.1, `Invoke-WebRequest`.
 pub(crate) const POWERSHELL: &str = "Mozilla/5.0 (Windows NT; Windows NT 10.0; ja-JP) WindowsPowerShell/5.1.19041.5607";
-/// The update client of Windows.
-pub(crate) const UPDATE_AGENT: &str = "Windows-Update-Agent/10.0.10011.16384 Client-Protocol/2.80";
 
 /// A request; a body brings its length with it.
 pub(crate) fn request(method: &str, target: &str, host: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {

@@ -18,6 +18,7 @@ pub(crate) mod dns;
 pub(crate) mod file;
 pub(crate) mod habits;
 pub(crate) mod hello;
+pub(crate) mod hostile;
 pub(crate) mod http;
 pub(crate) mod net;
 pub(crate) mod ntlm;

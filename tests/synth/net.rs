@@ -21,9 +21,7 @@ pub(crate) const HOUR: Nanos = 60 * MINUTE;
 /// Tuesday, 3 March 2026, 09:00 in Tokyo.
 pub(crate) const MORNING: Nanos = 1_772_496_000 * SECOND;
 
-/// IANA protocol numbers.
-pub(crate) const ICMP: u8 = 1;
-/// IP in IP (RFC 2003).
+/// IANA protocol number of IP in IP (RFC 2003).
 pub(crate) const IPIP: u8 = 4;
 /// RFC 9293.
 pub(crate) const TCP: u8 = 6;

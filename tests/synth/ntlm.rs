@@ -71,6 +71,11 @@ pub(crate) fn authenticate(random: &mut Random, user: &str, workstation: &str, s
     out
 }
 
+/// NTLMSSP_MESSAGE_SIGNATURE (§2.2.2.9.2): version 1, checksum, sequence number.
+pub(crate) fn signature(random: &mut Random) -> Vec<u8> {
+    [&[1, 0, 0, 0][..], &random.bytes(12)].concat()
+}
+
 /// NegTokenInit around the first message of NTLM.
 pub(crate) fn first_token(message: &[u8]) -> Vec<u8> {
     init(&[NTLMSSP], message)

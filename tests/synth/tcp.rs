@@ -114,13 +114,6 @@ impl<'w> Tcp<'w> {
         self
     }
 
-    /// As [`Tcp::wait`], until a moment; no pause when it is past.
-    pub(crate) fn until(&mut self, at: Nanos) -> &mut Self {
-        self.settle();
-        self.now = self.now.max(at);
-        self
-    }
-
     /// The sender gets no acknowledgement in time and sends `data`, its newest, again.
     pub(crate) fn again(&mut self, from: Side, data: &[u8]) -> &mut Self {
         let side = from as usize;

@@ -14,11 +14,11 @@ pub(crate) fn big_endian() -> Vec<u8> {
 }
 
 pub(crate) fn cooked() -> Vec<u8> {
-    pcap_as(&visit(52).into_iter().map(cooked_frame).collect::<Vec<_>>(), Order::Little, Unit::Micro, COOKED)
+    pcap_as(&visit(52).iter().map(cooked_frame).collect::<Vec<_>>(), Order::Little, Unit::Micro, COOKED)
 }
 
 pub(crate) fn raw() -> Vec<u8> {
-    pcap_as(&visit(53).into_iter().map(raw_frame).collect::<Vec<_>>(), Order::Little, Unit::Micro, RAW)
+    pcap_as(&visit(53).iter().map(raw_frame).collect::<Vec<_>>(), Order::Little, Unit::Micro, RAW)
 }
 
 /// Look-up and answer by Ethernet in microseconds, the page by raw IP in nanoseconds, its end by Ethernet in units of
@@ -33,7 +33,7 @@ pub(crate) fn mixed() -> Vec<u8> {
     let last = frames.len() - 3;
     let by = |(n, frame): (usize, Frame)| match n {
         0 | 1 => (0, frame),
-        n if n < last => (1, raw_frame(frame)),
+        n if n < last => (1, raw_frame(&frame)),
         _ => (2, frame),
     };
     pcapng(&frames.into_iter().enumerate().map(by).collect::<Vec<_>>(), &interfaces, Order::Little)
@@ -48,12 +48,12 @@ pub(crate) fn gzipped() -> Vec<u8> {
     gzip(&pcap(&visit(56)))
 }
 
-fn raw_frame(frame: Frame) -> Frame {
+fn raw_frame(frame: &Frame) -> Frame {
     Frame { ts: frame.ts, bytes: packet_of(&frame.bytes).to_vec() }
 }
 
 /// LINKTYPE_LINUX_SLL: to us, Ethernet, six bytes of address padded to eight, the EtherType.
-fn cooked_frame(frame: Frame) -> Frame {
+fn cooked_frame(frame: &Frame) -> Frame {
     let header = [&[0, 0, 0, 1, 0, 6][..], &frame.bytes[6..12], &[0, 0, 8, 0]].concat();
     Frame { ts: frame.ts, bytes: [&header, packet_of(&frame.bytes)].concat() }
 }

@@ -1,0 +1,139 @@
+//! The program from outside: exit codes, messages, what it prints and what it refuses.
+
+use crate::support::{root, yukue};
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+const VISIT: &str = "pcaps/protocol/vlan-single.pcap";
+const CHAIN: &str = "pcaps/attack/execution-chain-svcctl.pcap";
+
+#[test]
+fn exit_codes_are_those_of_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let text = file("notes.pcap", b"this is no capture at all\n");
+    let empty = file("empty.pcap", &fs::read(root().join(VISIT)).unwrap()[..24]);
+    let torn = file("torn.pcap", &fs::read(root().join(VISIT)).unwrap()[..40]);
+    let cases: &[(&str, &[&str], i32)] = &[
+        ("a capture", &["analyze", VISIT], 0),
+        ("help", &["--help"], 0),
+        ("help of a subcommand", &["analyze", "--help"], 0),
+        ("no subcommand", &[], 2),
+        ("a flag that does not exist", &["analyze", "--nonsense", VISIT], 2),
+        ("no input", &["analyze"], 2),
+        ("an input that is missing", &["analyze", "no/such/file.pcap"], 2),
+        ("an input that is no capture", &["analyze", &text], 2),
+        ("an inside that is no prefix", &["analyze", VISIT, "--inside", "10.0.0.0/64"], 2),
+        ("a filter that is none", &["analyze", VISIT, "--filter", "tcp and and"], 2),
+        ("a capture without packets", &["analyze", &empty], 0),
+        ("a good magic, then nothing readable", &["analyze", &torn], 4),
+        ("a cut capture", &["analyze", "pcaps/hostile/record-cut.pcap"], 4),
+        ("a capture that is damaged in the middle", &["analyze", "pcaps/hostile/record-giant.pcap"], 4),
+        ("an alert as severe as asked for", &["analyze", CHAIN, "--fail-on", "high"], 3),
+        ("an alert less severe", &["analyze", CHAIN, "--fail-on", "critical"], 0),
+        ("an alert in damaged input", &["analyze", CHAIN, "pcaps/hostile/record-cut.pcap", "--fail-on", "high"], 3),
+    ];
+    let wrong: Vec<String> = crate::support::parallel(cases, |(what, arguments, code)| {
+        let output = yukue(arguments);
+        (output.status.code() != Some(*code)).then(|| format!("{what}: {output:?}, {code} expected"))
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn messages_name_what_is_wrong() {
+    for (arguments, words) in [
+        (["analyze", "no/such/file.pcap"].as_slice(), "no/such/file.pcap"),
+        (&["analyze", "Cargo.toml"], "Cargo.toml"),
+        (&["analyze", VISIT, "--filter", "tcp and and"], "--filter"),
+        (&["analyze", VISIT, "--fail-on", "awful"], "critical"),
+    ] {
+        let output = yukue(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(words), "{arguments:?} says: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?} prints an error as a result");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_refused_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.txt"), "keep me").unwrap();
+    let out = folder.path().to_str().unwrap();
+    let refused = yukue(&["analyze", VISIT, "--out", out]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let forced = yukue(&["analyze", VISIT, "--out", out, "--force"]);
+    assert_eq!(forced.status.code(), Some(0), "{forced:?}");
+    for name in ["flows.jsonl", "facts.jsonl", "findings.jsonl", "alerts.jsonl", "summary.json"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("mine.txt")).unwrap(), "keep me");
+}
+
+#[test]
+fn standard_input_gives_the_records_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_yukue"))
+        .args(["--quiet", "analyze", "-", "--out", out.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&fs::read(root().join(VISIT)).unwrap()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let run = crate::support::analyze(VISIT, &[]);
+    assert_eq!(fs::read_to_string(out.join("flows.jsonl")).unwrap(), run.flows);
+    assert_eq!(fs::read_to_string(out.join("facts.jsonl")).unwrap(), run.facts);
+}
+
+#[test]
+fn a_filter_keeps_what_it_matches() {
+    let run = crate::support::analyze(VISIT, &["--filter", "vlan and udp port 53"]);
+    assert_eq!((run.flows.lines().count(), run.facts.lines().count()), (1, 1), "{}{}", run.flows, run.facts);
+    assert!(run.flows.contains("\"id.resp_p\":53"), "{}", run.flows);
+}
+
+#[test]
+fn json_is_one_document_and_quiet_is_quiet() {
+    let output = yukue(&["analyze", CHAIN, "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["alerts"].as_array().unwrap().len(), 1, "{document}");
+    let output = yukue(&["--quiet", "analyze", CHAIN]);
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn colour_is_for_those_who_want_it() {
+    let escapes = |output: std::process::Output| output.stdout.contains(&0x1b);
+    assert!(!escapes(yukue(&["analyze", CHAIN])), "a pipe gets no colour");
+    assert!(escapes(yukue(&["--color", "always", "analyze", CHAIN])), "colour when asked for");
+    let output = Command::new(env!("CARGO_BIN_EXE_yukue"))
+        .args(["analyze", CHAIN])
+        .current_dir(root())
+        .envs([("NO_COLOR", "1"), ("CLICOLOR", "1")])
+        .output()
+        .unwrap();
+    assert!(!escapes(output), "NO_COLOR counts");
+}
+
+#[test]
+fn hostile_text_reaches_no_terminal() {
+    let capture = "pcaps/hostile/text-escapes.pcap";
+    let printed = yukue(&["analyze", capture]);
+    let run = crate::support::analyze(capture, &[]);
+    let everything = [&printed.stdout[..], &printed.stderr, run.facts.as_bytes(), run.flows.as_bytes()].concat();
+    let text = String::from_utf8(everything).unwrap();
+    let obeyed =
+        |c: &char| c.is_control() && *c != '\n' || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(!text.chars().any(|c| obeyed(&c)), "{text:?}");
+    assert!(text.contains("escapes.example"), "{text}");
+}
