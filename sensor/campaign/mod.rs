@@ -11,7 +11,6 @@ mod scoping;
 mod sessions;
 mod story;
 
-pub(crate) use cause::{Cause, Suspect};
 pub(crate) use chain::Chain;
 pub(crate) use scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 pub(crate) use story::{Plot, Story, Telling};
@@ -27,7 +26,6 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChainRule {
     enabled: bool,
-    pub(crate) title: String,
     pub(crate) attack: Vec<Box<str>>,
     pub(crate) window_s: f64,
     slack_s: f64,
@@ -57,7 +55,6 @@ pub(crate) struct ChainRule {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CauseRule {
     enabled: bool,
-    pub(crate) title: String,
     pub(crate) attack: Vec<Box<str>>,
     min_hosts: usize,
     max_cases: usize,
@@ -100,7 +97,7 @@ impl Campaigns {
             }
             Activity::Act(act) => self.sessions.act(act, chain, usual),
             Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.resp.port) => self.exposures.touch(touch),
-            Activity::Touch(_) | Activity::CheckIn(_) | Activity::Fetch(_) | Activity::Moved(_) => {}
+            Activity::Touch(_) | Activity::CheckIn(_) | Activity::Fetch(_) => {}
         }
     }
 

@@ -16,7 +16,6 @@ use std::net::IpAddr;
 #[serde(deny_unknown_fields)]
 pub(crate) struct BeaconRule {
     enabled: bool,
-    title: String,
     attack: Vec<Box<str>>,
     max_p: f64,
     crowd_fleet_hosts: u32,

@@ -74,7 +74,7 @@ impl BeaconMeter {
         Some(Rhythm {
             gaps: n,
             median_s: centre(median(&kept)?),
-            range_s: (bins().next()?, bins().last()?),
+            range_s: (bins().next()?, bins().next_back()?),
             dispersion,
             p,
             size_spread,

@@ -70,7 +70,6 @@ impl Detectors {
             Activity::Act(act) => self.remote_execution.act(act),
             Activity::Fetch(fetch) => self.script_download.fetch(fetch),
             Activity::Touch(touch) => self.controllers.touch(touch, usual),
-            Activity::Moved(_) => {}
         }
     }
 

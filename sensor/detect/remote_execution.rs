@@ -18,7 +18,6 @@ use std::net::IpAddr;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RemoteExecutionRule {
     enabled: bool,
-    title: String,
     execute: BTreeMap<String, Severity>,
     prepare: Severity,
     administer: Severity,
@@ -115,11 +114,6 @@ impl RemoteExecution {
         if deeds.uids.len() < MAX_UIDS && !deeds.uids.contains(&seen.uid) {
             deeds.uids.push(seen.uid);
         }
-    }
-
-    /// What one host did to another, if anything.
-    pub(crate) fn deeds(&self, by: IpAddr, on: IpAddr) -> Option<&Deeds> {
-        self.pairs.get(&(by, on))
     }
 
     pub(crate) fn evicted(&self) -> u64 {

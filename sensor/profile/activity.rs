@@ -20,8 +20,6 @@ pub(crate) enum Activity {
     Touch(Touch),
     /// A program or script came from outside, or a script asked for something.
     Fetch(Fetch),
-    /// An outbound flow ended.
-    Moved(Moved),
 }
 
 /// A flow from a host of the site to the outside.
@@ -104,13 +102,4 @@ pub(crate) struct Fetch {
     /// What kind of program the user agent names: `script`, `tool`, `browser`, …
     pub(crate) agent: Option<Arc<str>>,
     pub(crate) bytes: u64,
-}
-
-/// An outbound flow ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moved {
-    pub(crate) host: IpAddr,
-    pub(crate) tenant: TenantId,
-    pub(crate) up: u64,
-    pub(crate) down: u64,
 }

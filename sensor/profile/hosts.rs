@@ -7,7 +7,6 @@ use crate::event::IdentitySource;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// One host of the site.
 #[derive(Clone, Debug)]
@@ -25,13 +24,6 @@ impl Host {
     /// How long it has been watched at `now`, seconds.
     pub(crate) fn watched_s(&self, now: Timestamp) -> f64 {
         now.since(self.first_seen).as_secs_f64()
-    }
-
-    /// First contacts within `span` from `from` on, without those with `except`.
-    pub(crate) fn firsts_within(&self, from: Timestamp, span: Duration, except: TenantId) -> u32 {
-        let until = from.plus(span);
-        let count = self.recent.iter().filter(|(ts, id)| *ts >= from && *ts <= until && *id != except).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
 

@@ -12,7 +12,7 @@ mod names;
 mod tenants;
 mod tie;
 
-pub(crate) use activity::{Act, Activity, CheckIn, Contact, Fetch, Moved, Touch, What};
+pub(crate) use activity::{Act, Activity, CheckIn, Contact, Fetch, Touch, What};
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use hosts::Host;
 pub(crate) use tenants::{Tenant, TenantId};
@@ -275,7 +275,6 @@ impl Profiles {
             tie.under_way |=
                 tie.is_first(seen.uid) && record.conn_state == ConnState::Oth && record.transport == Transport::Tcp;
         }
-        out.push(Activity::Moved(Moved { host: flow.host, tenant, up, down }));
     }
 
     fn requested(&mut self, seen: &Observation, request: &Request, out: &mut Vec<Activity>) {
