@@ -107,7 +107,6 @@ impl Flow {
         if !self.machine.is_closed() {
             self.last = self.last.max(packet.ts);
         }
-        self.first = self.first.min(packet.ts);
         if packet.origin.0 == self.packets.input {
             self.packets.last = packet.origin.1;
         }

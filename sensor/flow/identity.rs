@@ -1,4 +1,5 @@
-//! The uid of a flow: a function of its first timestamp and its endpoints, so the same packets give the same uid in
+//! The uid of a flow: a function of when it was opened (its first timestamp, clamped to what event time has passed, so
+//! that a clock that jumps back does not name two flows alike) and its endpoints, so the same packets give the same uid in
 //! every run, on every machine, for any number of shards.
 
 use super::key::FlowKey;
