@@ -48,21 +48,13 @@ pub(crate) fn declared(
     let file = file.map(read).transpose()?.unwrap_or_default();
     let inside = if inside.is_empty() { &file.inside } else { inside };
     let outside = if outside.is_empty() { &file.outside } else { outside };
-    Ok(Declared {
-        site: Site::new(inside, outside),
-        domain: file.domain,
-        utc_offset_s: file.utc_offset_s,
-        hosts: file.hosts,
-        policies: file.policies,
-    })
+    Ok(Declared { site: Site::new(inside, outside), hosts: file.hosts, policies: file.policies })
 }
 
 #[derive(Default)]
 struct Parsed {
     inside: Vec<Prefix>,
     outside: Vec<Prefix>,
-    domain: Option<Box<str>>,
-    utc_offset_s: i32,
     hosts: Vec<DeclaredHost>,
     policies: Vec<Policy>,
 }
@@ -117,7 +109,7 @@ struct File {
     inside: Vec<Spanned<String>>,
     #[serde(default)]
     outside: Vec<Spanned<String>>,
-    domain: Option<String>,
+    domain: Option<Spanned<String>>,
     timezone: Option<Spanned<String>>,
     #[serde(default)]
     host: Vec<Host>,
@@ -149,6 +141,9 @@ struct Wrong {
 fn parse(text: &str) -> Result<Parsed, Wrong> {
     let file: File = toml::from_str(text)
         .map_err(|e| Wrong { message: e.message().to_owned(), span: e.span().unwrap_or_default() })?;
+    // Checked now, so that a file stays right when the baselines that need them come.
+    file.timezone.as_ref().map(|zone| at(zone, offset)).transpose()?;
+    file.domain.as_ref().map(|domain| at(domain, dns_name)).transpose()?;
     let host = |h: &Host| {
         Ok(DeclaredHost {
             addresses: all(&h.address, address)?,
@@ -160,8 +155,6 @@ fn parse(text: &str) -> Result<Parsed, Wrong> {
     Ok(Parsed {
         inside: all(&file.inside, str::parse)?,
         outside: all(&file.outside, str::parse)?,
-        domain: file.domain.as_deref().map(Into::into),
-        utc_offset_s: file.timezone.as_ref().map(|zone| at(zone, offset)).transpose()?.unwrap_or(0),
         hosts: file.host.iter().map(host).collect::<Result<_, _>>()?,
         policies: file.policy.iter().map(policy).collect::<Result<_, _>>()?,
     })
@@ -197,6 +190,13 @@ fn destination(text: &str) -> Result<MayReach, String> {
             .map(MayReach::Net)
             .map_err(|_| format!("{text:?} is none of class:CLASS, name:NAME, name:*.SUFFIX or a CIDR block")),
     }
+}
+
+/// A DNS name of at most 253 bytes, its labels at most 63 (RFC 1035 §2.3.4).
+fn dns_name(text: &str) -> Result<(), String> {
+    let fits = |label: &str| (1..=63).contains(&label.len());
+    let right = text.len() <= 253 && text.split('.').all(fits);
+    right.then_some(()).ok_or_else(|| format!("{text:?} is no DNS domain such as \"corp.example\""))
 }
 
 /// `+09:00`, `-03:30`, `Z` → seconds.
@@ -239,7 +239,8 @@ may_reach = ["class:update-infra", "name:*.Vendor.example", "10.0.0.0/8"]
     #[test]
     fn the_whole_site_file_is_understood() {
         let parsed = parse(WHOLE).ok().unwrap();
-        assert_eq!((parsed.inside.len(), parsed.outside.len(), parsed.utc_offset_s), (2, 1, 32_400));
+        assert_eq!((parsed.inside.len(), parsed.outside.len()), (2, 1));
+        assert_eq!((offset("+09:00"), offset("-03:30")), (Ok(32_400), Ok(-12_600)));
         assert_eq!(parsed.hosts[0].roles, [HostRole::AntivirusManagement]);
         assert_eq!(parsed.policies[0].may_reach[1], MayReach::Name("*.vendor.example".into()));
     }
@@ -251,6 +252,7 @@ may_reach = ["class:update-infra", "name:*.Vendor.example", "10.0.0.0/8"]
             ("a prefix", "inside = [\"10.0.0.0/40\"]", "prefix length must be 0 to 32"),
             ("a role", "[[host]]\naddress = []\nroles = [\"boss\"]", "the roles are antivirus_management"),
             ("a destination", "[[policy]]\nrole = \"dns\"\nmay_reach = [\"x\"]", "name:*.SUFFIX"),
+            ("a domain", "domain = \"corp..example\"", "no DNS domain"),
             ("a time zone", "timezone = \"JST\"", "such as \"+09:00\""),
         ] {
             let wrong = parse(text).err().unwrap();

@@ -1,6 +1,8 @@
 //! Memory is allocated for flows, not for packets: a capture with four times the packets of the same flows allocates
 //! nothing more. A process of its own, since the count is the process's.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::path::Path;
@@ -76,13 +78,13 @@ enum Way {
 fn tcp(port: u16, way: Way, sequence: u32, acknowledged: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     let numbers = [sequence.to_be_bytes(), acknowledged.to_be_bytes()].concat();
     let header = [&ports(port, way)[..], &numbers, &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]].concat();
-    ip(6, way, [&header, payload].concat(), sequence.wrapping_add(acknowledged))
+    ip(6, way, &[&header, payload].concat(), sequence.wrapping_add(acknowledged))
 }
 
 /// Numbered, so that one datagram is not another's copy.
 fn udp(way: Way, id: u32, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(8 + payload.len()).unwrap().to_be_bytes();
-    ip(17, way, [&ports(9_998, way)[..], &len, &[0, 0], payload].concat(), id)
+    ip(17, way, &[&ports(9_998, way)[..], &len, &[0, 0], payload].concat(), id)
 }
 
 fn ports(port: u16, way: Way) -> [u8; 4] {
@@ -93,7 +95,7 @@ fn ports(port: u16, way: Way) -> [u8; 4] {
     }
 }
 
-fn ip(protocol: u8, way: Way, payload: Vec<u8>, id: u32) -> Vec<u8> {
+fn ip(protocol: u8, way: Way, payload: &[u8], id: u32) -> Vec<u8> {
     let [.., id_high, id_low] = id.to_be_bytes();
     let [high, low] = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
     let (inside, outside) = ([10, 20, 0, 10], [198, 18, 0, 80]);
@@ -102,7 +104,7 @@ fn ip(protocol: u8, way: Way, payload: Vec<u8>, id: u32) -> Vec<u8> {
         Way::Back => (outside, inside),
     };
     let head = [0x45, 0, high, low, id_high, id_low, 0x40, 0, 64, protocol, 0, 0];
-    [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0][..], &head, &src, &dst, &payload].concat()
+    [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0][..], &head, &src, &dst, payload].concat()
 }
 
 const ROUNDS: u32 = 3_000;

@@ -12,8 +12,10 @@ use yukue::testing::{RawFrame, observations};
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how long to go on is the caller's wish, not the sensor's")]
 fn bent_captures_are_survived_with_any_number_of_shards() {
-    let seeds: Vec<_> =
-        captures().iter().filter_map(|path| Packet::of_classic(&std::fs::read(path).unwrap())).collect();
+    let seeds: Vec<_> = captures()
+        .iter()
+        .filter_map(|name| Packet::of_classic(&std::fs::read(root().join("pcaps").join(name)).unwrap()))
+        .collect();
     assert!(seeds.len() > 20, "too few captures under {}", root().display());
     let seconds = std::env::var_os("YUKUE_FUZZ_SECONDS").map(|text| text.to_str().unwrap().parse().unwrap());
     let (began, mut rounds, mut inputs) = (Instant::now(), 0_u64, 0_u64);
@@ -38,6 +40,7 @@ fn bent_captures_are_survived_with_any_number_of_shards() {
 }
 
 /// Packets, a few of them damaged, swapped, repeated or left out.
+#[expect(clippy::cast_possible_truncation, reason = "positions within a capture")]
 fn bend(packets: &[Packet], random: &mut Random) -> Vec<Packet> {
     let mut bent = packets.to_vec();
     for _ in 0..=packets.len() / 4 {

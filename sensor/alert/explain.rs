@@ -51,7 +51,7 @@ pub(crate) fn chain(w: &ChainWords<'_>) -> String {
         n => format!("{n} other host{} of the site used it already", plural(n)),
     });
     let cues = sentence(&cues);
-    let cues = cues.strip_prefix("no other").map_or(cues.clone(), |rest| format!("No other{rest}"));
+    let cues = cues.strip_prefix("no other").map_or_else(|| cues.clone(), |rest| format!("No other{rest}"));
     let _ = write!(text, " {cues}.");
     if w.further > 0 {
         let _ = write!(text, " {} further machine{} in the same story.", w.further, plural_of(w.further));

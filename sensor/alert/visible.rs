@@ -14,7 +14,7 @@ pub(crate) fn not_visible(counts: &Counts, watched_s: f64) -> Vec<String> {
     if counts.resolutions == 0 {
         gaps.push("name look-ups: a destination without a name may have one".to_owned());
     }
-    let share = |part: u64, whole: u64| if whole == 0 { 0 } else { part.saturating_mul(100) / whole };
+    let share = |part: u64, whole: u64| part.saturating_mul(100).checked_div(whole).unwrap_or(0);
     let lost = share(counts.missed_bytes, counts.payload_bytes.saturating_add(counts.missed_bytes));
     if lost >= LOSS_PERCENT {
         gaps.push(format!("{lost} % of the payload: it was acknowledged but not captured"));

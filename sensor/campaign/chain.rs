@@ -26,10 +26,7 @@ pub(crate) struct Chain {
     pub(crate) reasons: Vec<Evidence>,
     pub(crate) nats: f64,
     pub(crate) severity: Severity,
-    /// The actor's own contacts with the destination, when it has any.
-    pub(crate) shared: bool,
     pub(crate) rhythm: Option<Rhythm>,
-    pub(crate) script: Option<Script>,
     /// Hosts the actor did not touch that used the destination before.
     pub(crate) strangers: u32,
     /// Why it is held down, when it is.
@@ -155,9 +152,7 @@ fn weigh(
         reasons: weighed.reasons,
         nats: weighed.nats,
         severity,
-        shared,
         rhythm,
-        script: tie.script,
         strangers,
         held,
         uids,

@@ -38,8 +38,6 @@ pub(crate) struct Follower {
     /// First contacts of the host before this one, and for how long it had been watched, seconds.
     pub(crate) firsts_before: u32,
     pub(crate) watched_s: f64,
-    /// Hosts of the site that had contacted the destination before.
-    pub(crate) users_before: u32,
 }
 
 impl Follower {
@@ -91,7 +89,6 @@ impl Sessions {
         let Some(host) = usual.host(seen.on.ip) else { return };
         for (ts, tenant) in host.recent.iter().filter(|(ts, _)| *ts <= seen.ts) {
             if seen.ts.secs_since(*ts) <= rule.slack_s && !session.follows(*tenant) {
-                let users_before = usual.tie(seen.on.ip, *tenant).map_or(0, |tie| tie.others_before);
                 session.add(Follower {
                     tenant: *tenant,
                     ts: *ts,
@@ -99,7 +96,6 @@ impl Sessions {
                     act,
                     firsts_before: host.firsts.saturating_sub(1),
                     watched_s: host.watched_s(*ts),
-                    users_before,
                 });
             }
         }
@@ -121,7 +117,6 @@ impl Sessions {
                     act,
                     firsts_before: host.firsts.saturating_sub(1),
                     watched_s: host.watched_s(seen.ts),
-                    users_before: seen.others,
                 });
             }
         }

@@ -56,6 +56,7 @@ impl Read for Stored {
 }
 
 /// Stored bytes, or what a decompressor makes of the layer below.
+#[expect(clippy::large_enum_variant, reason = "one a capture, not one a packet")]
 pub(crate) enum Layers {
     Stored(Stored),
     Gzip(Box<Inflating<MultiGzDecoder<Buffer<Self>>>>),

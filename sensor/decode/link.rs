@@ -157,7 +157,7 @@ fn pppoe<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     let (Some(_), Some(code), Some(_session), Some(length)) = header else { return Err(walk.short(Reason::PppoeCode)) };
     match code {
         // RFC 2516 §6: session stage has code 0; the length excludes padding.
-        0 => Ok(Next::Ppp(r.rest().get(..usize::from(length)).unwrap_or(r.rest()))),
+        0 => Ok(Next::Ppp(r.rest().get(..usize::from(length)).unwrap_or_else(|| r.rest()))),
         other => Err(Cause::numbered(Reason::PppoeCode, u32::from(other))),
     }
 }
@@ -242,7 +242,7 @@ fn nflog<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
         let (len, kind) = if kind > 0xff { (len.swap_bytes(), kind.swap_bytes()) } else { (len, kind) };
         let len = usize::from(len).saturating_sub(4);
         if kind == NFLOG_PAYLOAD {
-            return Ok(Next::Ip(r.rest().get(..len).unwrap_or(r.rest())));
+            return Ok(Next::Ip(r.rest().get(..len).unwrap_or_else(|| r.rest())));
         }
         if r.skip(len.saturating_add(3) & !3).is_none() {
             break;

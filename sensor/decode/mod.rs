@@ -86,6 +86,7 @@ impl Tunnels {
 }
 
 /// How far a frame got.
+#[expect(clippy::large_enum_variant, reason = "nearly all are packets, and boxing them would allocate for each")]
 #[derive(Debug)]
 pub(crate) enum Decoded<'a> {
     /// A transport packet, and who its sender is where the link layer or NDP says so.
@@ -116,7 +117,7 @@ impl Decoder {
         let mut next = link::first(frame.link, frame.bytes, &mut walk);
         for _ in 0..MAX_LAYERS {
             next = match next {
-                Ok(Next::Ethernet(bytes)) => link::ethernet(bytes, &mut walk),
+                Ok(Next::Ethernet(bytes)) => link::ethernet(bytes, &walk),
                 Ok(Next::Network(ethertype, bytes)) => link::network(ethertype, bytes, &mut walk),
                 Ok(Next::Wireless(bytes)) => wireless::frame(bytes, &walk),
                 Ok(Next::Ppp(bytes)) => link::ppp(bytes, &walk),

@@ -351,7 +351,7 @@ fn fragments_are_joined_whatever_their_order_and_copies() {
         part4(9, place, 17, &changed[from..to])
     };
     let p6 = |place: u16, more: u16, from: usize, to: usize| {
-        ip6(44, &join(&[&[17, 0], &(place * 8 | more).to_be_bytes(), &[0, 0, 0, 1], &whole[from..to]]))
+        ip6(44, &join(&[&[17, 0], &((place * 8) | more).to_be_bytes(), &[0, 0, 0, 1], &whole[from..to]]))
     };
     let (first, middle, last) = (p4(0x2000, 0, 16), p4(0x2002, 16, 24), p4(3, 24, 40));
     let (v4, v6) = ("udp 192.0.2.1:5353>198.51.100.2:53 32/32", "udp [2000::1]:5353>[2000::2]:53 32/32");

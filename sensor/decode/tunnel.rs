@@ -96,7 +96,7 @@ fn pptp<'a>(flags: u16, mut r: Reader<'a>) -> Option<Opened<'a>> {
     if flags & GRE_ACK != 0 {
         r.skip(4)?;
     }
-    let inner = r.rest().get(..usize::from(length)).unwrap_or(r.rest());
+    let inner = r.rest().get(..usize::from(length)).unwrap_or_else(|| r.rest());
     if inner.is_empty() {
         return None;
     }

@@ -210,6 +210,7 @@ const QUANTILES: &[(u32, f64, f64, f64)] = &[
 ];
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds and ranks, all small")]
 mod tests {
     use super::*;
 

@@ -86,7 +86,7 @@ mod tests {
             };
             merge.release(Some((Timestamp(2), Uid::NONE)), &mut note).unwrap();
             merge.release(None, &mut note).unwrap();
-            assert_eq!(seen, expected.map(|(t, u, n)| (i64::from(t), u, n)));
+            assert_eq!(seen, expected.map(|(t, u, n)| (t, u, n)));
         }
     }
 

@@ -107,7 +107,11 @@ impl Pipeline {
         let (identity, packet) = match self.decoder.decode(frame) {
             Decoded::Packet(packet, identity) => (identity, Some(packet)),
             Decoded::Identity(identity) => (Some(identity), None),
-            Decoded::Fragment | Decoded::Undecoded(_) => (None, None),
+            Decoded::Fragment => (None, None),
+            Decoded::Undecoded(reason) => {
+                tracing::trace!(reason, "frame not understood");
+                (None, None)
+            }
         };
         if let Some(identity) = identity {
             let n = self.outside_flows;

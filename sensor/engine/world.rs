@@ -47,13 +47,14 @@ impl World {
 
     pub(super) fn told_with(mut self, site: Site) -> Told {
         self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
-        let declared = Declared { site, domain: None, utc_offset_s: 0, hosts: self.hosts, policies: self.policies };
+        let declared = Declared { site, hosts: self.hosts, policies: self.policies };
         let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), Rules::shipped());
         self.seen.iter().for_each(|o| analysis.observe(o));
         let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);
         analysis.finish(last)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a line of a table of scenes")]
     pub(super) fn act(&mut self, s: i64, by: &str, on: &str, port: u16, channel: Channel, act: Act, operation: &str) {
         let execution = Execution {
             channel,
@@ -79,6 +80,7 @@ impl World {
     }
 
     /// `n` contacts, `period` seconds apart.
+    #[expect(clippy::too_many_arguments, reason = "a line of a table of scenes")]
     pub(super) fn beacon(&mut self, s: i64, from: &str, to: &str, port: u16, sni: Option<&str>, n: i64, period: i64) {
         (0..n).for_each(|k| self.contact(s + k * period, from, to, port, sni));
     }

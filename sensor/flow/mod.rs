@@ -79,6 +79,7 @@ pub(crate) struct FlowTable {
     generations: u32,
     wheel: Wheel,
     due: Vec<Entry>,
+    #[expect(clippy::vec_box, reason = "the boxes move between flows and pool as they are")]
     pool: Vec<Box<Dialogue>>,
     dialogues: usize,
     learned: Output,
@@ -110,6 +111,7 @@ impl FlowTable {
     }
 
     /// Flows held now.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }

@@ -111,13 +111,12 @@ fn destination_line(to: &ScopeDestination) -> String {
 /// What to do first. Words for what the alert already says: its kind, and the advice on each destination.
 fn next_steps(alert: &Alert, records: Option<&Path>) -> Vec<String> {
     let first = match alert.kind {
-        Kind::StagingCampaign | Kind::ExecutionChain | Kind::HubSuspect => {
+        Kind::StagingCampaign | Kind::ExecutionChain => {
             "ask who worked on the server at that time and whether this was planned; if not, isolate the hosts, keep the \
              server's memory, look for more hosts it touched"
         }
         Kind::SharedDestination => "find out what these hosts have in common that the others have not",
         Kind::HostAnomaly | Kind::Beacon => "find out which program on the host does this and who put it there",
-        Kind::Exfiltration => "find out which data left and which program sent them",
         Kind::RemoteExecution => "ask whether this was planned",
         Kind::Policy => "stop it, or declare it in the site file if it is wanted",
         Kind::Notice => "nothing at once",

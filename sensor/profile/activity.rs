@@ -3,7 +3,7 @@
 
 use super::tenants::{Standing, TenantId};
 use crate::base::{Endpoint, Timestamp, Transport};
-use crate::event::{Execution, FileAction, Uid};
+use crate::event::{Execution, Uid};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -27,18 +27,14 @@ pub(crate) enum Activity {
 pub(crate) struct Contact {
     /// The flow's first packet.
     pub(crate) ts: Timestamp,
-    pub(crate) uid: Uid,
     pub(crate) host: IpAddr,
     pub(crate) resp: Endpoint,
-    pub(crate) transport: Transport,
     pub(crate) tenant: TenantId,
     /// The responder's name, from the wire or from a look-up.
     pub(crate) name: Option<Arc<str>>,
     pub(crate) standing: Arc<Standing>,
     /// No earlier contact of this host with this tenant in the data.
     pub(crate) first: bool,
-    /// Hosts of the site that had contacted the tenant before.
-    pub(crate) others: u32,
     /// Everyday infrastructure, look-ups or time.
     pub(crate) background: bool,
 }
@@ -47,7 +43,6 @@ pub(crate) struct Contact {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CheckIn {
     pub(crate) ts: Timestamp,
-    pub(crate) uid: Uid,
     pub(crate) host: IpAddr,
     pub(crate) tenant: TenantId,
     /// Payload bytes of the originator and the responder since the sign of life before, where they were counted.
@@ -74,7 +69,7 @@ pub(crate) enum What {
     /// An act a parser recognised.
     Execution(Box<Execution>),
     /// A file that can run was put there.
-    File { path: Box<str>, action: FileAction, bytes: Option<u64> },
+    File { path: Box<str> },
     /// A session of remote administration (`rdp`, `ssh`) greeted.
     Session(&'static str),
 }

@@ -9,10 +9,6 @@ use std::net::IpAddr;
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
     pub(crate) site: Site,
-    /// The site's own DNS domain.
-    pub(crate) domain: Option<Box<str>>,
-    /// Offset of the site's clock from UTC in seconds, for hours of the week.
-    pub(crate) utc_offset_s: i32,
     pub(crate) hosts: Vec<DeclaredHost>,
     pub(crate) policies: Vec<Policy>,
 }

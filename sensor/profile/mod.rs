@@ -240,7 +240,7 @@ impl Profiles {
         let moved = Some(flow.moved(counters));
         let host = flow.host;
         match flow.tenant {
-            Some(tenant) => out.push(Activity::CheckIn(CheckIn { ts: seen.ts, uid: seen.uid, host, tenant, moved })),
+            Some(tenant) => out.push(Activity::CheckIn(CheckIn { ts: seen.ts, host, tenant, moved })),
             None if flow.waiting.len() < MAX_WAITING => flow.waiting.push((seen.ts, moved)),
             None => {}
         }
@@ -284,7 +284,7 @@ impl Profiles {
         self.judge(seen.uid, out);
         let Some(flow) = self.flows.get_mut(seen.uid) else { return };
         let (host, Some(tenant)) = (flow.host, flow.tenant) else { return };
-        out.push(Activity::CheckIn(CheckIn { ts: request.started, uid: seen.uid, host, tenant, moved: None }));
+        out.push(Activity::CheckIn(CheckIn { ts: request.started, host, tenant, moved: None }));
         let agent = request.user_agent.as_deref().and_then(|text| self.agent(text));
         if let Some(tie) = self.ties.get_mut(&(host, tenant)) {
             tie.requested(request.host.as_deref(), request.content, agent.as_deref());
@@ -325,7 +325,7 @@ impl Profiles {
         let written = matches!(file.action, FileAction::Write | FileAction::Rename);
         let runs = file.path.rsplit('.').next().is_some_and(|end| RUNNABLE.iter().any(|r| end.eq_ignore_ascii_case(r)));
         if written && runs && self.admin_shares.get(&seen.uid).is_some() {
-            let what = What::File { path: file.path.clone(), action: file.action, bytes: file.bytes };
+            let what = What::File { path: file.path.clone() };
             self.acted(seen, what, out);
         }
     }
@@ -397,9 +397,9 @@ impl Profiles {
         let first = self.ties.get(&(host, tenant)).is_none();
         let nameless = name.is_none();
         let background = known.standing.is_background() || is_plumbing(transport, resp.port);
-        let tie = self.ties.entry((host, tenant), || {
-            Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone(), others)
-        });
+        let tie = self
+            .ties
+            .entry((host, tenant), || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone()));
         tie.add(ts, uid, resp, background);
         if first {
             self.tenants.used(tenant, host, ts);
@@ -415,23 +415,11 @@ impl Profiles {
             self.counts.nameless_flows = self.counts.nameless_flows.saturating_add(u64::from(nameless));
         }
         let standing = known.standing;
-        out.push(Activity::Contact(Contact {
-            ts,
-            uid,
-            host,
-            resp,
-            transport,
-            tenant,
-            name,
-            standing,
-            first,
-            others,
-            background,
-        }));
+        out.push(Activity::Contact(Contact { ts, host, resp, tenant, name, standing, first, background }));
         if let Some(flow) = self.flows.get_mut(uid) {
             flow.tenant = Some(tenant);
             for (ts, moved) in std::mem::take(&mut flow.waiting) {
-                out.push(Activity::CheckIn(CheckIn { ts, uid, host, tenant, moved }));
+                out.push(Activity::CheckIn(CheckIn { ts, host, tenant, moved }));
             }
         }
     }

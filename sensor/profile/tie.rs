@@ -22,8 +22,6 @@ pub(crate) struct Tie {
     pub(crate) transport: Transport,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) standing: Arc<Standing>,
-    /// Hosts of the site that had contacted the owner before.
-    pub(crate) others_before: u32,
     /// Everyday infrastructure, look-ups or time.
     pub(crate) background: bool,
     /// The first flow may be older than the data.
@@ -50,7 +48,6 @@ impl Tie {
         (resp, transport): (Endpoint, Transport),
         name: Option<Arc<str>>,
         standing: Arc<Standing>,
-        others_before: u32,
     ) -> Self {
         Self {
             first: ts,
@@ -63,7 +60,6 @@ impl Tie {
             transport,
             name,
             standing,
-            others_before,
             background: true,
             under_way: false,
             literal_host: false,

@@ -4,9 +4,17 @@
 //! the multiple is taken pair by pair, so that what else the machine does falls on both. Nothing is asserted of times;
 //! that memory is allocated for flows and not for packets is asserted in `allocations.rs`.
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that cannot go on should say where")]
-#![expect(clippy::cast_possible_truncation, reason = "bytes of checksums and lengths are taken apart")]
-#![expect(missing_docs, reason = "not an interface")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a bench that cannot go on should say where"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes of checksums and lengths are taken apart"
+)]
 
 mod mix;
 mod scan;

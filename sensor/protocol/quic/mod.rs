@@ -163,11 +163,9 @@ impl Quic {
         let Some(keys) = keys::initial(version, packet.dcid) else { return Opened::Nothing };
         let [client_keys, _] = &keys;
         let Some(payload) = packet.open(client_keys, room) else { return Opened::Nothing };
-        let mut crypto = [Pieces::default(), Pieces::default()];
-        if let [client_crypto, _] = &mut crypto {
-            let _ = crypto_frames(version, payload, |offset, data| client_crypto.take(offset, data));
-        }
-        *attempt = Some(Attempt { client: from, version, keys, crypto });
+        let mut asked = Pieces::default();
+        let _ = crypto_frames(version, payload, |offset, data| asked.take(offset, data));
+        *attempt = Some(Attempt { client: from, version, keys, crypto: [asked, Pieces::default()] });
         Opened::Began
     }
 
