@@ -169,7 +169,7 @@ struct Weighed {
 impl Weighed {
     fn add(&mut self, measure: &'static str, observed: Value, unit: &'static str, nats: f64) {
         self.nats += nats;
-        let against = Against::Usual(Value::Text(format!("{nats:.1} nats").into()));
+        let against = Against::Weight(nats);
         self.reasons.push(Evidence { measure, observed, against, unit });
     }
 }

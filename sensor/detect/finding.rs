@@ -76,6 +76,8 @@ pub(crate) enum Against {
     Usual(Value),
     /// A limit from a rule file.
     Limit(Value),
+    /// Nothing; but the rule gives what was observed this weight in the score, in nats.
+    Weight(f64),
     Nothing,
 }
 

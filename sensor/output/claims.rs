@@ -74,6 +74,7 @@ fn reason(line: &mut Object<'_>, reason: &Evidence) {
     match &reason.against {
         Against::Usual(usual) => value(line, "usual", usual),
         Against::Limit(limit) => value(line, "limit", limit),
+        Against::Weight(nats) => line.real("weight_nats", *nats),
         Against::Nothing => {}
     }
     line.text("unit", reason.unit);

@@ -316,6 +316,7 @@ pub(super) fn finding() -> Finding {
         reasons: vec![
             reason("delay", Value::Number(1.2), Against::Limit(Value::Number(300.0)), "seconds"),
             reason("hosts", Value::Count(1), Against::Usual(Value::Count(0)), "hosts"),
+            reason("rhythm", Value::Number(5.2), Against::Weight(5.0), "seconds"),
             reason("operation", Value::Text(HOSTILE.into()), Against::Nothing, ""),
         ],
         uids: vec![Uid([1, 2, 3]), Uid([4, 5, 6])],
