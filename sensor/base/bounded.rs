@@ -184,6 +184,10 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     where
         K: Borrow<Q>,
     {
+        // Most maps stay empty on most traffic, and hashing the key is what asking costs.
+        if self.index.is_empty() {
+            return None;
+        }
         let hash = self.hasher.hash_one(key);
         let slots = &self.slots;
         let same =

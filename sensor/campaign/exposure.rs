@@ -100,7 +100,7 @@ impl Exposures {
         if !seen.first || seen.background {
             return;
         }
-        let mut exposures = Vec::new();
+        let mut exposures = Vec::with_capacity(recent.peers.len());
         for peer in &recent.peers {
             let latest = peer.times.iter().find(|at| **at <= seen.ts.plus(SLACK));
             let Some(at) = latest.filter(|at| seen.ts.since(**at) <= longest) else { continue };
@@ -112,8 +112,13 @@ impl Exposures {
                 pooled: ratio(hub_bins, self.active_bins),
             });
         }
-        exposures.sort_by(|a, b| a.lag_s.total_cmp(&b.lag_s).then(a.peer.cmp(&b.peer)));
-        exposures.truncate(MAX_EXPOSURES);
+        let latest_first = |a: &Exposure, b: &Exposure| a.lag_s.total_cmp(&b.lag_s).then(a.peer.cmp(&b.peer));
+        // A scan meets somebody new with every packet: only what is kept is put in order.
+        if exposures.len() > MAX_EXPOSURES {
+            exposures.select_nth_unstable_by(MAX_EXPOSURES, latest_first);
+            exposures.truncate(MAX_EXPOSURES);
+        }
+        exposures.sort_unstable_by(latest_first);
         exposures.shrink_to_fit();
         let active_bins = recent.active_bins.saturating_sub(1);
         let case = Case { host: seen.host, tenant: seen.tenant, ts: seen.ts, active_bins, exposures };

@@ -16,7 +16,7 @@ use clients::Clients;
 use names::Names;
 use ranges::Ranges;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// What is known about a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,22 +48,29 @@ impl Intel {
     }
 
     /// The key under which rarity is judged (`detection.md` §2.1): eTLD+1 with the private section of the Public
-    /// Suffix List when a name is known, else provider and network (`aws/203.0.113.0/24`), else the network.
-    pub(crate) fn tenant(&self, name: Option<&str>, ip: IpAddr) -> Box<str> {
-        if let Some(name) = name.and_then(names::clean) {
-            return self.names.tenant(&name).into();
+    /// Suffix List when a name is known, else provider and network (`aws/203.0.113.0/24`), else the network. With it
+    /// the [`Intel::place`], which asks the same tables.
+    pub(crate) fn tenant(&self, name: Option<&str>, ip: IpAddr) -> (Arc<str>, Place<'_>) {
+        let (name, ranged) = (name.and_then(names::clean), self.ranges.find(ip));
+        let place = self.placed(name.as_deref(), ranged);
+        if let Some(name) = name {
+            return (self.names.tenant(&name).into(), place);
         }
         let network = Prefix::new(ip, if ip.is_ipv4() { NETWORK_V4 } else { NETWORK_V6 });
-        match self.ranges.find(ip) {
-            Some((provider, _)) => format!("{provider}/{network}").into(),
-            None => network.to_string().into(),
-        }
+        let key = match ranged {
+            Some((provider, _)) => format!("{provider}/{network}"),
+            None => network.to_string(),
+        };
+        (key.into(), place)
     }
 
     /// Provider and class of a destination: what its name says, and where the name says nothing, its address.
     pub(crate) fn place(&self, name: Option<&str>, ip: IpAddr) -> Place<'_> {
-        let named = name.and_then(names::clean).and_then(|name| self.names.find(&name));
-        let ranged = self.ranges.find(ip);
+        self.placed(name.and_then(names::clean).as_deref(), self.ranges.find(ip))
+    }
+
+    fn placed<'i>(&'i self, name: Option<&str>, ranged: Option<(&'i str, &'i str)>) -> Place<'i> {
+        let named = name.and_then(|name| self.names.find(name));
         Place {
             provider: named.and_then(|n| n.provider).or_else(|| ranged.map(|(provider, _)| provider)),
             class: named.map(|n| n.category).or_else(|| ranged.and_then(|(_, service)| ranges::class(service))),

@@ -83,8 +83,7 @@ impl Tenants {
         if let Some(known) = known {
             return known.clone();
         }
-        let key: Arc<str> = intel.tenant(name.map(|n| &**n), ip).into();
-        let place = intel.place(name.map(|n| &**n), ip);
+        let (key, place) = intel.tenant(name.map(|n| &**n), ip);
         let standing = Standing {
             provider: place.provider.map(Into::into),
             class: place.class.map(Into::into),
