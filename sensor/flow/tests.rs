@@ -52,10 +52,10 @@ fn run(table: &mut FlowTable, segments: &[Segment]) -> Vec<Observation> {
     out
 }
 
-/// The capture ends.
+/// The capture ends, long after the last packet.
 fn finish(table: &mut FlowTable, out: &mut Vec<Observation>) {
     let left: Vec<_> = table.remaining(Timestamp::MAX).collect();
-    left.into_iter().for_each(|(at, _, id)| table.end(id, at, out));
+    left.into_iter().for_each(|(_, _, id)| table.end(id, Timestamp::MAX, out));
 }
 
 fn records(segments: &[Segment], window_ms: u64) -> Vec<FlowRecord> {
