@@ -8,7 +8,7 @@ use crate::alert::{Alert, Rules};
 use crate::capture::{self, CaptureError, Source};
 use crate::detect::Finding;
 use crate::event::{Event, Observation, Oddity};
-use crate::intel::Intel;
+use crate::intel::{Intel, Place};
 use crate::output::{Existing, FlowExtras, OutputError, Records, Summary, Trail};
 use crate::profile::Declared;
 use std::path::{Path, PathBuf};
@@ -130,11 +130,7 @@ impl Right {
                 let name = self.analysis.name_of(seen.uid, orig, resp);
                 let site = &self.declared.site;
                 let (local_orig, local_resp) = (site.is_inside(orig), site.is_inside(resp));
-                let place = if local_resp {
-                    crate::intel::Place::default()
-                } else {
-                    self.intel.place(name.map(|n| n.value), resp)
-                };
+                let place = if local_resp { Place::default() } else { self.intel.place(name.map(|n| n.value), resp) };
                 let name = name.map(|n| (n.value, n.source));
                 let (provider, class) = (place.provider, place.class);
                 records.observation(seen, &FlowExtras { name, provider, class, local_orig, local_resp })
