@@ -3,8 +3,9 @@
 //!
 //! Parsed, not validated: what comes out is valid. Errors point at the TOML line and say what would be right.
 
-use crate::alert::{RuleError, Rules};
+use crate::alert::Rules;
 use crate::base::Prefix;
+use crate::detect::RuleError;
 use crate::event::Site;
 use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 use miette::{Diagnostic, NamedSource, SourceSpan};
@@ -49,6 +50,13 @@ pub(crate) fn declared(
     let inside = if inside.is_empty() { &file.inside } else { inside };
     let outside = if outside.is_empty() { &file.outside } else { outside };
     Ok(Declared { site: Site::new(inside, outside), hosts: file.hosts, policies: file.policies })
+}
+
+/// The site a text declares; what is wrong is said in words.
+pub(crate) fn site(text: &str) -> Result<Declared, String> {
+    let parsed = parse(text).map_err(|wrong| wrong.message)?;
+    let site = Site::new(&parsed.inside, &parsed.outside);
+    Ok(Declared { site, hosts: parsed.hosts, policies: parsed.policies })
 }
 
 #[derive(Default)]

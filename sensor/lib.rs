@@ -27,7 +27,7 @@
 //! 7. `output` decides nothing; `alert` writes nothing.
 //!
 //! To add a protocol: `protocol/<name>.rs`, one entry in `PROTOCOLS`, captures in `pcaps/protocol/`. A detector:
-//! `detect/<name>.rs`, a field of `detect::Detectors`, `rules/<name>.toml` with its line in `alert/rules.rs`, captures in
+//! `detect/<name>.rs`, one entry in `DETECTORS`, `rules/<name>.toml`, captures in
 //! `pcaps/attack/` and `pcaps/benign/`.
 
 // The stages, in pipeline order.

@@ -1,10 +1,16 @@
 //! The test face: what fuzz bodies and benches outside the crate may reach. No interface; it may change at any time.
 
+use crate::alert::{Alert, Rules};
 use crate::base::Timestamp;
 use crate::capture::{Frame, LinkType};
-use crate::engine::{Copies, Pipeline, Setup};
+use crate::config;
+use crate::engine::{Analysis, Copies, Pipeline, Setup};
 use crate::event::Observation;
+use crate::intel::Intel;
+use crate::output::alert_line;
+use serde_json::Value;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 /// A frame as a test has it: nanoseconds since the epoch, link type, bytes.
 pub type RawFrame<'a> = (i64, u16, &'a [u8]);
@@ -24,4 +30,41 @@ pub fn observations<'a>(frames: impl IntoIterator<Item = RawFrame<'a>>, shards: 
     }
     let Ok(_) = pipeline.finish(&mut keep);
     seen
+}
+
+/// The right side of the waist, fed with observations in order.
+#[derive(Debug)]
+pub struct Right {
+    analysis: Analysis,
+    last: Timestamp,
+}
+
+impl Right {
+    /// For a site file's text, with some rules replaced (`("beacon", "…")`); what is wrong is said in words.
+    pub fn new(site: &str, rules: &[(&str, &str)]) -> Result<Self, String> {
+        let mut in_force = Rules::shipped();
+        for (stem, text) in rules {
+            in_force.replace(stem, text).map_err(|wrong| wrong.to_string())?;
+        }
+        let declared = Arc::new(config::site(site)?);
+        let analysis = Analysis::new(declared, Arc::new(Intel::shipped()), &in_force).map_err(|e| e.to_string())?;
+        Ok(Self { analysis, last: Timestamp::MIN })
+    }
+
+    /// Takes in the next observation; they come ordered by (ts, uid, n). What is new, changed or absorbed since the last
+    /// one comes back, as in `alerts.jsonl`.
+    pub fn observe(&mut self, seen: &Observation) -> Vec<Value> {
+        self.last = self.last.max(seen.ts);
+        self.analysis.observe(seen);
+        self.analysis.fresh().iter().filter_map(value).collect()
+    }
+
+    /// The input ended: all alerts as they stand.
+    pub fn finish(self) -> Vec<Value> {
+        self.analysis.finish(self.last).alerts.iter().filter_map(value).collect()
+    }
+}
+
+fn value(alert: &Alert) -> Option<Value> {
+    serde_json::from_slice(&alert_line(alert)).ok()
 }

@@ -5,7 +5,7 @@ use super::{Alert, Kind, Status};
 use crate::base::Timestamp;
 use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
 use crate::detect::{Against, Beacon, Entity, Evidence, Finding, Role, Severity, Value, channels, doors, id, reason};
-use crate::profile::Profiles;
+use crate::profile::{HostId, Profiles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -18,19 +18,19 @@ pub(crate) struct Context<'a> {
     pub(crate) not_visible: Vec<String>,
 }
 
-/// Findings of the joins, appended to `findings`, and all alerts.
-pub(crate) fn fuse(telling: &Telling, findings: &mut Vec<Finding>, at: &Context<'_>) -> Vec<Alert> {
+/// All alerts: the stories, and what stands in `findings` (from `low` on) that no story explains.
+pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Finding>, at: &Context<'_>) -> Vec<Alert> {
     let rules = at.campaigns.rules();
     let mut alerts = Vec::new();
-    let mut told: Vec<(Scope, IpAddr)> = Vec::new();
+    let mut told: Vec<(Scope, Option<IpAddr>)> = Vec::new();
     for story in &telling.stories {
         let scope = at.campaigns.scope(story, at.usual, at.beacon);
         alerts.push(story_alert(story, &scope, rules, at));
         if story.plot != Plot::Rollout {
-            told.push((scope, story.server));
+            told.push((scope, at.usual.address(story.server)));
         }
     }
-    let loose: Vec<&Finding> = findings.iter().filter(|f| !told.iter().any(|story| explains(story, f))).collect();
+    let loose: Vec<&Finding> = findings.filter(|f| !told.iter().any(|story| explains(story, f))).collect();
     alerts.extend(remote_executions(&loose, at));
     let single = loose.iter().filter(|f| f.detector != "remote_execution" && f.severity >= Severity::Low);
     alerts.extend(single.map(|finding| Alert {
@@ -41,25 +41,24 @@ pub(crate) fn fuse(telling: &Telling, findings: &mut Vec<Finding>, at: &Context<
         not_visible: at.not_visible.clone(),
         finding: (*finding).clone(),
     }));
-    findings.extend(chain_findings(&telling.chains, rules, at));
     alerts
 }
 
 /// Whether a story has said already what a finding says.
-fn explains((scope, server): &(Scope, IpAddr), finding: &Finding) -> bool {
+fn explains((scope, server): &(Scope, Option<IpAddr>), finding: &Finding) -> bool {
     let of = |role| finding.entities.iter().filter(move |e| e.role == role);
     let ip_of = |role| of(role).find_map(|e| e.ip);
     let Some(host) = ip_of(Role::AffectedHost) else { return false };
     let in_scope = |ip: IpAddr| scope.hosts.iter().any(|h| h.ip == ip);
     if finding.detector == "remote_execution" {
-        return ip_of(Role::StagingServer) == Some(*server) && in_scope(host);
+        return ip_of(Role::StagingServer) == *server && in_scope(host);
     }
     let reached = |e: &Entity| {
         scope.destinations.iter().any(|d| {
             e.ip.is_some_and(|ip| d.ips.contains(&ip)) || e.name.as_deref().is_some_and(|name| *name == *d.value)
         })
     };
-    (in_scope(host) || host == *server) && of(Role::Destination).any(reached)
+    (in_scope(host) || Some(host) == *server) && of(Role::Destination).any(reached)
 }
 
 fn kind(detector: &str) -> Kind {
@@ -110,37 +109,29 @@ fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
     by_actor.into_iter().filter_map(alert).collect()
 }
 
-/// Chains as findings: all that stand, and the first few of each session that do not.
-fn chain_findings(chains: &[Chain], rules: &CampaignRules, at: &Context<'_>) -> Vec<Finding> {
-    let mut faint: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
-    let mut sorted: Vec<&Chain> = chains.iter().collect();
-    sorted.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.contact.cmp(&b.contact)));
-    sorted.retain(|chain| {
-        let count = faint.entry((chain.server, chain.host)).or_default();
-        *count += usize::from(chain.severity == Severity::Info);
-        chain.severity > Severity::Info || *count <= MAX_FAINT
-    });
-    sorted.into_iter().map(|chain| chain_finding(chain, rules, at)).collect()
-}
-
-fn chain_finding(chain: &Chain, rules: &CampaignRules, at: &Context<'_>) -> Finding {
+/// A chain as a finding.
+pub(super) fn chain_finding(chain: &Chain, at: &Context<'_>) -> Finding {
+    let rules = at.campaigns.rules();
     let tie = at.usual.tie(chain.host, chain.tenant);
     let key = at.usual.tenant(chain.tenant).map_or("", |t| &t.key);
     let destination = tie.map_or_else(|| key.to_owned(), |tie| tie.destination(Some(key)));
-    let mut entities =
-        vec![entity(Role::AffectedHost, chain.host, at.usual), entity(Role::StagingServer, chain.server, at.usual)];
-    entities.push(Entity {
-        role: Role::Destination,
-        ip: tie.and_then(|tie| tie.ips().first().copied()),
-        name: tie.and_then(|tie| tie.name.as_deref()).map(Into::into),
-    });
+    let mut entities = vec![
+        Entity::host(Role::AffectedHost, chain.host, at.usual),
+        Entity::host(Role::StagingServer, chain.server, at.usual),
+    ];
+    entities.extend(tie.map(Entity::destination));
     let mut reasons = chain.reasons.clone();
     reasons.push(reason("channels", Value::Text(channels(&chain.session.deeds).into()), ""));
     if let Some(held) = chain.held {
         reasons.push(reason("held_down_because", Value::Text(held.into()), ""));
     }
     Finding {
-        id: id("execution_chain", &format!("{}→{}", chain.server, chain.host), &key, chain.session.first),
+        id: id(
+            "execution_chain",
+            &format!("{}→{}", at.usual.subject(chain.server), at.usual.subject(chain.host)),
+            &key,
+            chain.session.first,
+        ),
         detector: "execution_chain",
         time: at.now,
         first_seen: chain.session.first.min(chain.contact),
@@ -148,7 +139,11 @@ fn chain_finding(chain: &Chain, rules: &CampaignRules, at: &Context<'_>) -> Find
         severity: chain.severity,
         score: score(chain.nats, rules),
         p: None,
-        title: format!("{} → {} → {destination}", chain.server, chain.host),
+        title: format!(
+            "{} → {} → {destination}",
+            at.usual.address_text(chain.server),
+            at.usual.address_text(chain.host)
+        ),
         explanation: chain_words(chain, &destination, 0, at),
         attack: techniques(std::iter::once(chain), &rules.execution_chain.attack),
         entities,
@@ -170,7 +165,7 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         Plot::SharedDestination => (Kind::SharedDestination, 2, "common_cause"),
         Plot::Rollout => (Kind::Notice, 4, "common_cause"),
     };
-    let server = label(story.server, at.usual);
+    let server = at.usual.label(story.server);
     let affected: Vec<_> = scope.hosts.iter().filter(|host| host.tier != Tier::Exposed).collect();
     let destinations: Vec<String> = scope.destinations.iter().map(|d| d.value.to_string()).collect();
     let key = story.tenants.first().and_then(|t| at.usual.tenant(*t)).map_or("", |t| &t.key);
@@ -181,13 +176,13 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
             let destination = destinations.first().cloned().unwrap_or_default();
             let shown = at.usual.tie(chain.host, chain.tenant).map_or(destination, |tie| tie.destination(None));
             let further = story.chained().len().saturating_sub(1);
-            let title = format!("{server} made {} contact {shown}", label(chain.host, at.usual));
+            let title = format!("{server} made {} contact {shown}", at.usual.label(chain.host));
             (title, chain_words(chain, &shown, further, at))
         }
         _ => campaign_words(story, &server, affected.len(), &destinations, at),
     };
-    let mut entities = vec![entity(Role::StagingServer, story.server, at.usual)];
-    entities.extend(affected.iter().map(|host| entity(Role::AffectedHost, host.ip, at.usual)));
+    let mut entities = vec![Entity::host(Role::StagingServer, story.server, at.usual)];
+    entities.extend(affected.iter().map(|host| Entity::host(Role::AffectedHost, host.id, at.usual)));
     entities.extend(scope.destinations.iter().map(|d| Entity {
         role: Role::Destination,
         ip: d.ips.first().copied(),
@@ -203,7 +198,7 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         status: Status::Open,
         not_visible: at.not_visible.clone(),
         finding: Finding {
-            id: id(kind.name(), &story.server, &key, first_seen),
+            id: id(kind.name(), &at.usual.subject(story.server), &key, first_seen),
             detector,
             time: at.now,
             first_seen,
@@ -247,7 +242,7 @@ fn story_reasons(story: &Story, hosts: usize, at: &Context<'_>) -> Vec<Evidence>
 
 /// Flows of the story: acts and first contacts, those of every machine before many of one.
 fn story_uids(story: &Story, at: &Context<'_>) -> Vec<crate::event::Uid> {
-    let hosts: BTreeSet<IpAddr> = story.chained().union(&story.cases).copied().collect();
+    let hosts: BTreeSet<HostId> = story.chained().union(&story.cases).copied().collect();
     let acts = story.chains.iter().flat_map(|chain| chain.session.uids.iter().take(MAX_UIDS_EACH));
     let ties = hosts.iter().flat_map(|host| story.tenants.iter().filter_map(|t| at.usual.tie(*host, *t)));
     let contacts = ties.flat_map(|tie| tie.uids.iter().take(MAX_UIDS_EACH));
@@ -262,8 +257,8 @@ fn story_uids(story: &Story, at: &Context<'_>) -> Vec<crate::event::Uid> {
 
 fn chain_words(chain: &Chain, destination: &str, further: usize, at: &Context<'_>) -> String {
     explain::chain(&ChainWords {
-        server: &label(chain.server, at.usual),
-        host: &label(chain.host, at.usual),
+        server: &at.usual.label(chain.server),
+        host: &at.usual.label(chain.host),
         doors: &doors(&chain.session.deeds),
         executed: chain.session.executed(),
         acted: (chain.session.first, chain.session.last),
@@ -292,8 +287,8 @@ fn campaign_words(
     let doors = channels(&deeds);
     let lags = story.chains.iter().map(|chain| chain.lag_s);
     let range = lags.clone().min_by(f64::total_cmp).zip(lags.max_by(f64::total_cmp));
-    let everyone: BTreeSet<IpAddr> = story.chained().union(&story.cases).copied().collect();
-    let keeps_time = |host: &&IpAddr| story.tenants.iter().any(|t| at.beacon.rhythm(**host, *t).is_some());
+    let everyone: BTreeSet<HostId> = story.chained().union(&story.cases).copied().collect();
+    let keeps_time = |host: &&HostId| story.tenants.iter().any(|t| at.beacon.rhythm(**host, *t).is_some());
     let words = CampaignWords {
         server,
         hosts,
@@ -324,15 +319,6 @@ fn techniques<'a>(chains: impl Iterator<Item = &'a Chain>, base: &[Box<str>]) ->
     all.into_iter().collect()
 }
 
-fn entity(role: Role, ip: IpAddr, usual: &Profiles) -> Entity {
-    Entity { role, ip: Some(ip), name: usual.host_name(ip).map(Into::into) }
-}
-
-/// `epp01 (10.0.0.5)` or the address.
-fn label(ip: IpAddr, usual: &Profiles) -> String {
-    usual.host_name(ip).map_or_else(|| ip.to_string(), |name| format!("{name} ({ip})"))
-}
-
 impl Context<'_> {
     /// The destination's name, where it has one.
     fn usual_name(&self, destination: &crate::campaign::ScopeDestination) -> Option<Box<str>> {
@@ -344,5 +330,3 @@ impl Context<'_> {
 const MAX_UIDS: usize = 64;
 /// Of these, of one machine's acts or contacts.
 const MAX_UIDS_EACH: usize = 4;
-/// Chains of one actor and machine that are told although they do not stand.
-const MAX_FAINT: usize = 3;

@@ -1,12 +1,14 @@
 //! Findings and campaigns → what a person reads. Writes nothing; `output` does.
 
+mod book;
 mod explain;
 mod fuse;
 mod rules;
 mod visible;
 
-pub(crate) use fuse::{Context, fuse};
-pub(crate) use rules::{RuleError, Rules};
+pub(crate) use book::Book;
+pub(crate) use fuse::Context;
+pub(crate) use rules::Rules;
 pub(crate) use visible::not_visible;
 
 use crate::campaign::Scope;
@@ -60,6 +62,8 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Status {
     Open,
+    /// It became part of another alert.
+    Absorbed,
 }
 
 impl Status {
@@ -67,6 +71,7 @@ impl Status {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Absorbed => "absorbed",
         }
     }
 }

@@ -9,14 +9,14 @@
 use super::CauseRule;
 use super::exposure::{BIN_S, Case, Exposures};
 use crate::base::stats::poisson_binomial_tail;
+use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// A server that may be behind the cases.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspect {
-    pub(crate) ip: IpAddr,
+    pub(crate) host: HostId,
     /// Cases in contact with it within the scale, and how many that would usually be.
     pub(crate) exposed: u32,
     pub(crate) expected: f64,
@@ -26,7 +26,7 @@ pub(crate) struct Suspect {
     pub(crate) p_adjusted: f64,
     pub(crate) llr: f64,
     /// Probability for each case that this server caused it.
-    pub(crate) attribution: BTreeMap<IpAddr, f64>,
+    pub(crate) attribution: BTreeMap<HostId, f64>,
 }
 
 /// The test's outcome for one set of cases.
@@ -43,8 +43,8 @@ pub(crate) struct Cause {
 /// Tests all servers that were in contact with at least two of the cases.
 pub(crate) fn common_cause(cases: &[&Case], exposures: &Exposures, fleet: u32, rule: &CauseRule) -> Cause {
     let cases = cases.get(..cases.len().min(rule.max_cases)).unwrap_or_default();
-    let hosts: BTreeSet<IpAddr> = cases.iter().map(|case| case.host).collect();
-    let mut candidates: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    let hosts: BTreeSet<HostId> = cases.iter().map(|case| case.host).collect();
+    let mut candidates: BTreeMap<HostId, u32> = BTreeMap::new();
     for case in cases {
         for exposure in case.exposures.iter().filter(|e| !hosts.contains(&e.peer)) {
             *candidates.entry(exposure.peer).or_default() += 1;
@@ -52,7 +52,7 @@ pub(crate) fn common_cause(cases: &[&Case], exposures: &Exposures, fleet: u32, r
     }
     candidates.retain(|_, exposed| *exposed >= 2);
     let others = f64::from(fleet).max(1.0) - f64::from(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
-    let test = |server: &IpAddr| {
+    let test = |server: &HostId| {
         let scales = rule.scales_s.iter();
         let tested = scales.map(|scale| at_scale(*server, *scale, cases, &hosts, exposures, others.max(1.0), rule));
         tested.min_by(|a, b| a.p.total_cmp(&b.p).then(b.llr.total_cmp(&a.llr)))
@@ -61,7 +61,7 @@ pub(crate) fn common_cause(cases: &[&Case], exposures: &Exposures, fleet: u32, r
     let tried = f64::from(u32::try_from(rule.scales_s.len()).unwrap_or(u32::MAX));
     suspects.iter_mut().for_each(|suspect| suspect.p = (suspect.p * tried).min(1.0));
     holm(&mut suspects);
-    suspects.sort_by(|a, b| b.llr.total_cmp(&a.llr).then(a.p.total_cmp(&b.p)).then(a.ip.cmp(&b.ip)));
+    suspects.sort_by(|a, b| b.llr.total_cmp(&a.llr).then(a.p.total_cmp(&b.p)).then(a.host.cmp(&b.host)));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Cause {
         cases: count(cases.len()),
@@ -72,10 +72,10 @@ pub(crate) fn common_cause(cases: &[&Case], exposures: &Exposures, fleet: u32, r
 }
 
 fn at_scale(
-    server: IpAddr,
+    server: HostId,
     scale_s: f64,
     cases: &[&Case],
-    hosts: &BTreeSet<IpAddr>,
+    hosts: &BTreeSet<HostId>,
     exposures: &Exposures,
     others: f64,
     rule: &CauseRule,
@@ -103,7 +103,7 @@ fn at_scale(
         .map(|(case, (x, q))| (case.host, if *x { share / (share + (1.0 - share) * q) } else { 0.0 }))
         .collect();
     Suspect {
-        ip: server,
+        host: server,
         exposed: u32::try_from(count).unwrap_or(u32::MAX),
         expected: usual.iter().sum(),
         scale_s,
@@ -131,7 +131,7 @@ fn mixture(exposed: &[bool], usual: &[f64]) -> (f64, f64) {
 
 /// Holm's step-down over the candidates.
 fn holm(suspects: &mut [Suspect]) {
-    suspects.sort_by(|a, b| a.p.total_cmp(&b.p).then(a.ip.cmp(&b.ip)));
+    suspects.sort_by(|a, b| a.p.total_cmp(&b.p).then(a.host.cmp(&b.host)));
     let mut left = u32::try_from(suspects.len()).unwrap_or(u32::MAX);
     let mut floor = 0.0_f64;
     for suspect in suspects {

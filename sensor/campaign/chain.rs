@@ -9,15 +9,14 @@ use super::sessions::{Follower, Session, Sessions};
 use crate::base::Timestamp;
 use crate::detect::{Against, Beacon, Evidence, Rhythm, Severity, Value};
 use crate::event::{self, Transport, Uid};
-use crate::profile::{Profiles, Script, TenantId};
+use crate::profile::{HostId, Profiles, Script, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 /// One act, one machine, one destination.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
-    pub(crate) server: IpAddr,
-    pub(crate) host: IpAddr,
+    pub(crate) server: HostId,
+    pub(crate) host: HostId,
     pub(crate) tenant: TenantId,
     pub(crate) session: Session,
     pub(crate) contact: Timestamp,
@@ -34,23 +33,20 @@ pub(crate) struct Chain {
     pub(crate) uids: Vec<Uid>,
 }
 
-/// All chains, weighed.
-pub(crate) fn chains(sessions: &Sessions, rule: &ChainRule, usual: &Profiles, beacons: &Beacon) -> Vec<Chain> {
-    if !rule.enabled {
-        return Vec::new();
-    }
-    let mut led: BTreeMap<(IpAddr, TenantId), BTreeSet<IpAddr>> = BTreeMap::new();
-    for session in sessions.iter() {
+/// The chains of one machine, weighed: the strongest of each actor and destination.
+pub(crate) fn chains_on(
+    host: HostId,
+    sessions: &Sessions,
+    rule: &ChainRule,
+    usual: &Profiles,
+    beacons: &Beacon,
+) -> Vec<Chain> {
+    let mut chains: BTreeMap<(HostId, TenantId), Chain> = BTreeMap::new();
+    for session in sessions.on(host) {
         for follower in &session.followers {
-            led.entry((session.by, follower.tenant)).or_default().insert(session.on);
-        }
-    }
-    let mut chains: BTreeMap<(IpAddr, IpAddr, TenantId), Chain> = BTreeMap::new();
-    for session in sessions.iter() {
-        for follower in &session.followers {
-            let led = led.get(&(session.by, follower.tenant));
-            let Some(chain) = weigh(session, follower, led, sessions, rule, usual, beacons) else { continue };
-            let key = (chain.server, chain.host, chain.tenant);
+            let led = led_there(session.by, follower.tenant, sessions, usual);
+            let Some(chain) = weigh(session, follower, &led, rule, usual, beacons) else { continue };
+            let key = (chain.server, chain.tenant);
             if chains.get(&key).is_none_or(|known| known.nats < chain.nats) {
                 chains.insert(key, chain);
             }
@@ -62,8 +58,7 @@ pub(crate) fn chains(sessions: &Sessions, rule: &ChainRule, usual: &Profiles, be
 fn weigh(
     session: &Session,
     follower: &Follower,
-    led: Option<&BTreeSet<IpAddr>>,
-    sessions: &Sessions,
+    led: &BTreeSet<HostId>,
     rule: &ChainRule,
     usual: &Profiles,
     beacons: &Beacon,
@@ -72,16 +67,16 @@ fn weigh(
     let tie = usual.tie(on, follower.tenant).filter(|tie| !tie.under_way && !tie.background)?;
     let lag_s = follower.lag_s();
     let accident = accident(session, follower, rule);
-    let strangers = strangers(session, follower, sessions, usual);
+    let strangers = strangers(session, follower, led, usual);
     let common = f64::from(rule.common_hosts).max(rule.common_share * f64::from(usual.fleet()));
     let is_common = f64::from(strangers) >= common;
     let counts = usual.counts();
     let lone = ratio(counts.lone_firsts.saturating_add(1), counts.firsts.saturating_add(1)).min(1.0);
     // The actor may also be the very address that is called back.
-    let shared = usual.tie(by, follower.tenant).is_some() || tie.resps.iter().any(|resp| resp.ip == by);
+    let shared =
+        usual.tie(by, follower.tenant).is_some() || tie.resps.iter().any(|resp| Some(resp.ip) == usual.address(by));
     let rhythm = beacons.rhythm(on, follower.tenant);
-    let others = led.map_or(0, |hosts| hosts.len().saturating_sub(1));
-    let others = f64::from(u32::try_from(others).unwrap_or(u32::MAX));
+    let others = f64::from(u32::try_from(led.len().saturating_sub(1)).unwrap_or(u32::MAX));
 
     let mut weighed = Weighed::default();
     weighed.add("lag", Value::Number(lag_s), "seconds", (-accident.ln()).min(rule.cap_timing_nats));
@@ -189,17 +184,18 @@ fn accident(session: &Session, follower: &Follower, rule: &ChainRule) -> f64 {
     p(meets).max(p(acted_on)).clamp(1e-6, 1.0)
 }
 
+/// Hosts of the site that the actor led to the destination, among those known by name to use it.
+pub(super) fn led_there(by: HostId, tenant: TenantId, sessions: &Sessions, usual: &Profiles) -> BTreeSet<HostId> {
+    let Some(owner) = usual.tenant(tenant) else { return BTreeSet::new() };
+    let led = |host: &HostId| sessions.on(*host).iter().any(|session| session.by == by && session.follows(tenant));
+    owner.users.iter().map(|(host, _)| *host).filter(led).collect()
+}
+
 /// Hosts that used the destination before and that the actor, as far as is visible, did not lead there.
-fn strangers(session: &Session, follower: &Follower, sessions: &Sessions, usual: &Profiles) -> u32 {
+fn strangers(session: &Session, follower: &Follower, led: &BTreeSet<HostId>, usual: &Profiles) -> u32 {
     let Some(owner) = usual.tenant(follower.tenant) else { return 0 };
-    let led = |host: IpAddr| {
-        host == session.by
-            || sessions
-                .on(host)
-                .iter()
-                .any(|other| other.by == session.by && other.followers.iter().any(|f| f.tenant == follower.tenant))
-    };
-    let named = owner.users.iter().filter(|(host, ts)| *ts < follower.ts && *host != session.on && !led(*host)).count();
+    let ours = |host: &HostId| *host == session.by || *host == session.on || led.contains(host);
+    let named = owner.users.iter().filter(|(host, ts)| *ts < follower.ts && !ours(host)).count();
     let named = u32::try_from(named).unwrap_or(u32::MAX);
     // Beyond those named, users are known by number only; none of them was led there first.
     if owner.more > 0 { named.saturating_add(owner.more) } else { named }

@@ -5,17 +5,18 @@
 //! before it.
 
 use crate::base::{Capped, Ring, Timestamp};
-use crate::profile::{Contact, TenantId, Touch};
+use crate::profile::{Contact, HostId, TenantId, Touch};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// The contact index.
 #[derive(Debug)]
 pub(crate) struct Exposures {
-    hosts: Capped<IpAddr, Recent>,
-    hubs: Capped<IpAddr, Hub>,
+    hosts: Capped<HostId, Recent>,
+    hubs: Capped<HostId, Hub>,
     cases: Ring<Case>,
+    /// Destinations with a new case since the last look.
+    touched: BTreeSet<TenantId>,
     /// Host-bins of all hosts together.
     active_bins: u64,
     dropped_cases: u64,
@@ -32,7 +33,7 @@ struct Recent {
 /// One peer of a host.
 #[derive(Clone, Debug)]
 struct Peer {
-    ip: IpAddr,
+    ip: HostId,
     /// The latest moments, newest first.
     times: [Timestamp; 4],
     bins: u32,
@@ -42,7 +43,7 @@ struct Peer {
 /// The fan-out of one host.
 #[derive(Debug)]
 struct Hub {
-    touched: Ring<(Timestamp, IpAddr)>,
+    touched: Ring<(Timestamp, HostId)>,
     /// Host-bins with a contact, over all its peers.
     bins: u64,
 }
@@ -50,7 +51,7 @@ struct Hub {
 /// A first contact that may turn out to be one of several.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    pub(crate) host: IpAddr,
+    pub(crate) host: HostId,
     pub(crate) tenant: TenantId,
     pub(crate) ts: Timestamp,
     /// Ten-minute bins the host had been active in.
@@ -61,7 +62,7 @@ pub(crate) struct Case {
 /// A peer that was in contact with the host within the longest scale before its case.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposure {
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: HostId,
     /// Seconds from the latest contact to the case.
     pub(crate) lag_s: f64,
     /// Bins of the host with that peer before, the one of the contact excluded.
@@ -76,6 +77,7 @@ impl Exposures {
             hosts: Capped::new(MAX_HOSTS),
             hubs: Capped::new(MAX_HUBS),
             cases: Ring::new(MAX_CASES),
+            touched: BTreeSet::new(),
             active_bins: 0,
             dropped_cases: 0,
         }
@@ -83,7 +85,7 @@ impl Exposures {
 
     /// Two hosts of the site talked.
     pub(crate) fn touch(&mut self, seen: &Touch) {
-        for (host, peer) in [(seen.orig, seen.resp.ip), (seen.resp.ip, seen.orig)] {
+        for (host, peer) in [(seen.orig, seen.resp), (seen.resp, seen.orig)] {
             let recent = self.hosts.entry(host, Recent::default);
             self.active_bins = self.active_bins.saturating_add(u64::from(recent.active(seen.ts)));
             let newly = recent.touched(peer, seen.ts);
@@ -122,7 +124,13 @@ impl Exposures {
         exposures.shrink_to_fit();
         let active_bins = recent.active_bins.saturating_sub(1);
         let case = Case { host: seen.host, tenant: seen.tenant, ts: seen.ts, active_bins, exposures };
+        self.touched.insert(seen.tenant);
         self.dropped_cases = self.dropped_cases.saturating_add(u64::from(self.cases.push(case).is_some()));
+    }
+
+    /// Destinations with a new case since the last call.
+    pub(super) fn touched(&mut self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut self.touched)
     }
 
     /// All cases, in the order they were judged.
@@ -131,7 +139,7 @@ impl Exposures {
     }
 
     /// Hosts outside `but` that `server` was in contact with in the `span` before `ts`.
-    pub(crate) fn reached(&self, server: IpAddr, ts: Timestamp, span: Duration, but: &BTreeSet<IpAddr>) -> u32 {
+    pub(crate) fn reached(&self, server: HostId, ts: Timestamp, span: Duration, but: &BTreeSet<HostId>) -> u32 {
         let Some(hub) = self.hubs.get(&server) else { return 0 };
         let from = ts.minus(span);
         let within = hub.touched.iter().filter(|(at, host)| *at >= from && *at <= ts && !but.contains(host));
@@ -158,7 +166,7 @@ impl Recent {
 
     /// Notes a contact with `peer`; whether this is a bin not counted before. Of too many peers, the one silent for
     /// longest makes room.
-    fn touched(&mut self, peer: IpAddr, ts: Timestamp) -> bool {
+    fn touched(&mut self, peer: HostId, ts: Timestamp) -> bool {
         let bin = bin(ts);
         if let Some(known) = self.peers.iter_mut().find(|known| known.ip == peer) {
             if ts.since(known.times[0]) >= APART {
@@ -192,8 +200,8 @@ impl Recent {
 
 impl Hub {
     /// Notes that `host` was in contact, once in a while.
-    fn touched(&mut self, host: IpAddr, ts: Timestamp) {
-        let again = |(at, known): &&(Timestamp, IpAddr)| *known == host && ts.since(*at) < APART;
+    fn touched(&mut self, host: HostId, ts: Timestamp) {
+        let again = |(at, known): &&(Timestamp, HostId)| *known == host && ts.since(*at) < APART;
         if self.touched.iter().rev().take(LOOK_BACK).find(again).is_none() {
             self.touched.push((ts, host));
         }

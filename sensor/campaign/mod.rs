@@ -6,18 +6,22 @@
 mod cause;
 mod chain;
 mod exposure;
+mod ongoing;
 mod scope;
 mod scoping;
 mod sessions;
 mod story;
 
+pub(crate) use crate::profile::HostId;
 pub(crate) use chain::Chain;
 pub(crate) use scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 pub(crate) use story::{Plot, Story, Telling};
 
-use crate::detect::Beacon;
+use crate::base::Timestamp;
+use crate::detect::{Beacon, RuleError, RuleTexts};
 use crate::profile::{Activity, Profiles};
 use exposure::Exposures;
+use ongoing::{Basis, Ongoing};
 use sessions::Sessions;
 use std::time::Duration;
 
@@ -73,17 +77,25 @@ pub(crate) struct CampaignRules {
     pub(crate) common_cause: CauseRule,
 }
 
+impl CampaignRules {
+    /// From the texts in force.
+    pub(crate) fn new(rules: &RuleTexts) -> Result<Self, RuleError> {
+        Ok(Self { execution_chain: rules.parse("execution_chain")?, common_cause: rules.parse("common_cause")? })
+    }
+}
+
 /// The joins and their indexes.
 #[derive(Debug)]
 pub(crate) struct Campaigns {
     rules: CampaignRules,
     sessions: Sessions,
     exposures: Exposures,
+    ongoing: Ongoing,
 }
 
 impl Campaigns {
     pub(crate) fn new(rules: CampaignRules) -> Self {
-        Self { rules, sessions: Sessions::new(), exposures: Exposures::new() }
+        Self { rules, sessions: Sessions::new(), exposures: Exposures::new(), ongoing: Ongoing::default() }
     }
 
     /// Takes in an activity.
@@ -96,14 +108,24 @@ impl Campaigns {
                 self.exposures.contact(contact, Duration::from_secs_f64(longest));
             }
             Activity::Act(act) => self.sessions.act(act, chain, usual),
-            Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.resp.port) => self.exposures.touch(touch),
+            Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.port) => self.exposures.touch(touch),
             Activity::Touch(_) | Activity::CheckIn(_) | Activity::Fetch(_) => {}
         }
     }
 
-    /// Weighs and joins.
-    pub(crate) fn tell(&self, usual: &Profiles, beacons: &Beacon) -> Telling {
-        story::tell(&self.sessions, &self.exposures, &self.rules, usual, beacons)
+    /// Event time reached a step: weighs what was touched. `None` when all stands as before.
+    pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
+        let (hosts, tenants) = (self.sessions.touched(usual), self.exposures.touched());
+        let Self { rules, sessions, exposures, ongoing } = self;
+        let on = Basis { sessions, exposures, rules, usual, beacons };
+        ongoing.refresh(now, hosts, tenants, &on).then(|| ongoing.tell(rules))
+    }
+
+    /// The input ended: weighs everything once more.
+    pub(crate) fn finish(&mut self, usual: &Profiles, beacons: &Beacon) -> Telling {
+        let Self { rules, sessions, exposures, ongoing } = self;
+        ongoing.settle(&Basis { sessions, exposures, rules, usual, beacons });
+        ongoing.tell(rules)
     }
 
     /// What belongs to a story.

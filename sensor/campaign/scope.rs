@@ -1,6 +1,7 @@
 //! What belongs to a campaign: servers, hosts and destinations, as the output contract words them.
 
 use crate::base::Timestamp;
+use crate::profile::HostId;
 use std::net::IpAddr;
 
 /// Everything that belongs to one campaign.
@@ -15,6 +16,7 @@ pub(crate) struct Scope {
 /// A server that touched the hosts, or one behind it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ScopeServer {
+    pub(crate) id: HostId,
     pub(crate) ip: IpAddr,
     pub(crate) name: Option<Box<str>>,
     /// Chance that the contacts coincide without it being the cause, where it can be said.
@@ -48,6 +50,7 @@ impl Tier {
 /// An affected host.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ScopeHost {
+    pub(crate) id: HostId,
     pub(crate) ip: IpAddr,
     pub(crate) name: Option<Box<str>>,
     pub(crate) tier: Tier,

@@ -5,13 +5,13 @@ use super::sessions::Sessions;
 use super::story::{Plot, Story};
 use crate::base::Timestamp;
 use crate::detect::Beacon;
-use crate::profile::{Profiles, TenantId, Tie};
+use crate::profile::{HostId, Profiles, TenantId, Tie};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The scope of a story.
 pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacons: &Beacon) -> Scope {
-    let mut hosts: BTreeMap<IpAddr, ScopeHost> = BTreeMap::new();
+    let mut hosts: BTreeMap<HostId, ScopeHost> = BTreeMap::new();
     let chained = story.chained();
     for tenant in &story.tenants {
         let Some(owner) = usual.tenant(*tenant) else { continue };
@@ -30,8 +30,10 @@ pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacon
     }
     if story.plot != Plot::Rollout {
         for session in sessions.iter().filter(|s| s.by == story.server && s.executed()) {
+            let Some(ip) = usual.address(session.on) else { continue };
             hosts.entry(session.on).or_insert_with(|| ScopeHost {
-                ip: session.on,
+                id: session.on,
+                ip,
                 name: usual.host_name(session.on).map(Into::into),
                 tier: Tier::Exposed,
                 first_seen: session.first,
@@ -41,15 +43,13 @@ pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacon
             });
         }
     }
-    let mut servers = vec![ScopeServer {
-        ip: story.server,
-        name: usual.host_name(story.server).map(Into::into),
-        p: story.cause.as_ref().filter(|(_, s)| s.ip == story.server).map(|(_, suspect)| suspect.p_adjusted),
-        hop: 0,
-    }];
+    let p = story.cause.as_ref().filter(|(_, s)| s.host == story.server).map(|(_, suspect)| suspect.p_adjusted);
+    let mut servers: Vec<ScopeServer> = server(story.server, p, 0, usual).into_iter().collect();
     servers.extend(behind(story, sessions, usual));
     let destinations = story.tenants.iter().filter_map(|tenant| destination(*tenant, &hosts, story, usual)).collect();
-    Scope { servers, hosts: hosts.into_values().collect(), destinations }
+    let mut hosts: Vec<ScopeHost> = hosts.into_values().collect();
+    hosts.sort_by_key(|host| host.ip);
+    Scope { servers, hosts, destinations }
 }
 
 impl Story {
@@ -62,21 +62,27 @@ impl Story {
 
     /// When it was last seen.
     pub(crate) fn end(&self, usual: &Profiles) -> Timestamp {
-        let hosts: BTreeSet<IpAddr> = self.chained().union(&self.cases).copied().collect();
+        let hosts: BTreeSet<HostId> = self.chained().union(&self.cases).copied().collect();
         let ties = hosts.iter().flat_map(|host| self.tenants.iter().filter_map(|t| usual.tie(*host, *t)));
         let acts = self.chains.iter().map(|chain| chain.session.last);
         acts.chain(ties.map(|tie| tie.last)).max().unwrap_or(Timestamp::MIN)
     }
 }
 
-fn add(hosts: &mut BTreeMap<IpAddr, ScopeHost>, ip: IpAddr, tier: Tier, tie: &Tie, story: &Story, usual: &Profiles) {
+fn server(id: HostId, p: Option<f64>, hop: u32, usual: &Profiles) -> Option<ScopeServer> {
+    Some(ScopeServer { id, ip: usual.address(id)?, name: usual.host_name(id).map(Into::into), p, hop })
+}
+
+fn add(hosts: &mut BTreeMap<HostId, ScopeHost>, id: HostId, tier: Tier, tie: &Tie, story: &Story, usual: &Profiles) {
     let attribution = match &story.cause {
-        Some((_, suspect)) if suspect.ip == story.server => suspect.attribution.get(&ip).copied(),
+        Some((_, suspect)) if suspect.host == story.server => suspect.attribution.get(&id).copied(),
         _ => None,
     };
-    let host = hosts.entry(ip).or_insert_with(|| ScopeHost {
+    let Some(ip) = usual.address(id) else { return };
+    let host = hosts.entry(id).or_insert_with(|| ScopeHost {
+        id,
         ip,
-        name: usual.host_name(ip).map(Into::into),
+        name: usual.host_name(id).map(Into::into),
         tier,
         first_seen: tie.first,
         last_seen: tie.last,
@@ -94,15 +100,17 @@ fn behind(story: &Story, sessions: &Sessions, usual: &Profiles) -> Vec<ScopeServ
     let begin = story.begin(usual);
     let before = |lag: f64| (0.0..=HOP_S).contains(&lag);
     let acted = sessions.on(story.server).iter().filter(|s| s.executed() && before(begin.secs_since(s.first)));
-    let ips: BTreeSet<IpAddr> = acted.map(|session| session.by).collect();
+    let actors: BTreeSet<HostId> = acted.map(|session| session.by).collect();
     let hosts = story.chained();
-    let server = |ip| ScopeServer { ip, name: usual.host_name(ip).map(Into::into), p: None, hop: 1 };
-    ips.into_iter().filter(|ip| !hosts.contains(ip)).map(server).collect()
+    let mut behind: Vec<ScopeServer> =
+        actors.into_iter().filter(|by| !hosts.contains(by)).filter_map(|by| server(by, None, 1, usual)).collect();
+    behind.sort_by_key(|server| server.ip);
+    behind
 }
 
 fn destination(
     tenant: TenantId,
-    hosts: &BTreeMap<IpAddr, ScopeHost>,
+    hosts: &BTreeMap<HostId, ScopeHost>,
     story: &Story,
     usual: &Profiles,
 ) -> Option<ScopeDestination> {
@@ -120,7 +128,7 @@ fn destination(
         (None, [ip]) => (ip.to_string().into(), DestinationKind::Ip),
         (None, _) => ((&*owner.key).into(), DestinationKind::Ip),
     };
-    let inside = |host: &IpAddr| hosts.get(host).is_some_and(|h| h.tier != Tier::Exposed) || *host == story.server;
+    let inside = |host: &HostId| hosts.get(host).is_some_and(|h| h.tier != Tier::Exposed) || *host == story.server;
     let strangers = owner.users.iter().filter(|(host, _)| !inside(host)).count();
     let collateral_hosts = u64::try_from(strangers).unwrap_or(u64::MAX).saturating_add(u64::from(owner.more));
     let shared = first.standing.shared;

@@ -8,14 +8,14 @@ use super::ChainRule;
 use crate::base::{Capped, Timestamp};
 use crate::detect::Deed;
 use crate::event::{self, Uid};
-use crate::profile::{Act, Contact, Profiles, TenantId};
-use std::net::IpAddr;
+use crate::profile::{Act, Contact, HostId, Profiles, TenantId};
+use std::collections::BTreeSet;
 
 /// What one host did to another in one go.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    pub(crate) by: IpAddr,
-    pub(crate) on: IpAddr,
+    pub(crate) by: HostId,
+    pub(crate) on: HostId,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
     pub(crate) deeds: Vec<Deed>,
@@ -50,21 +50,23 @@ impl Follower {
 /// Sessions by the machine they were on.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    on: Capped<IpAddr, Vec<Session>>,
+    on: Capped<HostId, Vec<Session>>,
+    /// Machines with a new follower since the last look.
+    touched: BTreeSet<HostId>,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { on: Capped::new(MAX_HOSTS) }
+        Self { on: Capped::new(MAX_HOSTS), touched: BTreeSet::new() }
     }
 
     /// Takes in an act. A contact stamped up to the slack before it still follows it.
     pub(crate) fn act(&mut self, seen: &Act, rule: &ChainRule, usual: &Profiles) {
-        if seen.by == seen.on.ip {
+        if seen.by == seen.on {
             return;
         }
         let deed = Deed::of(&seen.what);
-        let sessions = self.on.entry(seen.on.ip, Vec::new);
+        let sessions = self.on.entry(seen.on, Vec::new);
         let at = open_session(sessions, seen);
         let Some(session) = at.and_then(|at| sessions.get_mut(at)) else { return };
         session.last = session.last.max(seen.ts);
@@ -86,9 +88,13 @@ impl Sessions {
             session.acts.remove(1);
         }
         session.acts.push((seen.ts, act));
-        let Some(host) = usual.host(seen.on.ip) else { return };
+        let Some(host) = usual.host(seen.on) else { return };
+        if !session.followers.is_empty() {
+            self.touched.insert(seen.on);
+        }
         for (ts, tenant) in host.recent.iter().filter(|(ts, _)| *ts <= seen.ts) {
             if seen.ts.secs_since(*ts) <= rule.slack_s && !session.follows(*tenant) {
+                self.touched.insert(seen.on);
                 session.add(Follower {
                     tenant: *tenant,
                     ts: *ts,
@@ -110,6 +116,7 @@ impl Sessions {
         let Some(host) = usual.host(seen.host) else { return };
         for session in sessions.iter_mut().filter(|session| !session.follows(seen.tenant)) {
             if let Some((act_at, act)) = session.act_before(seen.ts, rule) {
+                self.touched.insert(seen.host);
                 session.add(Follower {
                     tenant: seen.tenant,
                     ts: seen.ts,
@@ -122,13 +129,32 @@ impl Sessions {
         }
     }
 
+    /// Machines whose sessions have a new follower or act since the last call, and those led to the same destination by
+    /// the same actor: to them the number of companions matters.
+    pub(super) fn touched(&mut self, usual: &Profiles) -> BTreeSet<HostId> {
+        let mut touched = std::mem::take(&mut self.touched);
+        let mut led = BTreeSet::new();
+        for session in touched.iter().flat_map(|host| self.on(*host)) {
+            led.extend(session.followers.iter().map(|follower| (session.by, follower.tenant)));
+        }
+        for (by, tenant) in led {
+            touched.extend(super::chain::led_there(by, tenant, self, usual));
+        }
+        touched
+    }
+
+    /// All machines with sessions that something followed.
+    pub(super) fn machines(&self) -> BTreeSet<HostId> {
+        self.iter().filter(|session| !session.followers.is_empty()).map(|session| session.on).collect()
+    }
+
     /// All sessions, in an order that depends on the observations alone.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.on.iter().flat_map(|(_, sessions)| sessions)
     }
 
     /// Sessions on `host`.
-    pub(crate) fn on(&self, host: IpAddr) -> &[Session] {
+    pub(crate) fn on(&self, host: HostId) -> &[Session] {
         self.on.get(&host).map_or(&[], Vec::as_slice)
     }
 
@@ -154,7 +180,7 @@ fn open_session(sessions: &mut Vec<Session>, seen: &Act) -> Option<usize> {
     }
     sessions.push(Session {
         by: seen.by,
-        on: seen.on.ip,
+        on: seen.on,
         first: seen.ts,
         last: seen.ts,
         deeds: Vec::new(),
@@ -168,7 +194,7 @@ fn open_session(sessions: &mut Vec<Session>, seen: &Act) -> Option<usize> {
 
 impl Session {
     /// Whether the destination is among the followers.
-    fn follows(&self, tenant: TenantId) -> bool {
+    pub(super) fn follows(&self, tenant: TenantId) -> bool {
         self.followers.iter().any(|follower| follower.tenant == tenant)
     }
 

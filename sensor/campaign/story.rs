@@ -7,13 +7,11 @@
 
 use super::CampaignRules;
 use super::cause::{Cause, Suspect, common_cause};
-use super::chain::{Chain, chains};
+use super::chain::Chain;
 use super::exposure::{Case, Exposures};
-use super::sessions::Sessions;
 use crate::detect::{Beacon, Severity};
-use crate::profile::{Profiles, TenantId};
+use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 /// What sort of story it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +31,7 @@ pub(crate) enum Plot {
 pub(crate) struct Story {
     pub(crate) plot: Plot,
     pub(crate) severity: Severity,
-    pub(crate) server: IpAddr,
+    pub(crate) server: HostId,
     /// Chains from `low` on, strongest first.
     pub(crate) chains: Vec<Chain>,
     /// Destinations, in the order they were met.
@@ -41,9 +39,9 @@ pub(crate) struct Story {
     /// The test behind it and the server's row in it.
     pub(crate) cause: Option<(Cause, Suspect)>,
     /// Cases of the common cause.
-    pub(crate) cases: BTreeSet<IpAddr>,
+    pub(crate) cases: BTreeSet<HostId>,
     /// Cases that show a timer, a script or no name.
-    pub(crate) marked: BTreeSet<IpAddr>,
+    pub(crate) marked: BTreeSet<HostId>,
 }
 
 /// All that can be told at the end.
@@ -54,16 +52,9 @@ pub(crate) struct Telling {
     pub(crate) stories: Vec<Story>,
 }
 
-/// Weighs chains, tests causes, joins what belongs together.
-pub(crate) fn tell(
-    sessions: &Sessions,
-    exposures: &Exposures,
-    rules: &CampaignRules,
-    usual: &Profiles,
-    beacons: &Beacon,
-) -> Telling {
-    let chains = chains(sessions, &rules.execution_chain, usual, beacons);
-    let mut by_server: BTreeMap<IpAddr, Story> = BTreeMap::new();
+/// Joins chains and shared destinations that belong together.
+pub(super) fn join(chains: &[Chain], shared: impl Iterator<Item = Story>, rules: &CampaignRules) -> Vec<Story> {
+    let mut by_server: BTreeMap<HostId, Story> = BTreeMap::new();
     for chain in chains.iter().filter(|chain| chain.severity >= Severity::Low) {
         let story = by_server.entry(chain.server).or_insert_with(|| Story::of(Plot::Chain, chain.server));
         story.chains.push(chain.clone());
@@ -72,23 +63,20 @@ pub(crate) fn tell(
         story.settle_chains(rules);
     }
     let mut stories = Vec::new();
-    if rules.common_cause.enabled {
-        for (tenant, cases) in clusters(exposures, rules, usual) {
-            let Some(shared) = shared(tenant, &cases, exposures, rules, usual, beacons) else { continue };
-            match by_server.get_mut(&shared.server) {
-                // One server, one story: what its chains do not show already joins them.
-                Some(story) if shared.plot != Plot::Rollout => story.join(shared, rules),
-                Some(story) if story.tenants.contains(&tenant) => {}
-                _ => stories.push(shared),
-            }
+    for shared in shared {
+        match by_server.get_mut(&shared.server) {
+            // One server, one story: what its chains do not show already joins them.
+            Some(story) if shared.plot != Plot::Rollout => story.join(shared, rules),
+            Some(story) if shared.tenants.iter().all(|tenant| story.tenants.contains(tenant)) => {}
+            _ => stories.push(shared),
         }
     }
     stories.extend(by_server.into_values());
-    Telling { chains, stories: merged(stories) }
+    merged(stories)
 }
 
 impl Story {
-    fn of(plot: Plot, server: IpAddr) -> Self {
+    fn of(plot: Plot, server: HostId) -> Self {
         Self {
             plot,
             severity: Severity::Info,
@@ -102,7 +90,7 @@ impl Story {
     }
 
     /// Machines with a chain.
-    pub(crate) fn chained(&self) -> BTreeSet<IpAddr> {
+    pub(crate) fn chained(&self) -> BTreeSet<HostId> {
         self.chains.iter().map(|chain| chain.host).collect()
     }
 
@@ -145,14 +133,15 @@ impl Story {
     }
 }
 
-/// First contacts by destination, of which several hosts had one.
-fn clusters<'a>(
+/// First contacts with `tenants`, of which several hosts had one.
+pub(super) fn clusters<'a>(
     exposures: &'a Exposures,
+    tenants: &BTreeSet<TenantId>,
     rules: &CampaignRules,
     usual: &Profiles,
 ) -> BTreeMap<TenantId, Vec<&'a Case>> {
     let mut clusters: BTreeMap<TenantId, Vec<&Case>> = BTreeMap::new();
-    for case in exposures.cases() {
+    for case in exposures.cases().filter(|case| tenants.contains(&case.tenant)) {
         let stands = usual.tie(case.host, case.tenant).is_some_and(|tie| !tie.under_way && !tie.background);
         if stands {
             clusters.entry(case.tenant).or_default().push(case);
@@ -163,7 +152,7 @@ fn clusters<'a>(
 }
 
 /// The story of one destination that several hosts met, when a server stands out.
-fn shared(
+pub(super) fn shared(
     tenant: TenantId,
     cases: &[&Case],
     exposures: &Exposures,
@@ -175,23 +164,23 @@ fn shared(
     let cause = common_cause(cases, exposures, usual.fleet(), rule);
     let suspect = cause.suspects.first().filter(|suspect| suspect.p_adjusted <= rule.probable_p)?.clone();
     let caused = |case: &&&Case| suspect.attribution.get(&case.host).is_some_and(|r| *r > 0.5);
-    let hosts: BTreeSet<IpAddr> = cases.iter().filter(caused).map(|case| case.host).collect();
+    let hosts: BTreeSet<HostId> = cases.iter().filter(caused).map(|case| case.host).collect();
     if hosts.len() < rule.min_hosts {
         return None;
     }
-    let is_marked = |host: &&IpAddr| {
+    let is_marked = |host: &&HostId| {
         beacons.rhythm(**host, tenant).is_some()
             || usual.tie(**host, tenant).is_some_and(|tie| tie.script.is_some() || tie.is_nameless())
     };
-    let marked: BTreeSet<IpAddr> = hosts.iter().filter(is_marked).copied().collect();
-    let count = |set: &BTreeSet<IpAddr>| f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX));
+    let marked: BTreeSet<HostId> = hosts.iter().filter(is_marked).copied().collect();
+    let count = |set: &BTreeSet<HostId>| f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX));
     let is_marked = marked.len() >= rule.min_hosts && count(&marked) >= rule.marked_share * count(&hosts);
     let (plot, severity) = match () {
         () if !is_marked => (Plot::Rollout, Severity::Info),
         () if cause.baseline => (Plot::Campaign, Severity::Critical),
         () => (Plot::SharedDestination, Severity::High),
     };
-    let mut story = Story::of(plot, suspect.ip);
+    let mut story = Story::of(plot, suspect.host);
     story.severity = severity;
     story.tenants.push(tenant);
     story.cases = hosts;
@@ -202,7 +191,7 @@ fn shared(
 
 /// Stories of the same server and plot are one.
 fn merged(stories: Vec<Story>) -> Vec<Story> {
-    let mut by_key: BTreeMap<(IpAddr, Plot), Story> = BTreeMap::new();
+    let mut by_key: BTreeMap<(HostId, Plot), Story> = BTreeMap::new();
     for story in stories {
         match by_key.get_mut(&(story.server, story.plot)) {
             None => {

@@ -4,12 +4,13 @@
 //! and bursts, because an implant may keep one connection open for days. Benign look-alikes: updaters, sync clients,
 //! monitoring; so the rhythm alone is `info`. Evasion: jitter beyond 95 %, rotating destinations.
 
+use super::Said;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
 use crate::base::{Capped, Timestamp, Transport};
-use crate::profile::{CheckIn, Profiles, TenantId, Tie};
-use std::net::IpAddr;
+use crate::profile::{CheckIn, HostId, Profiles, TenantId, Tie};
+use std::collections::BTreeSet;
 
 /// `rules/beacon.toml`.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -37,7 +38,12 @@ pub(crate) struct BeaconRule {
 #[derive(Debug)]
 pub(crate) struct Beacon {
     rule: BeaconRule,
-    pairs: Capped<(IpAddr, TenantId), Pair>,
+    pairs: Capped<(HostId, TenantId), Pair>,
+    /// Metered pairs with a check-in since the last evaluation, and those that are due at the next step.
+    touched: BTreeSet<(HostId, TenantId)>,
+    due: BTreeSet<(HostId, TenantId)>,
+    /// The severity a pair was told with.
+    told: Capped<(HostId, TenantId), Severity>,
 }
 
 /// Two check-ins are remembered by their moment; the third makes a meter.
@@ -49,7 +55,13 @@ enum Pair {
 
 impl Beacon {
     pub(crate) fn new(rule: BeaconRule) -> Self {
-        Self { rule, pairs: Capped::new(MAX_PAIRS) }
+        Self {
+            rule,
+            pairs: Capped::new(MAX_PAIRS),
+            touched: BTreeSet::new(),
+            due: BTreeSet::new(),
+            told: Capped::new(MAX_PAIRS),
+        }
     }
 
     /// Takes in a sign of life.
@@ -58,7 +70,12 @@ impl Beacon {
             return;
         }
         match self.pairs.entry((seen.host, seen.tenant), || Pair::Early(None, None)) {
-            Pair::Metered(meter) => meter.check_in(seen.ts, seen.moved),
+            Pair::Metered(meter) => {
+                meter.check_in(seen.ts, seen.moved);
+                let soon = meter.check_ins.is_multiple_of(EVERY_CHECK_INS);
+                let waiting = if soon { &mut self.due } else { &mut self.touched };
+                waiting.insert((seen.host, seen.tenant));
+            }
             Pair::Early(_, _) if self.rule.is_crowded(usual, seen.tenant) => {}
             Pair::Early(first @ None, _) => *first = Some(seen.ts),
             Pair::Early(Some(first), second @ None) if is_another(*first, seen.ts) => *second = Some(seen.ts),
@@ -76,14 +93,14 @@ impl Beacon {
     }
 
     /// How much like a timer the contacts of a host with a destination are, when they are regular at all.
-    pub(crate) fn rhythm(&self, host: IpAddr, tenant: TenantId) -> Option<Rhythm> {
+    pub(crate) fn rhythm(&self, host: HostId, tenant: TenantId) -> Option<Rhythm> {
         let Pair::Metered(meter) = self.pairs.get(&(host, tenant))? else { return None };
         let down = meter.down / u64::from(meter.check_ins.max(1));
         meter.rhythm().filter(|rhythm| rhythm.p <= self.rule.max_p && down <= self.rule.media_bytes)
     }
 
     /// Signs of life of a host towards a destination, those two seconds apart counted once.
-    pub(crate) fn check_ins(&self, host: IpAddr, tenant: TenantId) -> u32 {
+    pub(crate) fn check_ins(&self, host: HostId, tenant: TenantId) -> u32 {
         match self.pairs.get(&(host, tenant)) {
             Some(Pair::Metered(meter)) => meter.check_ins,
             Some(Pair::Early(first, second)) => u32::from(first.is_some()) + u32::from(second.is_some()),
@@ -95,22 +112,38 @@ impl Beacon {
         self.pairs.evicted()
     }
 
-    /// What there is to say.
-    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, found: &mut Vec<Finding>) {
-        for ((host, tenant), pair) in self.pairs.iter() {
-            let Pair::Metered(meter) = pair else { continue };
-            let Some(tie) = usual.tie(*host, *tenant).filter(|tie| !tie.background) else { continue };
-            if let Some(rhythm) = self.rhythm(*host, *tenant) {
-                found.push(self.tell(now, *host, *tenant, meter, &rhythm, tie, usual));
+    /// Reads the meters that are due; every hour all that were touched. Tells a pair when it gets worse.
+    pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        if now.secs().rem_euclid(HOUR_S) == 0 {
+            self.due.append(&mut self.touched);
+        }
+        for key in std::mem::take(&mut self.due) {
+            if let Some(finding) = self.read(now, key, usual)
+                && self.told.get(&key).is_none_or(|told| *told < finding.severity)
+            {
+                self.told.insert(key, finding.severity);
+                said.findings.push(finding);
             }
         }
+    }
+
+    /// Reads every meter.
+    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        said.findings.extend(self.pairs.iter().filter_map(|(key, _)| self.read(now, *key, usual)));
+    }
+
+    fn read(&self, now: Timestamp, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Finding> {
+        let Pair::Metered(meter) = self.pairs.get(&(host, tenant))? else { return None };
+        let tie = usual.tie(host, tenant).filter(|tie| !tie.background)?;
+        let rhythm = self.rhythm(host, tenant)?;
+        Some(self.tell(now, host, tenant, meter, &rhythm, tie, usual))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call; a struct would only rename them")]
     fn tell(
         &self,
         now: Timestamp,
-        host: IpAddr,
+        host: HostId,
         tenant: TenantId,
         meter: &BeaconMeter,
         rhythm: &Rhythm,
@@ -139,6 +172,7 @@ impl Beacon {
             () => Severity::Info,
         };
         let destination = tie.destination(usual.tenant(tenant).map(|t| &*t.key));
+        let ip = usual.address_text(host);
         let mut reasons = vec![
             reason("gap_dispersion", Value::Number(rhythm.dispersion), ""),
             reason("gaps", Value::Count(u64::from(rhythm.gaps)), ""),
@@ -155,7 +189,7 @@ impl Beacon {
             reasons.push(reason(measure, Value::Number(*nats), "nats"));
         }
         Finding {
-            id: id("beacon", &host, &usual.tenant(tenant).map_or("", |t| &t.key), meter.first),
+            id: id("beacon", &usual.subject(host), &usual.tenant(tenant).map_or("", |t| &t.key), meter.first),
             detector: "beacon",
             time: now,
             first_seen: meter.first,
@@ -165,7 +199,7 @@ impl Beacon {
             p: Some(rhythm.p),
             title: format!("{} is contacted like clockwork", destination),
             explanation: format!(
-                "{host} contacted {destination} {} times between {} and {} UTC; the gaps lie between {:.0} and {:.0} s \
+                "{ip} contacted {destination} {} times between {} and {} UTC; the gaps lie between {:.0} and {:.0} s \
                  (median {:.0} s), as regular as a timer (chance {} for independent events). {users} of {fleet} hosts \
                  use this destination.",
                 meter.check_ins,
@@ -177,14 +211,7 @@ impl Beacon {
                 chance(rhythm.p),
             ),
             attack: rule.attack.clone(),
-            entities: vec![
-                Entity { role: Role::AffectedHost, ip: Some(host), name: usual.host_name(host).map(Into::into) },
-                Entity {
-                    role: Role::Destination,
-                    ip: tie.ips().first().copied(),
-                    name: tie.name.as_deref().map(Into::into),
-                },
-            ],
+            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons,
             uids: tie.uids.clone(),
         }
@@ -229,5 +256,8 @@ fn grouped(value: f64) -> String {
     text
 }
 
+/// A meter is read at every sixteenth check-in and hourly (`detection.md` §1.3).
+const EVERY_CHECK_INS: u32 = 16;
+const HOUR_S: i64 = 3600;
 /// (host, owner) pairs: about 80 bytes each, 230 once metered.
 const MAX_PAIRS: usize = 200_000;

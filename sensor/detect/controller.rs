@@ -6,14 +6,13 @@
 
 use super::meter::BeaconMeter;
 use crate::base::{Capped, Transport};
-use crate::profile::{Profiles, Touch};
+use crate::profile::{HostId, Profiles, Touch};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// Meters of conversations inside, kept only while the site is assumed.
 #[derive(Debug)]
 pub(crate) struct Controllers {
-    pairs: Capped<(IpAddr, IpAddr), BeaconMeter>,
+    pairs: Capped<(HostId, HostId), BeaconMeter>,
 }
 
 impl Controllers {
@@ -23,23 +22,24 @@ impl Controllers {
 
     /// Takes in a touch.
     pub(crate) fn touch(&mut self, seen: &Touch, usual: &Profiles) {
-        let counts = seen.transport == Transport::Tcp && !ORDINARY_PORTS.contains(&seen.resp.port);
+        let counts = seen.transport == Transport::Tcp && !ORDINARY_PORTS.contains(&seen.port);
         if counts && usual.declared().site.assumed() {
-            self.pairs.entry((seen.orig, seen.resp.ip), || BeaconMeter::new(seen.ts)).check_in(seen.ts, None);
+            self.pairs.entry((seen.orig, seen.resp), || BeaconMeter::new(seen.ts)).check_in(seen.ts, None);
         }
     }
 
     /// The address most others call like a timer, in words.
-    pub(crate) fn hint(&self) -> Option<String> {
-        let mut called: BTreeMap<IpAddr, Vec<(IpAddr, f64)>> = BTreeMap::new();
+    pub(crate) fn hint(&self, usual: &Profiles) -> Option<String> {
+        let mut called: BTreeMap<HostId, Vec<(HostId, f64)>> = BTreeMap::new();
         for ((caller, controller), meter) in self.pairs.iter() {
             if let Some(rhythm) = meter.rhythm().filter(|r| r.p <= MAX_P && r.gaps >= MIN_GAPS) {
                 called.entry(*controller).or_default().push((*caller, rhythm.median_s));
             }
         }
-        // Of equals the lowest address, so that the hint is the same every time.
+        // Of equals the one seen first, so that the hint is the same every time.
         let (controller, callers) = called.iter().rev().max_by_key(|(_, callers)| callers.len())?;
         let (caller, median) = callers.iter().min_by(|a, b| a.0.cmp(&b.0))?;
+        let (controller, caller) = (usual.address_text(*controller), usual.address_text(*caller));
         let others = callers.len().saturating_sub(1);
         let more = if others == 0 { String::new() } else { format!(" and {others} others") };
         Some(format!(

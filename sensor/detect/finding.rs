@@ -2,6 +2,7 @@
 
 use crate::base::Timestamp;
 use crate::event::Uid;
+use crate::profile::{HostId, Profiles, Tie};
 use std::net::IpAddr;
 
 /// How much it matters. `info` is for the record, from `low` on somebody should look.
@@ -59,6 +60,18 @@ pub(crate) struct Entity {
     pub(crate) ip: Option<IpAddr>,
     /// Host name, SNI or tenant key.
     pub(crate) name: Option<Box<str>>,
+}
+
+impl Entity {
+    /// A host in a role, with its address and name.
+    pub(crate) fn host(role: Role, id: HostId, usual: &Profiles) -> Self {
+        Self { role, ip: usual.address(id), name: usual.host_name(id).map(Into::into) }
+    }
+
+    /// The destination of a tie.
+    pub(crate) fn destination(tie: &Tie) -> Self {
+        Self { role: Role::Destination, ip: tie.ips().first().copied(), name: tie.name.as_deref().map(Into::into) }
+    }
 }
 
 /// A measured value, as it is written into records.

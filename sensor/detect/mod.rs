@@ -1,103 +1,128 @@
 //! Observations → findings: one detector's claim about one subject, with the numbers it rests on.
 //!
 //! A detector takes in activities, which carry what was known *before* them, owns bounded state, does no IO and knows no
-//! other detector. Each has `rules/<same name>.toml`: opinion is data.
+//! other detector. It says cues (weak signs, which add up) and findings (claims worth a record; said again under the
+//! same id when they change). Each has `rules/<same name>.toml`: opinion is data.
+//!
+//! To add one: `detect/<stem>.rs`, one line in `DETECTORS`, `rules/<stem>.toml`.
 
 mod beacon;
 mod controller;
+mod cue;
 mod finding;
 mod identify;
+mod ledger;
 mod meter;
 mod new_destination;
 mod policy;
 mod remote_execution;
+mod rule;
 mod script_download;
 
-pub(crate) use beacon::{Beacon, BeaconRule, reason};
+pub(crate) use beacon::{Beacon, reason};
+pub(crate) use cue::{Cue, Group};
 pub(crate) use finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 pub(crate) use identify::id;
 pub(crate) use meter::Rhythm;
-pub(crate) use new_destination::{NewDestination, NewDestinationRule};
-pub(crate) use policy::{PolicyBreach, PolicyRule};
-pub(crate) use remote_execution::{Deed, RemoteExecution, RemoteExecutionRule, channels, doors};
-pub(crate) use script_download::{ScriptDownload, ScriptDownloadRule};
+pub(crate) use remote_execution::{Deed, channels, doors};
+pub(crate) use rule::{RuleError, RuleTexts, parse};
 
 use crate::base::Timestamp;
 use crate::profile::{Activity, Profiles};
 use controller::Controllers;
+use std::fmt::Debug;
 
-/// The rules of all detectors.
-#[derive(Clone, Debug)]
-pub(crate) struct DetectRules {
-    pub(crate) beacon: BeaconRule,
-    pub(crate) new_destination: NewDestinationRule,
-    pub(crate) policy: PolicyRule,
-    pub(crate) remote_execution: RemoteExecutionRule,
-    pub(crate) script_download: ScriptDownloadRule,
+/// One way of looking at activities.
+pub(crate) trait Detector: Debug {
+    /// Takes in an activity.
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said);
+
+    /// Event time reached `now`, a multiple of `STEP`: says what is new since the last step. Looks only at what was
+    /// touched since.
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said);
+
+    /// The input ended: says everything that stands, as it stands.
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said);
+
+    /// Entries that made room for others.
+    fn evicted(&self) -> u64;
 }
 
-/// All detectors.
+/// What detectors say.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) cues: Vec<Cue>,
+}
+
+/// A detector as it is registered.
+pub(crate) struct Spec {
+    /// Its name in records, and the stem of its file and of its rule.
+    pub(crate) stem: &'static str,
+    /// The rule compiled in.
+    pub(crate) rule: &'static str,
+    /// Builds it from a rule's text.
+    pub(crate) build: fn(&str) -> Result<Box<dyn Detector>, RuleError>,
+}
+
+/// All detectors but the beacon's, whose meters the campaign reads too. They are shown an activity in this order.
+pub(crate) const DETECTORS: &[Spec] =
+    &[new_destination::SPEC, policy::SPEC, remote_execution::SPEC, script_download::SPEC];
+
+/// All detectors at work.
 #[derive(Debug)]
 pub(crate) struct Detectors {
     pub(crate) beacon: Beacon,
-    new_destination: NewDestination,
-    policy: PolicyBreach,
-    pub(crate) remote_execution: RemoteExecution,
-    script_download: ScriptDownload,
+    others: Vec<Box<dyn Detector>>,
     controllers: Controllers,
 }
 
 impl Detectors {
-    pub(crate) fn new(rules: DetectRules) -> Self {
-        Self {
-            beacon: Beacon::new(rules.beacon),
-            new_destination: NewDestination::new(rules.new_destination),
-            policy: PolicyBreach::new(rules.policy),
-            remote_execution: RemoteExecution::new(rules.remote_execution),
-            script_download: ScriptDownload::new(rules.script_download),
+    /// Builds them from the texts in force.
+    pub(crate) fn new(rules: &RuleTexts) -> Result<Self, RuleError> {
+        let others = DETECTORS.iter().map(|spec| (spec.build)(rules.text(spec.stem)));
+        Ok(Self {
+            beacon: Beacon::new(rules.parse("beacon")?),
+            others: others.collect::<Result<_, _>>()?,
             controllers: Controllers::new(),
-        }
+        })
     }
 
-    /// Shows an activity to those it concerns.
-    pub(crate) fn observe(&mut self, activity: &Activity, usual: &Profiles) {
+    /// Shows an activity to everybody.
+    pub(crate) fn observe(&mut self, activity: &Activity, usual: &Profiles, said: &mut Said) {
         match activity {
-            Activity::Contact(contact) => {
-                self.new_destination.contact(contact);
-                self.policy.contact(contact, usual);
-            }
             Activity::CheckIn(check_in) => self.beacon.check_in(check_in, usual),
-            Activity::Act(act) => self.remote_execution.act(act),
-            Activity::Fetch(fetch) => self.script_download.fetch(fetch),
             Activity::Touch(touch) => self.controllers.touch(touch, usual),
+            _ => {}
+        }
+        for detector in &mut self.others {
+            detector.observe(activity, usual, said);
         }
     }
 
-    /// What they have to say.
-    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles) -> Vec<Finding> {
-        let mut found = Vec::new();
-        self.beacon.finish(now, usual, &mut found);
-        self.new_destination.finish(now, usual, &mut found);
-        self.policy.finish(now, usual, &mut found);
-        self.remote_execution.finish(now, usual, &mut found);
-        self.script_download.finish(now, usual, &mut found);
-        found
+    /// Event time reached a step.
+    pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        self.beacon.advance(now, usual, said);
+        for detector in &mut self.others {
+            detector.advance(now, usual, said);
+        }
+    }
+
+    /// The input ended.
+    pub(crate) fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        self.beacon.finish(now, usual, said);
+        for detector in &mut self.others {
+            detector.finish(now, usual, said);
+        }
     }
 
     /// An address taken to be inside that others call like a controller, in words.
-    pub(crate) fn hint(&self) -> Option<String> {
-        self.controllers.hint()
+    pub(crate) fn hint(&self, usual: &Profiles) -> Option<String> {
+        self.controllers.hint(usual)
     }
 
     /// Entries that made room for others.
     pub(crate) fn evicted(&self) -> u64 {
-        let parts = [
-            self.beacon.evicted(),
-            self.new_destination.evicted(),
-            self.policy.evicted(),
-            self.remote_execution.evicted(),
-            self.script_download.evicted(),
-        ];
-        parts.into_iter().fold(0, u64::saturating_add)
+        self.others.iter().map(|detector| detector.evicted()).fold(self.beacon.evicted(), u64::saturating_add)
     }
 }

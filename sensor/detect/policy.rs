@@ -3,14 +3,22 @@
 use super::beacon::reason;
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::identify::id;
-use crate::base::{Capped, Timestamp};
-use crate::profile::{Contact, HostRole, MayReach, Profiles, TenantId};
-use std::net::IpAddr;
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
+use crate::profile::{Activity, Contact, HostId, HostRole, MayReach, Profiles, TenantId};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "policy",
+    rule: include_str!("../../rules/policy.toml"),
+    build: |text| Ok(Box::new(Policy { rule: parse(text)?, breaches: Ledger::new(MAX_BREACHES) })),
+};
 
 /// `rules/policy.toml`.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PolicyRule {
+struct Rule {
     enabled: bool,
     title: String,
     attack: Vec<Box<str>>,
@@ -19,18 +27,14 @@ pub(crate) struct PolicyRule {
 
 /// Contacts against a policy.
 #[derive(Debug)]
-pub(crate) struct PolicyBreach {
-    rule: PolicyRule,
-    breaches: Capped<(IpAddr, TenantId), HostRole>,
+struct Policy {
+    rule: Rule,
+    breaches: Ledger<(HostId, TenantId), HostRole>,
 }
 
-impl PolicyBreach {
-    pub(crate) fn new(rule: PolicyRule) -> Self {
-        Self { rule, breaches: Capped::new(MAX_BREACHES) }
-    }
-
-    /// Takes in a contact.
-    pub(crate) fn contact(&mut self, seen: &Contact, usual: &Profiles) {
+impl Detector for Policy {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
+        let Activity::Contact(seen) = seen else { return };
         let policies = &usual.declared().policies;
         if policies.is_empty() || !self.rule.enabled {
             return;
@@ -39,54 +43,63 @@ impl PolicyBreach {
         let mut bound = policies.iter().filter(|policy| roles.contains(&policy.role)).peekable();
         let Some(role) = bound.peek().map(|policy| policy.role) else { return };
         if !bound.flat_map(|policy| &policy.may_reach).any(|may| allows(may, seen)) {
-            self.breaches.entry((seen.host, seen.tenant), || role);
+            self.breaches.note_once((seen.host, seen.tenant), || role);
         }
     }
 
-    pub(crate) fn evicted(&self) -> u64 {
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let untold = self.breaches.untold();
+        let told = untold.iter().filter_map(|key| self.tell(now, *key, *self.breaches.get(key)?, usual));
+        said.findings.extend(told);
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        said.findings.extend(self.breaches.iter().filter_map(|(key, role)| self.tell(now, *key, *role, usual)));
+    }
+
+    fn evicted(&self) -> u64 {
         self.breaches.evicted()
     }
+}
 
-    /// What there is to say.
-    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, found: &mut Vec<Finding>) {
-        for ((host, tenant), role) in self.breaches.iter() {
-            let (Some(tie), Some(owner)) = (usual.tie(*host, *tenant), usual.tenant(*tenant)) else { continue };
-            let destination = tie.destination(Some(&owner.key));
-            found.push(Finding {
-                id: id("policy", host, &owner.key, tie.first),
-                detector: "policy",
-                time: now,
-                first_seen: tie.first,
-                last_seen: tie.last,
-                severity: self.rule.severity,
-                score: 0.8,
-                p: None,
-                title: format!("{}: {host} reached {destination}", self.rule.title),
-                explanation: format!(
-                    "{host} is declared as {} and its policy does not name {destination}, which it contacted {} times \
-                     from {} UTC on; {} bytes went out.",
-                    role.name(),
-                    tie.flows,
-                    tie.first.clock(),
-                    tie.up,
-                ),
-                attack: self.rule.attack.clone(),
-                entities: vec![
-                    Entity { role: Role::AffectedHost, ip: Some(*host), name: usual.host_name(*host).map(Into::into) },
-                    Entity {
-                        role: Role::Destination,
-                        ip: tie.ips().first().copied(),
-                        name: tie.name.as_deref().map(Into::into),
-                    },
-                ],
-                reasons: vec![
-                    reason("role", Value::Text(role.name().into()), ""),
-                    reason("flows", Value::Count(u64::from(tie.flows)), ""),
-                    reason("bytes_out", Value::Count(tie.up), "bytes"),
-                ],
-                uids: tie.uids.clone(),
-            });
-        }
+impl Policy {
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        role: HostRole,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let destination = tie.destination(Some(&owner.key));
+        let ip = usual.address_text(host);
+        Some(Finding {
+            id: id("policy", &usual.subject(host), &owner.key, tie.first),
+            detector: "policy",
+            time: now,
+            first_seen: tie.first,
+            last_seen: tie.last,
+            severity: self.rule.severity,
+            score: 0.8,
+            p: None,
+            title: format!("{}: {ip} reached {destination}", self.rule.title),
+            explanation: format!(
+                "{ip} is declared as {} and its policy does not name {destination}, which it contacted {} times from {} \
+                 UTC on; {} bytes went out.",
+                role.name(),
+                tie.flows,
+                tie.first.clock(),
+                tie.up,
+            ),
+            attack: self.rule.attack.clone(),
+            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
+            reasons: vec![
+                reason("role", Value::Text(role.name().into()), ""),
+                reason("flows", Value::Count(u64::from(tie.flows)), ""),
+                reason("bytes_out", Value::Count(tie.up), "bytes"),
+            ],
+            uids: tie.uids.clone(),
+        })
     }
 }
 

@@ -7,16 +7,24 @@
 use super::beacon::reason;
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
-use crate::base::{Capped, Timestamp};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
 use crate::event::{self, Channel, Uid};
-use crate::profile::{Act, HostRole, Profiles, What};
+use crate::profile::{Act, Activity, HostId, HostRole, Profiles, What};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "remote_execution",
+    rule: include_str!("../../rules/remote_execution.toml"),
+    build: |text| Ok(Box::new(RemoteExecution { rule: parse(text)?, pairs: Ledger::new(MAX_PAIRS) })),
+};
 
 /// `rules/remote_execution.toml`.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RemoteExecutionRule {
+struct Rule {
     enabled: bool,
     execute: BTreeMap<String, Severity>,
     prepare: Severity,
@@ -29,21 +37,21 @@ pub(crate) struct RemoteExecutionRule {
 
 /// Who acted on whom.
 #[derive(Debug)]
-pub(crate) struct RemoteExecution {
-    rule: RemoteExecutionRule,
-    pairs: Capped<(IpAddr, IpAddr), Deeds>,
+struct RemoteExecution {
+    rule: Rule,
+    pairs: Ledger<(HostId, HostId), Deeds>,
 }
 
 /// What one host did to another.
 #[derive(Clone, Debug)]
-pub(crate) struct Deeds {
-    pub(crate) first: Timestamp,
-    pub(crate) last: Timestamp,
-    pub(crate) sessions: u32,
-    pub(crate) acts: u32,
+struct Deeds {
+    first: Timestamp,
+    last: Timestamp,
+    sessions: u32,
+    acts: u32,
     /// Distinct deeds in the order they were first seen.
-    pub(crate) kinds: Vec<Deed>,
-    pub(crate) uids: Vec<Uid>,
+    kinds: Vec<Deed>,
+    uids: Vec<Uid>,
 }
 
 /// One kind of deed.
@@ -87,18 +95,34 @@ impl Deed {
     }
 }
 
-impl RemoteExecution {
-    pub(crate) fn new(rule: RemoteExecutionRule) -> Self {
-        Self { rule, pairs: Capped::new(MAX_PAIRS) }
+impl Detector for RemoteExecution {
+    fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
+        if let Activity::Act(act) = seen {
+            self.act(act);
+        }
     }
 
-    /// Takes in an act.
-    pub(crate) fn act(&mut self, seen: &Act) {
-        if !self.rule.enabled || seen.by == seen.on.ip {
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let untold = self.pairs.untold();
+        said.findings.extend(untold.iter().filter_map(|key| Some(self.tell(now, *key, self.pairs.get(key)?, usual))));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        said.findings.extend(self.pairs.iter().map(|(key, deeds)| self.tell(now, *key, deeds, usual)));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.pairs.evicted()
+    }
+}
+
+impl RemoteExecution {
+    fn act(&mut self, seen: &Act) {
+        if !self.rule.enabled || seen.by == seen.on {
             return;
         }
         let new = || Deeds { first: seen.ts, last: seen.ts, sessions: 1, acts: 0, kinds: Vec::new(), uids: Vec::new() };
-        let deeds = self.pairs.entry((seen.by, seen.on.ip), new);
+        let deeds = self.pairs.note((seen.by, seen.on), new);
         if deeds.first.secs_since(seen.opened) <= self.rule.session_gap_s {
             deeds.first = deeds.first.min(seen.opened);
         }
@@ -116,16 +140,7 @@ impl RemoteExecution {
         }
     }
 
-    pub(crate) fn evicted(&self) -> u64 {
-        self.pairs.evicted()
-    }
-
-    /// What there is to say.
-    pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, found: &mut Vec<Finding>) {
-        found.extend(self.pairs.iter().map(|((by, on), deeds)| self.tell(now, *by, *on, deeds, usual)));
-    }
-
-    fn severity(&self, by: IpAddr, deeds: &Deeds, usual: &Profiles) -> Severity {
+    fn severity(&self, by: HostId, deeds: &Deeds, usual: &Profiles) -> Severity {
         let rule = &self.rule;
         if !usual.is_inside(by) {
             let acted = deeds.kinds.iter().any(|deed| deed.act != event::Act::Administer);
@@ -142,7 +157,7 @@ impl RemoteExecution {
         deeds.kinds.iter().map(of).max().unwrap_or(Severity::Info).min(Severity::Medium)
     }
 
-    fn tell(&self, now: Timestamp, by: IpAddr, on: IpAddr, deeds: &Deeds, usual: &Profiles) -> Finding {
+    fn tell(&self, now: Timestamp, (by, on): (HostId, HostId), deeds: &Deeds, usual: &Profiles) -> Finding {
         let severity = self.severity(by, deeds, usual);
         let executed = deeds.kinds.iter().any(|deed| deed.act == event::Act::Execute);
         let prepared = deeds.kinds.iter().any(|deed| deed.act == event::Act::Prepare);
@@ -155,9 +170,10 @@ impl RemoteExecution {
         let mut attack: Vec<Box<str>> = deeds.kinds.iter().filter_map(|d| d.technique).map(Into::into).collect();
         attack.sort_unstable();
         attack.dedup();
+        let (actor, machine) = (usual.address_text(by), usual.address_text(on));
         let role = if usual.is_inside(by) { Role::StagingServer } else { Role::Destination };
         Finding {
-            id: id("remote_execution", &by, &on, deeds.first),
+            id: id("remote_execution", &usual.subject(by), &usual.subject(on), deeds.first),
             detector: "remote_execution",
             time: now,
             first_seen: deeds.first,
@@ -169,10 +185,10 @@ impl RemoteExecution {
                 _ => 0.5,
             },
             p: None,
-            title: format!("{by} {verb} {on}"),
+            title: format!("{actor} {verb} {machine}"),
             explanation: format!(
-                "{by} {verb} {on} through {} between {} and {} UTC ({} act{} in {} session{}{from}). Alone this is what \
-                 administrators do; what {on} did next decides.",
+                "{actor} {verb} {machine} through {} between {} and {} UTC ({} act{} in {} session{}{from}). Alone this is what \
+                 administrators do; what {machine} did next decides.",
                 doors(&deeds.kinds),
                 deeds.first.clock(),
                 deeds.last.clock(),
@@ -182,10 +198,7 @@ impl RemoteExecution {
                 if deeds.sessions == 1 { "" } else { "s" },
             ),
             attack,
-            entities: vec![
-                Entity { role, ip: Some(by), name: usual.host_name(by).map(Into::into) },
-                Entity { role: Role::AffectedHost, ip: Some(on), name: usual.host_name(on).map(Into::into) },
-            ],
+            entities: vec![Entity::host(role, by, usual), Entity::host(Role::AffectedHost, on, usual)],
             reasons: reasons(deeds),
             uids: deeds.uids.clone(),
         }

@@ -1,12 +1,13 @@
 //! Observations → findings → alerts: the right side of the waist as one object.
 //!
-//! For each observation detectors see the profile as it was, then the profile learns. Findings and alerts come out in
-//! an order that depends on the observations alone.
+//! For each observation detectors see the profile as it was, then the profile learns. Every five minutes of event time,
+//! before the first observation at or after a multiple of it, what was touched is weighed and told; so what is told, and
+//! when, depends on the observations alone.
 
-use crate::alert::{Alert, Context, Rules, fuse, not_visible};
+use crate::alert::{Alert, Book, Context, Rules, not_visible};
 use crate::base::Timestamp;
 use crate::campaign::Campaigns;
-use crate::detect::{Detectors, Finding};
+use crate::detect::{Detectors, Finding, RuleError, Said};
 use crate::event::{Observation, Uid};
 use crate::intel::Intel;
 use crate::profile::{Activity, Declared, Profiles};
@@ -19,9 +20,15 @@ pub(crate) struct Analysis {
     profiles: Profiles,
     detectors: Detectors,
     campaigns: Campaigns,
+    book: Book,
     /// What the observation at hand means; kept for its memory.
     activities: Vec<Activity>,
+    said: Said,
+    /// Alerts that are new or changed since they were last taken.
+    fresh: Vec<Alert>,
     last: Timestamp,
+    /// The step that comes next.
+    next: Timestamp,
 }
 
 /// What came of it.
@@ -60,21 +67,34 @@ pub(crate) struct FlowName<'a> {
 }
 
 impl Analysis {
-    pub(crate) fn new(declared: Arc<Declared>, intel: Arc<Intel>, rules: Rules) -> Self {
-        Self {
+    pub(crate) fn new(declared: Arc<Declared>, intel: Arc<Intel>, rules: &Rules) -> Result<Self, RuleError> {
+        let (detectors, campaign) = rules.build()?;
+        Ok(Self {
             profiles: Profiles::new(declared, intel),
-            detectors: Detectors::new(rules.detect),
-            campaigns: Campaigns::new(rules.campaign),
+            detectors,
+            campaigns: Campaigns::new(campaign),
+            book: Book::new(),
             activities: Vec::new(),
+            said: Said::default(),
+            fresh: Vec::new(),
             last: Timestamp::MIN,
-        }
+            next: Timestamp::MIN,
+        })
     }
 
     /// Takes in the next observation; they come ordered by (ts, uid, n).
     pub(crate) fn observe(&mut self, seen: &Observation) {
+        if seen.ts >= self.next {
+            self.step(seen.ts);
+        }
         self.last = self.last.max(seen.ts);
         self.profiles.read(seen, &mut self.activities);
         self.spread();
+    }
+
+    /// Alerts that are new, changed or absorbed since the last call.
+    pub(crate) fn fresh(&mut self) -> Vec<Alert> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// The best name of a flow's responder, for its record. Holds until the observation after its `FlowClosed`.
@@ -84,43 +104,68 @@ impl Analysis {
     }
 
     /// The input ended at `now`: what there is to tell.
-    pub(crate) fn finish(&mut self, now: Timestamp) -> Told {
+    pub(crate) fn finish(mut self, now: Timestamp) -> Told {
         self.profiles.finish(&mut self.activities);
         self.spread();
-        let (usual, beacon) = (&self.profiles, &self.detectors.beacon);
-        let mut findings = self.detectors.finish(now, usual);
-        let telling = self.campaigns.tell(usual, beacon);
+        self.detectors.finish(now, &self.profiles, &mut self.said);
+        let telling = self.campaigns.finish(&self.profiles, &self.detectors.beacon);
+        self.tell(now, Some(telling));
+        let usual = &self.profiles;
         let counts = usual.counts();
-        let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
-        let not_visible = not_visible(&counts, watched_s);
-        let context = Context { now, usual, beacon, campaigns: &self.campaigns, not_visible };
-        let mut alerts = fuse(&telling, &mut findings, &context);
-        findings.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
-        findings.dedup_by(|later, kept| later.id == kept.id);
-        alerts.sort_by(|a, b| (a.finding.first_seen, &a.finding.id).cmp(&(b.finding.first_seen, &b.finding.id)));
-        alerts.dedup_by(|later, kept| later.finding.id == kept.finding.id);
-        Told {
-            findings,
-            alerts,
-            hint: self.detectors.hint(),
-            counts: TellingCounts {
-                hosts: u64::from(usual.fleet()),
-                outbound_flows: counts.outbound_flows,
-                nameless_flows: counts.nameless_flows,
-                internal_flows: counts.internal_flows,
-                evicted: usual
-                    .evicted()
-                    .saturating_add(self.detectors.evicted())
-                    .saturating_add(self.campaigns.evicted()),
-            },
+        let hint = self.detectors.hint(usual);
+        let tables = [usual.evicted(), self.detectors.evicted(), self.campaigns.evicted(), self.book.evicted()];
+        let counts = TellingCounts {
+            hosts: u64::from(usual.fleet()),
+            outbound_flows: counts.outbound_flows,
+            nameless_flows: counts.nameless_flows,
+            internal_flows: counts.internal_flows,
+            evicted: tables.into_iter().fold(0, u64::saturating_add),
+        };
+        let context = context(now, usual, &self.detectors, &self.campaigns);
+        let (findings, alerts) = self.book.close(&context);
+        Told { findings, alerts, hint, counts }
+    }
+
+    /// Event time passed one or more multiples of `STEP`: the latest of them is told. Between two observations nothing
+    /// is touched, so the others would have nothing to say.
+    fn step(&mut self, ts: Timestamp) {
+        let now = Timestamp::from_secs(ts.secs().div_euclid(STEP_S).saturating_mul(STEP_S));
+        if self.next != Timestamp::MIN {
+            self.profiles.advance(now, &mut self.activities);
+            self.spread();
+            self.detectors.advance(now, &self.profiles, &mut self.said);
+            let telling = self.campaigns.advance(now, &self.profiles, &self.detectors.beacon);
+            self.tell(now, telling);
         }
+        self.next = Timestamp::from_secs(now.secs().saturating_add(STEP_S));
+    }
+
+    /// Enters what was said into the book, and settles it.
+    fn tell(&mut self, now: Timestamp, telling: Option<crate::campaign::Telling>) {
+        let said = std::mem::take(&mut self.said);
+        self.book.found(said.findings);
+        if let Some(telling) = telling {
+            self.book.told(telling);
+        }
+        let context = context(now, &self.profiles, &self.detectors, &self.campaigns);
+        let fresh = self.book.settle(&context);
+        self.fresh.extend(fresh);
     }
 
     /// Shows what the observation means to everybody it concerns.
     fn spread(&mut self) {
         for activity in self.activities.drain(..) {
-            self.detectors.observe(&activity, &self.profiles);
+            self.detectors.observe(&activity, &self.profiles, &mut self.said);
             self.campaigns.observe(&activity, &self.profiles);
         }
     }
 }
+
+fn context<'a>(now: Timestamp, usual: &'a Profiles, detectors: &'a Detectors, campaigns: &'a Campaigns) -> Context<'a> {
+    let counts = usual.counts();
+    let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
+    Context { now, usual, beacon: &detectors.beacon, campaigns, not_visible: not_visible(&counts, watched_s) }
+}
+
+/// Seconds between two steps (`detection.md` §4.5).
+const STEP_S: i64 = 300;

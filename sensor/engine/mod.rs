@@ -7,6 +7,7 @@ mod pipeline;
 mod run;
 mod summary;
 
+pub(crate) use analysis::Analysis;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 

@@ -6,7 +6,7 @@ use super::pipeline::{Pipeline, Setup};
 use super::summary;
 use crate::alert::{Alert, Rules};
 use crate::capture::{self, CaptureError, Source};
-use crate::detect::Finding;
+use crate::detect::{Finding, RuleError};
 use crate::event::{Event, Observation, Oddity};
 use crate::intel::{Intel, Place};
 use crate::output::{Existing, FlowExtras, OutputError, Records, Summary, Trail};
@@ -46,6 +46,9 @@ pub(crate) enum RunError {
     /// The records cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A rule is wrong.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
 }
 
 /// Runs `job` to the end of its input or until `stop` is set; `show` is told how far it is now and then.
@@ -61,7 +64,7 @@ pub(crate) fn analyze(
     let intel = Arc::new(Intel::shipped());
     let rules = job.rules.digest();
     let mut right = Right {
-        analysis: Analysis::new(Arc::clone(&declared), Arc::clone(&intel), job.rules),
+        analysis: Analysis::new(Arc::clone(&declared), Arc::clone(&intel), &job.rules)?,
         declared: Arc::clone(&declared),
         intel,
         records,
@@ -82,6 +85,7 @@ pub(crate) fn analyze(
         pipeline.frame(&frame, &mut |observation| right.take_in(&observation))?;
     }
     let now = pipeline.finish(&mut |observation| right.take_in(&observation))?;
+    let weird = right.oddities();
     let told = right.analysis.finish(now);
     let summary = summary::of(summary::Run {
         inputs: files.reports(),
@@ -89,7 +93,7 @@ pub(crate) fn analyze(
         pipeline: &pipeline,
         site: &declared.site,
         told: &told,
-        weird: right.oddities(),
+        weird,
         elapsed: watch.elapsed(),
         rules,
         interrupted,
@@ -114,6 +118,8 @@ struct Right {
 impl Right {
     fn take_in(&mut self, seen: &Observation) -> Result<(), OutputError> {
         self.analysis.observe(seen);
+        // The final state is written at the end; what is told on the way is for live readers.
+        drop(self.analysis.fresh());
         if let Event::Weird(weird) = &seen.event
             && let Some(count) = self.weird.get_mut(weird.oddity as usize)
         {

@@ -48,7 +48,7 @@ impl World {
     pub(super) fn told_with(mut self, site: Site) -> Told {
         self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
         let declared = Declared { site, hosts: self.hosts, policies: self.policies };
-        let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), Rules::shipped());
+        let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), &Rules::shipped()).unwrap();
         self.seen.iter().for_each(|o| analysis.observe(o));
         let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);
         analysis.finish(last)

@@ -15,6 +15,13 @@ pub(super) struct Sources<'a> {
     pub(super) inputs: &'a [Input],
 }
 
+/// One alert's object without its packets, for readers that have none.
+pub(crate) fn alert_line(told: &Alert) -> Vec<u8> {
+    let mut line = Vec::new();
+    alert(&mut line, told, Sources { trail: &Trail::default(), inputs: &[] });
+    line
+}
+
 /// One finding's object.
 pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding, sources: Sources<'_>) {
     json::object(out, |line| claim(line, finding, sources));

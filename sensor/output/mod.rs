@@ -20,6 +20,7 @@ mod summary;
 mod terminal;
 mod trail;
 
+pub(crate) use claims::alert_line;
 pub(crate) use flows::FlowExtras;
 pub(crate) use jsonl::{Existing, OutputError, Records};
 pub(crate) use progress::Progress;

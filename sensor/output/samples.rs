@@ -4,7 +4,7 @@ use super::claims::Sources;
 use super::summary::{Baseline, Input, Inside, Summary, Visibility};
 use super::trail::Trail;
 use crate::alert::{Alert, Kind, Status};
-use crate::campaign::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
+use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use crate::event::{
     Act, Authentication, AuthenticationProtocol, Banner, Certificate, Channel, ConnState, Counters, Direction, Ech,
@@ -331,8 +331,15 @@ pub(super) fn alert() -> Alert {
         tier: 2,
         status: Status::Open,
         scope: Some(Scope {
-            servers: vec![ScopeServer { ip: "172.18.39.5".parse().unwrap(), name: some("WS5"), p: Some(0.01), hop: 0 }],
+            servers: vec![ScopeServer {
+                id: HostId(4),
+                ip: "172.18.39.5".parse().unwrap(),
+                name: some("WS5"),
+                p: Some(0.01),
+                hop: 0,
+            }],
             hosts: vec![ScopeHost {
+                id: HostId(7),
                 ip: "172.18.39.6".parse().unwrap(),
                 name: None,
                 tier: Tier::Confirmed,

@@ -1,10 +1,10 @@
 //! What hosts of the site do, in the words detectors think in. Made from observations, each with what was known
 //! *before* it: an activity carries its own context, so scoring cannot see what learning adds.
 
+use super::hosts::HostId;
 use super::tenants::{Standing, TenantId};
 use crate::base::{Endpoint, Timestamp, Transport};
 use crate::event::{Execution, Uid};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Something a host of the site did or suffered.
@@ -27,7 +27,7 @@ pub(crate) enum Activity {
 pub(crate) struct Contact {
     /// The flow's first packet.
     pub(crate) ts: Timestamp,
-    pub(crate) host: IpAddr,
+    pub(crate) host: HostId,
     pub(crate) resp: Endpoint,
     pub(crate) tenant: TenantId,
     /// The responder's name, from the wire or from a look-up.
@@ -43,7 +43,7 @@ pub(crate) struct Contact {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CheckIn {
     pub(crate) ts: Timestamp,
-    pub(crate) host: IpAddr,
+    pub(crate) host: HostId,
     pub(crate) tenant: TenantId,
     /// Payload bytes of the originator and the responder since the sign of life before, where they were counted.
     pub(crate) moved: Option<(u64, u64)>,
@@ -57,9 +57,9 @@ pub(crate) struct Act {
     pub(crate) opened: Timestamp,
     pub(crate) uid: Uid,
     /// Who acted; may be outside.
-    pub(crate) by: IpAddr,
+    pub(crate) by: HostId,
     /// On whom; inside.
-    pub(crate) on: Endpoint,
+    pub(crate) on: HostId,
     pub(crate) what: What,
 }
 
@@ -78,8 +78,10 @@ pub(crate) enum What {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Touch {
     pub(crate) ts: Timestamp,
-    pub(crate) orig: IpAddr,
-    pub(crate) resp: Endpoint,
+    pub(crate) orig: HostId,
+    pub(crate) resp: HostId,
+    /// The responder's port.
+    pub(crate) port: u16,
     pub(crate) transport: Transport,
 }
 
@@ -88,7 +90,7 @@ pub(crate) struct Touch {
 pub(crate) struct Fetch {
     pub(crate) ts: Timestamp,
     pub(crate) uid: Uid,
-    pub(crate) host: IpAddr,
+    pub(crate) host: HostId,
     pub(crate) tenant: TenantId,
     pub(crate) uri: Box<str>,
     /// What the body looks like: `powershell`, `shell`, `pe`, …

@@ -4,6 +4,7 @@
 //! end, or `SETTLE` of event time; until then its signs of life wait. A timer of the engine plays no part, so the
 //! result does not depend on ticks.
 
+use super::hosts::HostId;
 use super::tenants::TenantId;
 use crate::base::{Capped, Endpoint, Timestamp, Transport};
 use crate::event::{Counters, Uid};
@@ -16,7 +17,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct OpenFlow {
     pub(super) opened: Timestamp,
-    pub(super) host: IpAddr,
+    pub(super) host: HostId,
+    /// The host's address in this flow.
+    pub(super) ip: IpAddr,
     pub(super) resp: Endpoint,
     pub(super) transport: Transport,
     /// `None` until it is judged.

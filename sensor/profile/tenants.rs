@@ -3,6 +3,7 @@
 //! Strings are interned once; everything else speaks of a `TenantId`. Ids are never used again, so an entry that made
 //! room cannot be mistaken for another.
 
+use super::hosts::HostId;
 use crate::base::{Capped, Timestamp};
 use crate::intel::Intel;
 use std::net::IpAddr;
@@ -34,7 +35,7 @@ impl Standing {
 pub(crate) struct Tenant {
     pub(crate) key: Arc<str>,
     /// The first hosts that used it, earliest contact first as judged.
-    pub(crate) users: Vec<(IpAddr, Timestamp)>,
+    pub(crate) users: Vec<(HostId, Timestamp)>,
     /// Hosts beyond those.
     pub(crate) more: u32,
 }
@@ -102,7 +103,7 @@ impl Tenants {
     }
 
     /// Counts `host` among the users.
-    pub(super) fn used(&mut self, id: TenantId, host: IpAddr, ts: Timestamp) {
+    pub(super) fn used(&mut self, id: TenantId, host: HostId, ts: Timestamp) {
         if let Some(tenant) = self.held.get_mut(&id) {
             if tenant.users.len() < MAX_USERS {
                 tenant.users.push((host, ts));
@@ -113,7 +114,7 @@ impl Tenants {
     }
 
     /// Takes `host` back out: its contact turned out to be with somebody else.
-    pub(super) fn unused(&mut self, id: TenantId, host: IpAddr) {
+    pub(super) fn unused(&mut self, id: TenantId, host: HostId) {
         if let Some(tenant) = self.held.get_mut(&id) {
             tenant.users.retain(|(user, _)| *user != host);
         }

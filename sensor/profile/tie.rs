@@ -83,7 +83,7 @@ impl Tie {
 
     /// Notes what a request shows about the program behind it.
     pub(super) fn requested(&mut self, host: Option<&str>, content: Option<&'static str>, agent: Option<&str>) {
-        self.literal_host |= host.is_some_and(|host| super::host_name(host).is_none());
+        self.literal_host |= host.is_some_and(|host| super::read::host_name(host).is_none());
         let shown = match content {
             Some(content @ ("powershell" | "shell" | "script" | "batch" | "vbscript")) => {
                 Some(Script::Content(content))

@@ -1,0 +1,103 @@
+//! What has been said so far, and what a reader has not been told yet.
+//!
+//! Findings and alerts are kept by id: said again, they replace what was said under it, and keep the moment they were
+//! first said. An alert that another one explains now is told once more, as absorbed.
+
+use super::fuse::{Context, chain_finding, fuse};
+use super::{Alert, Status};
+use crate::base::{Capped, Timestamp};
+use crate::campaign::Telling;
+use crate::detect::{Finding, Severity};
+use std::collections::BTreeMap;
+
+/// Findings, stories and the alerts they make.
+#[derive(Debug)]
+pub(crate) struct Book {
+    /// For the record.
+    quiet: Capped<Box<str>, Finding>,
+    /// From `low` on: these make alerts.
+    loud: Capped<Box<str>, Finding>,
+    telling: Telling,
+    alerts: BTreeMap<Box<str>, Alert>,
+    changed: bool,
+}
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Self {
+            quiet: Capped::new(MAX_FINDINGS),
+            loud: Capped::new(MAX_LOUD),
+            telling: Telling::default(),
+            alerts: BTreeMap::new(),
+            changed: false,
+        }
+    }
+
+    /// Takes in what detectors found.
+    pub(crate) fn found(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for mut finding in findings {
+            let (quiet, loud) = (self.quiet.remove(&*finding.id), self.loud.remove(&*finding.id));
+            self.changed |= loud.is_some() || finding.severity > Severity::Info;
+            if let Some(first) = quiet.or(loud).map(|known| known.time) {
+                finding.time = first;
+            }
+            let shelf = if finding.severity > Severity::Info { &mut self.loud } else { &mut self.quiet };
+            shelf.insert(finding.id.clone(), finding);
+        }
+    }
+
+    /// Takes in what the campaign stage has to tell, all of it.
+    pub(crate) fn told(&mut self, telling: Telling) {
+        self.telling = telling;
+        self.changed = true;
+    }
+
+    /// Makes the alerts that stand now; those that are new, changed or absorbed come back.
+    pub(crate) fn settle(&mut self, at: &Context<'_>) -> Vec<Alert> {
+        if !std::mem::take(&mut self.changed) {
+            return Vec::new();
+        }
+        let made = fuse(&self.telling, self.loud.iter().map(|(_, finding)| finding), at);
+        let mut before = std::mem::take(&mut self.alerts);
+        let mut fresh = Vec::new();
+        for mut alert in made {
+            let known = before.remove(&*alert.finding.id);
+            if let Some(known) = &known {
+                alert.finding.time = known.finding.time;
+            }
+            if known.as_ref() != Some(&alert) {
+                fresh.push(alert.clone());
+            }
+            self.alerts.insert(alert.finding.id.clone(), alert);
+        }
+        fresh.extend(before.into_values().map(|alert| Alert { status: Status::Absorbed, ..alert }));
+        fresh.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
+        fresh
+    }
+
+    /// Everything that stands, by first_seen, then id.
+    pub(crate) fn close(self, at: &Context<'_>) -> (Vec<Finding>, Vec<Alert>) {
+        let chains = self.telling.chains.iter().map(|chain| chain_finding(chain, at));
+        let kept = self.quiet.iter().chain(self.loud.iter()).map(|(_, finding)| finding.clone());
+        let mut findings: Vec<Finding> = kept.chain(chains).collect();
+        findings.sort_by(|a, b| order(a).cmp(&order(b)));
+        findings.dedup_by(|later, kept| later.id == kept.id);
+        let mut alerts: Vec<Alert> = self.alerts.into_values().collect();
+        alerts.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
+        (findings, alerts)
+    }
+
+    /// Findings that made room for others.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.quiet.evicted().saturating_add(self.loud.evicted())
+    }
+}
+
+fn order(finding: &Finding) -> (Timestamp, &str) {
+    (finding.first_seen, &finding.id)
+}
+
+/// Findings for the record, about a kilobyte each.
+const MAX_FINDINGS: usize = 100_000;
+/// Findings that make alerts: more than anybody reads in a month.
+const MAX_LOUD: usize = 20_000;

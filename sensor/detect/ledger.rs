@@ -1,0 +1,49 @@
+//! What a detector has noted, bounded, and which of it has not been told yet.
+
+use crate::base::Capped;
+use std::collections::BTreeSet;
+use std::hash::Hash;
+
+/// Notes by subject; the one not touched for longest makes room.
+#[derive(Debug)]
+pub(super) struct Ledger<K, V> {
+    noted: Capped<K, V>,
+    untold: BTreeSet<K>,
+}
+
+impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { noted: Capped::new(capacity), untold: BTreeSet::new() }
+    }
+
+    /// The note about `key`, made when there is none; it will be told at the next step.
+    pub(super) fn note(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+        self.untold.insert(key);
+        self.noted.entry(key, new)
+    }
+
+    /// Likewise, but what is noted already is left alone and not told again.
+    pub(super) fn note_once(&mut self, key: K, new: impl FnOnce() -> V) {
+        if self.noted.get(&key).is_none() {
+            self.note(key, new);
+        }
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.noted.get(key)
+    }
+
+    /// What was touched since the last call, in the order of keys.
+    pub(super) fn untold(&mut self) -> Vec<K> {
+        std::mem::take(&mut self.untold).into_iter().collect()
+    }
+
+    /// Everything noted, in an order that depends on the observations alone.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.noted.iter()
+    }
+
+    pub(super) const fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
