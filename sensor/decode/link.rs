@@ -265,7 +265,8 @@ fn arp<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
     let (Some(hardware), Some(protocol), Some(hardware_len), Some(protocol_len), Some(operation)) = fixed else {
         return Err(walk.short(Reason::Arp));
     };
-    if (hardware, protocol, hardware_len, protocol_len) != (1, IPV4, 6, 4) {
+    // Hardware type 6 behind LLC/SNAP (RFC 1042, "Address Resolution Protocol").
+    if (protocol, hardware_len, protocol_len) != (IPV4, 6, 4) || !matches!(hardware, 1 | 6) {
         return Err(Cause::malformed(Reason::Arp));
     }
     let addresses = (r.array::<6>(), r.array::<4>(), r.array::<6>(), r.array::<4>());

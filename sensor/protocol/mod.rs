@@ -3,6 +3,7 @@
 //!
 //! Adding one: `<name>.rs` with a `PROTOCOL`, one entry in [`PROTOCOLS`], captures beside it in `pcaps/protocol/`.
 
+mod adb;
 mod artifacts;
 mod banner;
 mod ber;
@@ -12,6 +13,7 @@ mod dhcp;
 mod dns;
 #[cfg(test)]
 mod fuzz;
+mod gnutella;
 mod http;
 mod http2;
 mod kerberos;
@@ -71,6 +73,10 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
     &recognised::RSYNC,
     &recognised::AMQP,
     &recognised::TELNET,
+    &recognised::IRC,
+    &recognised::RDP_UDP,
+    &gnutella::PROTOCOL,
+    &adb::PROTOCOL,
 ];
 
 /// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and

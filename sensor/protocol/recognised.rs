@@ -46,6 +46,11 @@ pub(super) static AMQP: Protocol = tcp("amqp", &[5672], |from, data| opens(from,
 /// RFC 854: option negotiation comes first.
 pub(super) static TELNET: Protocol = tcp("telnet", &[23], |_, data| telnet(data));
 
+/// RFC 2812, IRCv3: a client names itself or asks for capabilities, a server sends notices from its name.
+pub(super) static IRC: Protocol = tcp("irc", &[6667, 6697, 7000], irc);
+/// MS-RDPEUDP §2.2.2.1.
+pub(super) static RDP_UDP: Protocol = udp("rdpeudp", &[3389], |_, data| sure(rdp_udp(data)));
+
 const fn udp(name: &'static str, ports: &'static [u16], probe: fn(Direction, &[u8]) -> Probe) -> Protocol {
     Protocol { name, transport: Transport::Udp, ports, probe, new: || Box::new(Recognised) }
 }
@@ -274,6 +279,33 @@ fn telnet(data: &[u8]) -> Probe {
     if data.len() < 6 { NeedMore } else { Match }
 }
 
+/// Only words that no other protocol's client begins with; a server's notice comes before anything it was asked.
+fn irc(from: Direction, data: &[u8]) -> Probe {
+    const OPENINGS: [&[u8]; 4] = [b"NICK ", b"CAP LS", b"CAP REQ ", b"NOTICE AUTH :"];
+    for word in OPENINGS {
+        match begins(data, word) {
+            Mismatch => {}
+            other => return other,
+        }
+    }
+    if from == Orig || !matches!(data, [] | [b':', ..]) {
+        return Mismatch;
+    }
+    let Some(line) = Reader::new(data).line(MAX_LINE) else {
+        return if data.len() < MAX_LINE { NeedMore } else { Mismatch };
+    };
+    let mut words = line.split(|b| *b == b' ').skip(1);
+    sure(matches!(words.next(), Some(b"NOTICE")) && matches!(words.next(), Some(b"*" | b"AUTH")))
+}
+
+/// The datagram that opens a connection acknowledges nothing, says SYN, names its sizes and is padded to them.
+fn rdp_udp(data: &[u8]) -> bool {
+    let mut r = Reader::new(data);
+    let (acknowledged, _window, flags, _sequence, up, down) = (r.u32(), r.u16(), r.u16(), r.u32(), r.u16(), r.u16());
+    let unit = |size: Option<u16>| size.is_some_and(|size| (1132..=1232).contains(&size));
+    acknowledged == Some(u32::MAX) && flags.is_some_and(|f| f & 1 == 1) && unit(up) && unit(down) && data.len() >= 1132
+}
+
 /// A request line longer than this is nobody's.
 const MAX_LINE: usize = 512;
 
@@ -300,6 +332,8 @@ mod tests {
         &RSYNC,
         &AMQP,
         &TELNET,
+        &IRC,
+        &RDP_UDP,
     ];
 
     #[test]
@@ -344,6 +378,14 @@ mod tests {
             ("rsync", Transport::Tcp, b"@RSYNCD: 31.0\n".to_vec(), "rsync"),
             ("AMQP", Transport::Tcp, b"AMQP\0\0\x09\x01".to_vec(), "amqp"),
             ("Telnet", Transport::Tcp, b"\xff\xfd\x18\xff\xfd\x20".to_vec(), "telnet"),
+            ("IRC", Transport::Tcp, b"NICK alice\r\n".to_vec(), "irc"),
+            ("IRC with capabilities", Transport::Tcp, b"CAP LS 302\r\n".to_vec(), "irc"),
+            (
+                "RDP over UDP",
+                Transport::Udp,
+                zeros(b"\xff\xff\xff\xff\0\x40\x18\x01\0\0\0\x07\x04\xd0\x04\xd0", 1232),
+                "rdpeudp",
+            ),
             ("DNS", Transport::Udp, b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01".to_vec(), ""),
             ("an empty NTP", Transport::Udp, vec![0; 48], ""),
             ("noise of NTP's size", Transport::Udp, vec![0x23; 48], ""),

@@ -61,10 +61,20 @@ impl<'a> RequestLine<'a> {
         let version = rest.iter().rposition(|b| *b == b' ')?;
         let (target, version) = rest.split_at_checked(version)?;
         let mut target = target.trim_ascii();
+        if target.is_empty() {
+            return Self::of_two_words(method, version.trim_ascii());
+        }
         if method == b"CONNECT" {
             target = target.split(|b| *b == b' ').next()?;
         }
         let good = is_token(method) && !target.is_empty() && is_version(version.trim_ascii());
+        good.then_some(Self { method, target })
+    }
+
+    /// `OPTIONS HTTP/1.1`, `GET /HTTP/1.0`: something is missing, but a server will answer it with 400.
+    fn of_two_words(method: &'a [u8], target: &'a [u8]) -> Option<Self> {
+        let at = target.len().checked_sub(b"HTTP/1.1".len())?;
+        let good = is_token(method) && target.get(at..).is_some_and(is_version);
         good.then_some(Self { method, target })
     }
 
@@ -202,6 +212,8 @@ mod tests {
             ("CONNECT a.example:443 HTTP/1.1", Some(("CONNECT", "a.example:443"))),
             ("CONNECT a.example:25 / HTTP/1.0", Some(("CONNECT", "a.example:25"))),
             ("GET /a HTTP/1.0.8", Some(("GET", "/a"))),
+            ("OPTIONS HTTP/1.1", Some(("OPTIONS", "HTTP/1.1"))),
+            ("BPOST /HTTP/1.1", Some(("BPOST", "/HTTP/1.1"))),
             ("OPTIONS sip:a@b SIP/2.0", None),
             ("DESCRIBE rtsp://a RTSP/1.0", None),
             ("GET /", None),
