@@ -7,7 +7,7 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 use std::io::Read;
 
 /// Names what `body` begins with.
-pub(super) fn look(body: &[u8], encoding: Option<&[u8]>) -> Option<&'static str> {
+pub(in crate::protocol) fn look(body: &[u8], encoding: Option<&[u8]>) -> Option<&'static str> {
     match encoding {
         None => name(body),
         Some(coding) if coding.eq_ignore_ascii_case(b"identity") => name(body),
@@ -123,7 +123,7 @@ fn words(text: &[u8], list: &[&[u8]]) -> u32 {
 }
 
 /// Bytes of a body that are looked at.
-pub(super) const ENOUGH: usize = 512;
+pub(in crate::protocol) const ENOUGH: usize = 512;
 
 const MAGIC: &[(&[u8], &str)] = &[
     (b"\x7fELF", "elf"),

@@ -1,10 +1,10 @@
 //! HTTP/1 on any port (RFC 9112): each request with the head and the size of its answer.
 //!
 //! Who asks and who answers is told by content. Requests and answers pair in order; bodies are passed over unseen.
-//! What CONNECT or an upgrade opens is handed over to be probed anew. Not here: HTTP/2 (`http2.rs`).
+//! What CONNECT or an upgrade opens is handed over to be probed anew. Not here: HTTP/2 (`http2/`).
 
 mod body;
-mod content;
+pub(super) mod content;
 mod head;
 mod winrm;
 
