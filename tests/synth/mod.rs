@@ -16,6 +16,7 @@ pub(crate) mod der;
 pub(crate) mod directory;
 pub(crate) mod dns;
 pub(crate) mod file;
+pub(crate) mod fleet;
 pub(crate) mod habits;
 pub(crate) mod hello;
 pub(crate) mod hostile;
