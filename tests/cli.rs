@@ -137,3 +137,37 @@ fn hostile_text_reaches_no_terminal() {
     assert!(!text.chars().any(|c| obeyed(&c)), "{text:?}");
     assert!(text.contains("escapes.example"), "{text}");
 }
+
+#[test]
+fn own_tables_and_feeds_are_taken_and_a_broken_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, file) = (folder.path().join("intel"), folder.path().join("oracle.json"));
+    let own = own.to_str().unwrap();
+    let regions = |n: usize| {
+        let cidrs: Vec<String> = (0..n).map(|at| format!(r#"{{"cidr":"198.18.{at}.0/24"}}"#)).collect();
+        format!(r#"{{"last_updated_timestamp":"2026-11-01T00:00:00Z","regions":[{{"cidrs":[{}]}}]}}"#, cidrs.join(","))
+    };
+    let import = |text: &str, more: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let path = file.to_str().unwrap();
+        yukue(&[&["intel", "import", "oracle", path, "--out", own], more].concat())
+    };
+    assert_eq!(import(&regions(20), &[]).status.code(), Some(0));
+    let shrunk = import(&regions(5), &[]);
+    assert_eq!(shrunk.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&shrunk.stderr).contains("more than 30 % fewer"));
+    assert_eq!(import("<html>", &[]).status.code(), Some(2));
+    assert_eq!(import(&regions(5), &["--force"]).status.code(), Some(0));
+    let table = fs::read_to_string(format!("{own}/cloud_ranges.csv")).unwrap();
+    assert_eq!(table.lines().filter(|line| line.contains(",oracle,")).count(), 5);
+
+    fs::create_dir(format!("{own}/feeds")).unwrap();
+    fs::write(format!("{own}/feeds/partners.txt"), "# nothing but a comment\n").unwrap();
+    let empty = yukue(&["analyze", CHAIN, "--intel", own]);
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("partners.txt: no name, address or URL"));
+    fs::write(format!("{own}/feeds/partners.txt"), "203.0.113.0/24\n198.51.100.0/24\nexample.com\n").unwrap();
+    let listed = yukue(&["analyze", CHAIN, "--intel", own, "--json"]);
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(text.contains(r#""detector":"feed""#) || text.contains(r#""detector": "feed""#), "{text}");
+}

@@ -36,6 +36,9 @@ pub(super) struct Flags {
     /// Rules that replace shipped ones of the same name.
     #[arg(long, value_name = "DIR", help_heading = "Site")]
     rules: Option<PathBuf>,
+    /// Tables that replace shipped ones of the same name, and feeds in its folder `feeds`.
+    #[arg(long, value_name = "DIR", help_heading = "Site")]
+    intel: Option<PathBuf>,
     /// Only packets that this BPF expression matches.
     #[arg(long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
@@ -100,6 +103,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
 fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
     let declared = config::declared(flags.site.as_deref(), &flags.inside, &flags.outside).map_err(|e| *e)?;
     let rules = config::rules(flags.rules.as_deref()).map_err(|e| *e)?;
+    let intel = config::intel(flags.intel.as_deref()).map_err(|e| *e)?;
     let copies = match flags.duplicates {
         Duplicates::Drop => Copies::Drop,
         Duplicates::Keep => Copies::Keep,
@@ -110,6 +114,7 @@ fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
         filter: flags.filter.as_deref(),
         declared,
         rules,
+        intel,
         setup: Setup { shards: flags.shards, copies, tick: flags.tick_ms.map(Duration::from_millis) },
         out: flags.out.as_deref().map(|folder| (folder, existing)),
     })

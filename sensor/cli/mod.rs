@@ -1,6 +1,7 @@
 //! One file a subcommand. Flags are documented once, here; exit codes are those of the output contract.
 
 mod analyze;
+mod intel;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Reads capture files and tells what should not have gone out.
     Analyze(analyze::Flags),
+    /// Newer tables about the outside, from the vendors' own files.
+    Intel(intel::Flags),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -79,6 +82,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(arguments.verbose);
     let exit = match &arguments.command {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet),
+        Command::Intel(flags) => intel::run(flags, arguments.quiet),
     };
     ExitCode::from(exit.code())
 }

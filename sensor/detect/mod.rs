@@ -9,6 +9,7 @@
 mod beacon;
 mod controller;
 mod cue;
+mod feed;
 mod finding;
 mod identify;
 mod ledger;
@@ -67,7 +68,7 @@ pub(crate) struct Spec {
 
 /// All detectors but the beacon's, whose meters the campaign reads too. They are shown an activity in this order.
 pub(crate) const DETECTORS: &[Spec] =
-    &[new_destination::SPEC, policy::SPEC, remote_execution::SPEC, script_download::SPEC];
+    &[feed::SPEC, new_destination::SPEC, policy::SPEC, remote_execution::SPEC, script_download::SPEC];
 
 /// All detectors at work.
 #[derive(Debug)]

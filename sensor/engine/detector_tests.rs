@@ -92,6 +92,28 @@ fn a_remote_desktop_session_from_outside_is_noted_once_somebody_was_let_in() {
     }
 }
 
+#[test]
+fn a_listed_destination_counts_less_where_many_share_it() {
+    for (what, list, name, to, expected) in [
+        ("its own name", "bad.example\n", Some("x.bad.example"), "203.0.113.9", vec![Severity::Medium]),
+        ("its address, nobody told a name", "203.0.113.9\n", None, "203.0.113.9", vec![Severity::Medium]),
+        ("its address behind another name", "203.0.113.9\n", Some("shop.example"), "203.0.113.9", vec![Severity::Low]),
+        (
+            "a name many share",
+            "raw.githubusercontent.com\n",
+            Some("raw.githubusercontent.com"),
+            "203.0.113.9",
+            vec![Severity::Low],
+        ),
+        ("one host of it, another is met", "http://a.bad.example/x\n", Some("b.bad.example"), "203.0.113.9", vec![]),
+    ] {
+        let mut world = World::new(0);
+        world.background();
+        world.contact(700, "172.16.0.200", to, 443, name);
+        assert_eq!(severities(&world.told_with_feed(list), "feed"), expected, "{what}");
+    }
+}
+
 fn severities(told: &Told, detector: &str) -> Vec<Severity> {
     told.findings.iter().filter(|f: &&Finding| f.detector == detector).map(|f| f.severity).collect()
 }

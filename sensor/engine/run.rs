@@ -22,6 +22,7 @@ pub(crate) struct Job<'a> {
     pub(crate) filter: Option<&'a str>,
     pub(crate) declared: Declared,
     pub(crate) rules: Rules,
+    pub(crate) intel: Intel,
     pub(crate) setup: Setup,
     /// Where the records go; without it only the outcome is told.
     pub(crate) out: Option<(&'a Path, Existing)>,
@@ -61,7 +62,7 @@ pub(crate) fn analyze(
     let mut files = capture::open(job.inputs, job.filter)?;
     let records = job.out.map(|(folder, existing)| Records::create(folder, existing)).transpose()?;
     let declared = Arc::new(job.declared);
-    let intel = Arc::new(Intel::shipped());
+    let intel = Arc::new(job.intel);
     let rules = job.rules.digest();
     let mut right = Right {
         analysis: Analysis::new(Arc::clone(&declared), Arc::clone(&intel), &job.rules)?,

@@ -6,7 +6,7 @@ use crate::event::{
     Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Handshake, HandshakeTransport,
     Observation, Site, Timestamp, Transport, Uid,
 };
-use crate::intel::Intel;
+use crate::intel::{Feeds, Intel, Tables};
 use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -45,10 +45,22 @@ impl World {
         self.told_with(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]))
     }
 
-    pub(super) fn told_with(mut self, site: Site) -> Told {
+    /// What is told when a feed lists these names and addresses.
+    pub(super) fn told_with_feed(self, list: &str) -> Told {
+        let mut feeds = Feeds::default();
+        feeds.add("list.txt", list).unwrap();
+        let intel = Intel::new(&Tables::shipped(), feeds).unwrap();
+        self.told_by(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]), Arc::new(intel))
+    }
+
+    pub(super) fn told_with(self, site: Site) -> Told {
+        self.told_by(site, INTEL.clone())
+    }
+
+    fn told_by(mut self, site: Site, intel: Arc<Intel>) -> Told {
         self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
         let declared = Declared { site, hosts: self.hosts, policies: self.policies };
-        let mut analysis = Analysis::new(Arc::new(declared), INTEL.clone(), &Rules::shipped()).unwrap();
+        let mut analysis = Analysis::new(Arc::new(declared), intel, &Rules::shipped()).unwrap();
         self.seen.iter().for_each(|o| analysis.observe(o));
         let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);
         analysis.finish(last)

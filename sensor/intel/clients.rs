@@ -2,7 +2,7 @@
 //!
 //! Never a verdict: a user agent is what the sender likes to write.
 
-use super::table::rows;
+use super::table::{TableError, rows};
 use regex::RegexSet;
 
 /// A program, as one row of the tables knows it.
@@ -25,15 +25,15 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Reads `user_agents.csv`.
-    pub(super) fn new(agents_csv: &str) -> Self {
+    pub(super) fn new(agents_csv: &str) -> Result<Self, TableError> {
         let (mut regexes, mut agents) = (Vec::new(), Vec::new());
         rows(agents_csv, ["regex", "client", "kind", "confidence"], |[regex, client, kind, confidence]| {
             regexes.push(regex.to_owned());
             agents.push(Client { client: client.into(), kind: kind.into(), confidence: confidence.into() });
-        });
-        #[expect(clippy::expect_used, reason = "compiled-in table, read whole by the tests of this module")]
-        let patterns = RegexSet::new(regexes).expect("every row has a regular expression");
-        Self { patterns, agents }
+            Ok(())
+        })?;
+        let patterns = RegexSet::new(regexes).map_err(|e| TableError { line: 1, message: e.to_string() })?;
+        Ok(Self { patterns, agents })
     }
 
     /// The first pattern, in file order, that matches a user agent.

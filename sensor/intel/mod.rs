@@ -5,16 +5,22 @@
 //! client table is built at first use.
 
 mod clients;
+mod feeds;
+mod import;
 mod names;
 mod ranges;
 mod table;
 
 pub(crate) use clients::Client;
+pub(crate) use feeds::{Feeds, Hit};
+pub(crate) use import::{Vendor, merged, published, ranges, suffixes};
+pub(crate) use table::TableError;
 
 use crate::base::Prefix;
 use clients::Clients;
 use names::Names;
 use ranges::Ranges;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -35,16 +41,45 @@ pub(crate) struct Intel {
     names: Names,
     ranges: Ranges,
     clients: OnceLock<Clients>,
+    user_agents: Cow<'static, str>,
+    feeds: Feeds,
+}
+
+/// Texts of the tables; those not given by the operator are the shipped ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    texts: [(&'static str, Cow<'static, str>); 5],
 }
 
 impl Intel {
     /// The tables compiled into the binary.
     pub(crate) fn shipped() -> Self {
-        Self {
-            names: Names::new(CLOUD_DOMAINS, PUBLIC_SUFFIXES, TENANT_SUFFIXES),
-            ranges: Ranges::new(CLOUD_RANGES),
-            clients: OnceLock::new(),
+        match Self::new(&Tables::shipped(), Feeds::default()) {
+            Ok(intel) => intel,
+            Err((name, wrong)) => unreachable!("shipped tables are read by a test: {name}: {wrong}"),
         }
+    }
+
+    /// From these tables and feeds; what is wrong is said with the table's name.
+    pub(crate) fn new(tables: &Tables, feeds: Feeds) -> Result<Self, (&'static str, TableError)> {
+        let [domains, ranges, public, tenants, agents] = &tables.texts;
+        let intel = Self {
+            names: Names::new(&domains.1, &public.1, &tenants.1).map_err(|e| (domains.0, e))?,
+            ranges: Ranges::new(&ranges.1).map_err(|e| (ranges.0, e))?,
+            clients: OnceLock::new(),
+            user_agents: agents.1.clone(),
+            feeds,
+        };
+        // Patterns take longest to build and not every capture asks for them; the operator's own are tried at once.
+        if let Cow::Owned(text) = &agents.1 {
+            let _ = intel.clients.set(Clients::new(text).map_err(|e| (agents.0, e))?);
+        }
+        Ok(intel)
+    }
+
+    /// What the operator's feeds say about a destination.
+    pub(crate) fn feed(&self, name: Option<&str>, ip: IpAddr) -> Option<Hit<'_>> {
+        if self.feeds.is_empty() { None } else { self.feeds.find(name, ip) }
     }
 
     /// The key under which rarity is judged (`detection.md` §2.1): eTLD+1 with the private section of the Public
@@ -84,7 +119,42 @@ impl Intel {
     }
 
     fn clients(&self) -> &Clients {
-        self.clients.get_or_init(|| Clients::new(USER_AGENTS))
+        self.clients.get_or_init(|| match Clients::new(&self.user_agents) {
+            Ok(clients) => clients,
+            Err(wrong) => unreachable!("the shipped table is read by a test: {wrong}"),
+        })
+    }
+}
+
+impl Tables {
+    /// The tables compiled into the binary.
+    pub(crate) fn shipped() -> Self {
+        Self {
+            texts: [
+                ("cloud_domains.csv", Cow::Borrowed(CLOUD_DOMAINS)),
+                ("cloud_ranges.csv", Cow::Borrowed(CLOUD_RANGES)),
+                ("public_suffix_list.dat", Cow::Borrowed(PUBLIC_SUFFIXES)),
+                ("tenant_suffixes.dat", Cow::Borrowed(TENANT_SUFFIXES)),
+                ("user_agents.csv", Cow::Borrowed(USER_AGENTS)),
+            ],
+        }
+    }
+
+    /// Names of all tables.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.texts.iter().map(|(name, _)| *name)
+    }
+
+    /// The text of a table.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.texts.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text)
+    }
+
+    /// Puts the operator's text in place of a shipped table.
+    pub(crate) fn replace(&mut self, name: &str, text: String) {
+        if let Some((_, known)) = self.texts.iter_mut().find(|(known, _)| *known == name) {
+            *known = Cow::Owned(text);
+        }
     }
 }
 

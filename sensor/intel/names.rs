@@ -8,7 +8,7 @@
 //! Limit: where many customers share one name (`storage.googleapis.com/<bucket>`), the tenant is inside the
 //! encryption; [`Named::shared`] says so.
 
-use super::table::{Word, Words, rows};
+use super::table::{TableError, Word, Words, rows};
 use hashbrown::HashMap;
 use publicsuffix::{List, Psl, Type};
 use std::borrow::Cow;
@@ -41,7 +41,7 @@ pub(super) struct Named<'a> {
 
 impl Names {
     /// Reads the tables: `cloud_domains.csv`, the Public Suffix List and the tenant suffixes it lacks.
-    pub(super) fn new(domains: &str, public: &str, tenants: &str) -> Self {
+    pub(super) fn new(domains: &str, public: &str, tenants: &str) -> Result<Self, TableError> {
         let (mut suffixes, mut words) = (HashMap::default(), Words::default());
         let mut rules = String::with_capacity(public.len() + tenants.len() + domains.len());
         rules.extend([public, "\n", tenants, "\n"]);
@@ -50,15 +50,16 @@ impl Names {
                 rules.extend([suffix, "\n"]);
             }
             let row = Row {
-                provider: (provider != category).then(|| words.add(provider)),
-                category: words.add(category),
+                provider: (provider != category).then(|| words.add(provider)).transpose()?,
+                category: words.add(category)?,
                 shared: !OWN_NAME_ONLY.contains(&category),
             };
             suffixes.insert(suffix.into(), row);
-        });
-        #[expect(clippy::expect_used, reason = "compiled-in list, read whole by the tests of this module")]
-        let public = rules.parse().expect("the suffix lists follow the format of publicsuffix.org");
-        Self { suffixes, public, words }
+            Ok(())
+        })?;
+        let wrong = |e: publicsuffix::Error| TableError { line: 1, message: format!("suffix list: {e}") };
+        let public = rules.parse().map_err(wrong)?;
+        Ok(Self { suffixes, public, words })
     }
 
     /// The tenant key of a clean name: a slice of it.
@@ -148,7 +149,8 @@ mod tests {
              dyn.example,dynamic-dns,dynamic-dns,x,x\n",
             "// ===BEGIN ICANN DOMAINS===\nexample\n// ===END ICANN DOMAINS===\n",
             "// ===BEGIN PRIVATE DOMAINS===\n",
-        );
+        )
+        .unwrap();
         for (what, name, expected, tenant) in [
             (
                 "a bucket",

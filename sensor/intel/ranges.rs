@@ -4,7 +4,7 @@
 //! range is also inside the provider's whole; among equals the earlier row stays. The ranges of routing data
 //! (`asn` services) cover everything a network announces and are coarse.
 
-use super::table::{Word, Words, rows};
+use super::table::{TableError, Word, Words, rows};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use std::net::IpAddr;
@@ -26,24 +26,24 @@ struct Range {
 
 impl Ranges {
     /// Reads the table.
-    pub(super) fn new(csv: &str) -> Self {
+    pub(super) fn new(csv: &str) -> Result<Self, TableError> {
         let mut ranges = Self { v4: PrefixMap::new(), v6: PrefixMap::new(), words: Words::default() };
         rows(csv, ["cidr", "provider", "service"], |[cidr, provider, service]| {
             let range = Range {
-                provider: ranges.words.add(provider),
-                service: ranges.words.add(service),
+                provider: ranges.words.add(provider)?,
+                service: ranges.words.add(service)?,
                 general: GENERAL.contains(&service),
             };
-            #[expect(clippy::expect_used, reason = "compiled-in table, read whole by the tests of this module")]
-            let net: IpNet = cidr.parse().expect("every row has a CIDR block");
+            let net: IpNet = cidr.parse().map_err(|_| format!("{cidr:?} is no CIDR block"))?;
             let stays = |old: &Range| range.general || !old.general;
             match net.trunc() {
                 IpNet::V4(net) if !ranges.v4.get(&net).is_some_and(stays) => drop(ranges.v4.insert(net, range)),
                 IpNet::V6(net) if !ranges.v6.get(&net).is_some_and(stays) => drop(ranges.v6.insert(net, range)),
                 _ => {}
             }
-        });
-        ranges
+            Ok(())
+        })?;
+        Ok(ranges)
     }
 
     /// Provider and service of an address.
@@ -87,7 +87,8 @@ mod tests {
              203.0.113.0/24,big,gcp-customer,x,2026-01-01\n\
              203.0.113.128/25,small,cdn,x,2026-01-01\n\
              2001:db8::/32,big,all,x,2026-01-01\n",
-        );
+        )
+        .unwrap();
         for (what, ip, expected) in [
             ("only the wide range", "203.0.112.1", Some(("big", "all"))),
             ("equal length", "203.0.113.1", Some(("big", "storage"))),

@@ -64,7 +64,9 @@ fn user_agents_are_told_and_every_pattern_matches_its_own_example() {
         if !example.is_empty() && !regex::Regex::new(regex).unwrap().is_match(example) {
             wrong.push(format!("{regex:?} does not match {example:?}"));
         }
-    });
+        Ok(())
+    })
+    .unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let intel = Intel::shipped();
     for (what, text, kind) in [
@@ -78,7 +80,7 @@ fn user_agents_are_told_and_every_pattern_matches_its_own_example() {
 
 #[test]
 fn every_source_of_the_tables_has_its_licence_stated() {
-    let readme = include_str!("../../rules/intel/README.md");
+    let readme = include_str!("../../rules/intel/LICENSES.md");
     let listed: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `")).collect();
     let mut missing = Vec::new();
     for (file, csv) in [
@@ -92,9 +94,11 @@ fn every_source_of_the_tables_has_its_licence_stated() {
             if !listed.iter().any(|line| stated(&line)) {
                 missing.push(format!("{file}: {source}"));
             }
-        });
+            Ok(())
+        })
+        .unwrap();
     }
     missing.sort();
     missing.dedup();
-    assert!(missing.is_empty(), "not in rules/intel/README.md:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "not in rules/intel/LICENSES.md:\n{}", missing.join("\n"));
 }

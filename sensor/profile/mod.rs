@@ -21,7 +21,7 @@ pub(crate) use tie::{Script, Tie};
 
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
-use crate::intel::Intel;
+use crate::intel::{Hit, Intel};
 use flows::OpenFlows;
 use hosts::Hosts;
 use names::NameMemory;
@@ -130,6 +130,11 @@ impl Profiles {
     /// The address as text.
     pub(crate) fn address_text(&self, id: HostId) -> String {
         self.address(id).map_or_else(|| format!("host {}", id.0), |ip| ip.to_string())
+    }
+
+    /// What the operator's feeds say about a destination.
+    pub(crate) fn feed(&self, name: Option<&str>, ip: IpAddr) -> Option<Hit<'_>> {
+        self.intel.feed(name, ip)
     }
 
     /// Hosts of the site met so far.

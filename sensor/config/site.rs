@@ -1,43 +1,13 @@
-//! What a user wrote: the site file (`output-contract.md`), the flags that win over it → [`Declared`]; rule files that
-//! replace shipped ones → [`Rules`].
-//!
-//! Parsed, not validated: what comes out is valid. Errors point at the TOML line and say what would be right.
+//! The site file (`output-contract.md`) and the flags that win over it → [`Declared`].
 
-use crate::alert::Rules;
+use super::{ConfigError, text_of, wrong};
 use crate::base::Prefix;
-use crate::detect::RuleError;
 use crate::event::Site;
 use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
-use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
-
-/// What is wrong with what a user wrote.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub(crate) enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which file.
-        path: String,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Something in a file is not as it should be.
-    #[error("{message}")]
-    Wrong {
-        /// What, and what would be right.
-        message: String,
-        /// The file's text, to show the line.
-        #[source_code]
-        text: NamedSource<String>,
-        /// Where.
-        #[label("here")]
-        span: SourceSpan,
-    },
-}
 
 /// The site from a file, if one was given, and the flags, which win: with any `inside` flag the file's `inside` is not
 /// used, likewise for `outside`.
@@ -67,46 +37,9 @@ struct Parsed {
     policies: Vec<Policy>,
 }
 
-/// The shipped rules, with those of `folder` in place of shipped ones of the same name. Files that are no rules
-/// (`site.toml`, `allow.toml`, `*.example.toml`) may lie beside them.
-pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, Box<ConfigError>> {
-    let mut rules = Rules::shipped();
-    let Some(folder) = folder else { return Ok(rules) };
-    let io = |source| ConfigError::Io { path: folder.display().to_string(), source };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        paths.push(entry.map_err(io)?.path());
-    }
-    paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == "toml")) {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        if BESIDE_RULES.contains(&&*stem) || stem.ends_with(".example") {
-            continue;
-        }
-        let text = text_of(path)?;
-        rules.replace(&stem, &text).map_err(|error| match error {
-            RuleError::Wrong { message, span } => wrong(path, &text, message, span.unwrap_or_default()),
-            unknown @ RuleError::Unknown(_) => wrong(path, &text, unknown.to_string(), 0..0),
-        })?;
-    }
-    Ok(rules)
-}
-
-const BESIDE_RULES: &[&str] = &["site", "allow"];
-
 fn read(path: &Path) -> Result<Parsed, Box<ConfigError>> {
     let text = text_of(path)?;
     parse(&text).map_err(|Wrong { message, span }| wrong(path, &text, message, span))
-}
-
-fn text_of(path: &Path) -> Result<String, Box<ConfigError>> {
-    std::fs::read_to_string(path)
-        .map_err(|source| Box::new(ConfigError::Io { path: path.display().to_string(), source }))
-}
-
-fn wrong(path: &Path, text: &str, message: String, span: Range<usize>) -> Box<ConfigError> {
-    let span = SourceSpan::from((span.start, span.len()));
-    Box::new(ConfigError::Wrong { message, text: NamedSource::new(path.display().to_string(), text.to_owned()), span })
 }
 
 /// The file as written; every value keeps its place so that an error can point at it.

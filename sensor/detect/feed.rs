@@ -1,0 +1,133 @@
+//! Feed: a host reaches a destination that one of the operator's feeds lists (ATT&CK T1071).
+//!
+//! Measure: the listed name, or the address where no name is known. Benign look-alikes: errors of the feed, and names
+//! and addresses that many share: there it is weak. Evasion: anything nobody has listed yet.
+
+use super::beacon::reason;
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::identify::id;
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
+use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "feed",
+    rule: include_str!("../../rules/feed.toml"),
+    build: |text| Ok(Box::new(Feed { rule: parse(text)?, hits: Ledger::new(MAX_HITS) })),
+};
+
+/// `rules/feed.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    title: String,
+    attack: Vec<Box<str>>,
+    own: Severity,
+    shared: Severity,
+    crowd_hosts: u32,
+}
+
+/// Listed destinations that were met.
+#[derive(Debug)]
+struct Feed {
+    rule: Rule,
+    hits: Ledger<(HostId, TenantId), Listed>,
+}
+
+/// Who lists it, and how.
+#[derive(Clone, Debug)]
+struct Listed {
+    source: Box<str>,
+    indicator: Box<str>,
+    /// Many customers stand behind the name, or only the address is listed while the name is known.
+    shared: bool,
+}
+
+impl Detector for Feed {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
+        let Activity::Contact(seen) = seen else { return };
+        if let Some(listed) = listed(seen, usual).filter(|_| self.rule.enabled) {
+            self.hits.note_once((seen.host, seen.tenant), || listed);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let untold = self.hits.untold();
+        said.findings.extend(untold.iter().filter_map(|key| self.tell(now, *key, self.hits.get(key)?, usual)));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        said.findings.extend(self.hits.iter().filter_map(|(key, listed)| self.tell(now, *key, listed, usual)));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.hits.evicted()
+    }
+}
+
+fn listed(seen: &Contact, usual: &Profiles) -> Option<Listed> {
+    let name = seen.name.as_deref();
+    let hit = usual.feed(name, seen.resp.ip)?;
+    let only_address = hit.name.is_none() && name.is_some();
+    Some(Listed {
+        source: hit.source.into(),
+        indicator: hit.name.map_or_else(|| seen.resp.ip.to_string().into(), Into::into),
+        shared: seen.standing.shared || only_address,
+    })
+}
+
+impl Feed {
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        listed: &Listed,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let destination = tie.destination(Some(&owner.key));
+        let crowded = owner.used_by() >= self.rule.crowd_hosts;
+        let severity = if listed.shared || crowded { self.rule.shared } else { self.rule.own };
+        let ip = usual.address_text(host);
+        let weak = match () {
+            () if listed.shared => " Many share that destination, so this says little about who was meant.",
+            () if crowded => " Many hosts here use it, so the feed may be wrong.",
+            () => "",
+        };
+        Some(Finding {
+            id: id("feed", &usual.subject(host), &owner.key, tie.first),
+            detector: "feed",
+            time: now,
+            first_seen: tie.first,
+            last_seen: tie.last,
+            severity,
+            score: if severity >= Severity::Medium { 0.6 } else { 0.3 },
+            p: None,
+            title: format!("{}: {ip} reached {destination}", self.rule.title),
+            explanation: format!(
+                "{ip} contacted {destination} {} times from {} UTC on; {} is listed in {}. {} of {} hosts use it.{weak}",
+                tie.flows,
+                tie.first.clock(),
+                listed.indicator,
+                listed.source,
+                owner.used_by(),
+                usual.fleet(),
+            ),
+            attack: self.rule.attack.clone(),
+            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
+            reasons: vec![
+                reason("feed", Value::Text(listed.source.clone()), ""),
+                reason("indicator", Value::Text(listed.indicator.clone()), ""),
+                reason("hosts_using_destination", Value::Count(u64::from(owner.used_by())), "hosts"),
+                reason("bytes_out", Value::Count(tie.up), "bytes"),
+            ],
+            uids: tie.uids.clone(),
+        })
+    }
+}
+
+/// Hits held for the record.
+const MAX_HITS: usize = 20_000;
