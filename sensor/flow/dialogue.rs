@@ -4,7 +4,7 @@ use super::side::Growth;
 use super::stream::{Arrival, Stream};
 use crate::base::Timestamp;
 use crate::event::{Direction, Event, Oddity, Transport, Weird};
-use crate::protocol::{Input, MAX_PENDING, Output, PORT_BOUND, PROTOCOLS, Parser, Probe, Progress, Protocol};
+use crate::protocol::{Input, MAX_PENDING, Output, PORT_BOUND, PROTOCOLS, Parser, Probe, Progress, Promised, Protocol};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a flow with payload carries beside its counters. Pooled.
@@ -19,6 +19,8 @@ pub(super) struct Dialogue {
     grew: [Growth; 2],
     /// Probes that found nothing, of UDP.
     probes: u8,
+    /// What another flow said this one will be.
+    pub(super) promised: Option<Promised>,
 }
 
 #[derive(Default)]
@@ -105,6 +107,9 @@ impl Dialogue {
                 }
             }
         }
+        if matches!(self.stage, Stage::Probing) {
+            self.take_at_its_word();
+        }
         self.finish_parser(out);
         self.note_services(out);
         self.end();
@@ -128,6 +133,7 @@ impl Dialogue {
         self.services.clear();
         self.grew = [Growth::default(); 2];
         self.probes = 0;
+        self.promised = None;
     }
 
     pub(super) fn growth(&mut self, from: Direction) -> &mut Growth {
@@ -221,7 +227,20 @@ impl Dialogue {
             }
         }
         if !maybe || said > MAX_PROBE_BYTES {
+            if let Some(protocol) = self.promised.and_then(Promised::protocol).filter(|_| self.services.is_empty()) {
+                self.start(protocol);
+                self.parse(moment, &[], out);
+                return self.parse(Moment { from: moment.from.flip(), ..moment }, &[], out);
+            }
+            self.take_at_its_word();
             self.end();
+        }
+    }
+
+    /// Bytes without a protocol are what they were promised to be.
+    fn take_at_its_word(&mut self) {
+        if self.promised == Some(Promised::FtpData) && self.services.is_empty() {
+            self.add_service("ftp-data");
         }
     }
 
@@ -288,7 +307,11 @@ impl Dialogue {
 
     fn start(&mut self, protocol: &'static Protocol) {
         self.add_service(protocol.name);
-        self.stage = Stage::Parsing(protocol, (protocol.new)());
+        let mut parser = (protocol.new)();
+        if let Some(promised) = self.promised {
+            parser.expect(promised);
+        }
+        self.stage = Stage::Parsing(protocol, parser);
     }
 
     /// A parser that says `Done` or breaks off may still owe what it has gathered.

@@ -9,6 +9,7 @@ mod entry;
 mod identity;
 mod key;
 mod orientation;
+mod promises;
 mod side;
 mod stream;
 mod tcp;
@@ -26,6 +27,7 @@ use dialogue::{Dialogue, Moment};
 use entry::Flow;
 use hashbrown::HashTable;
 use key::{FlowKey, Sense};
+use promises::Promises;
 use std::hash::BuildHasher;
 use std::time::Duration;
 use timers::{Entry, Wheel};
@@ -83,6 +85,7 @@ pub(crate) struct FlowTable {
     pool: Vec<Box<Dialogue>>,
     dialogues: usize,
     learned: Output,
+    promises: Promises,
     limits: Limits,
     stats: Stats,
 }
@@ -100,6 +103,7 @@ impl FlowTable {
             pool: Vec::new(),
             dialogues: 0,
             learned: Output::default(),
+            promises: Promises::new(),
             limits,
             stats: Stats::default(),
         }
@@ -225,6 +229,7 @@ impl FlowTable {
             for event in self.learned.events.drain(..) {
                 emit(flow, at, complete(event, orig, resp), out);
             }
+            self.promises.note(self.learned.promises.drain(..), orig, resp, packet.ts);
         }
         flow.set_deadline(packet.ts, floor);
         let armed = flow.armed;
@@ -296,6 +301,7 @@ impl FlowTable {
             for event in self.learned.events.drain(..) {
                 emit(&mut flow, at, complete(event, orig, resp), out);
             }
+            self.learned.promises.clear(); // Too late for a flow that is over.
         }
         let record = record(&flow, end);
         self.stats.closed = self.stats.closed.saturating_add(1);
@@ -330,6 +336,9 @@ impl FlowTable {
         }
         let dialogue = self.pool.pop().unwrap_or_default();
         if let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) {
+            let promised = self.promises.find(flow.orig(), flow.resp(), packet.ts);
+            let mut dialogue = dialogue;
+            dialogue.promised = promised.filter(|_| packet.transport == Transport::Tcp);
             flow.dialogue = Some(dialogue);
             self.dialogues = self.dialogues.saturating_add(1);
         }

@@ -1,9 +1,10 @@
 //! SMTP (RFC 5321), FTP (RFC 959), IMAP (RFC 9051), POP3 (RFC 1939): the server's greeting names its software; a
-//! conversation that turns to TLS (STARTTLS, RFC 3207, RFC 4217, RFC 2595) is handed over.
+//! conversation that turns to TLS (STARTTLS, RFC 3207, RFC 4217, RFC 2595) is handed over; FTP's data connections are
+//! announced (RFC 959 §4.1.2, RFC 2428).
 //!
 //! What it does not do: mail and file names, credentials, anything after the first lines.
 
-use super::{Input, Output, Parser, Probe, Progress, Protocol};
+use super::{Input, Output, Parser, Probe, Progress, Promise, Promised, Protocol};
 use crate::base::Reader;
 use crate::base::wire::text;
 use crate::event::{Banner, Direction, Event, Transport};
@@ -64,6 +65,8 @@ struct Words {
     secure: [&'static [u8]; 2],
     /// Commands, but for their case and arguments, have a tag before them.
     tagged: bool,
+    /// Lines read before all is known; FTP arranges a connection for each file.
+    lines: u16,
 }
 
 static SMTP_WORDS: Words = Words {
@@ -73,6 +76,7 @@ static SMTP_WORDS: Words = Words {
     opening: &[b"EHLO ", b"HELO ", b"LHLO "],
     secure: [b"STARTTLS", b"220"],
     tagged: false,
+    lines: MAX_LINES,
 };
 static FTP_WORDS: Words = Words {
     protocol: "ftp",
@@ -81,6 +85,7 @@ static FTP_WORDS: Words = Words {
     opening: &[b"USER ", b"AUTH TLS", b"AUTH SSL", b"FEAT\r\n", b"SYST\r\n"],
     secure: [b"AUTH ", b"234"],
     tagged: false,
+    lines: u16::MAX,
 };
 static IMAP_WORDS: Words = Words {
     protocol: "imap",
@@ -89,6 +94,7 @@ static IMAP_WORDS: Words = Words {
     opening: &[],
     secure: [b"STARTTLS", b"OK"],
     tagged: true,
+    lines: MAX_LINES,
 };
 static POP3_WORDS: Words = Words {
     protocol: "pop3",
@@ -97,6 +103,7 @@ static POP3_WORDS: Words = Words {
     opening: &[],
     secure: [b"STLS", b"+OK"],
     tagged: false,
+    lines: MAX_LINES,
 };
 
 impl Words {
@@ -172,8 +179,39 @@ impl Conversation {
             }
             Direction::Resp => {}
         }
+        if self.words.protocol == "ftp"
+            && let Some((side, port)) = arranged(from, line)
+        {
+            out.promises.push(Promise { side, port, what: Promised::FtpData });
+        }
         None
     }
+}
+
+/// Which side of an FTP conversation will listen where.
+fn arranged(from: Direction, line: &[u8]) -> Option<(Direction, u16)> {
+    let long = |list: &[u8]| {
+        let mut numbers =
+            list.split(|b| *b == b',').map(|n| std::str::from_utf8(n.trim_ascii()).ok()?.parse::<u8>().ok());
+        let (high, low) = (numbers.nth(4)??, numbers.next()??);
+        Some(u16::from_be_bytes([high, low]))
+    };
+    let extended = |list: &[u8]| {
+        let port = list.split(|b| *b == b'|').nth(3)?;
+        std::str::from_utf8(port).ok()?.parse().ok()
+    };
+    let within = || line.split(|b| matches!(b, b'(' | b')')).nth(1);
+    let after = |word: &[u8]| {
+        let (command, rest) = line.split_at_checked(word.len())?;
+        command.eq_ignore_ascii_case(word).then_some(rest.trim_ascii())
+    };
+    let port = match from {
+        Direction::Resp if line.starts_with(b"227 ") => long(within()?),
+        Direction::Resp if line.starts_with(b"229 ") => extended(within()?),
+        Direction::Resp => None,
+        Direction::Orig => after(b"PORT ").and_then(long).or_else(|| after(b"EPRT ").and_then(extended)),
+    };
+    port.filter(|port| *port != 0).map(|port| (from, port))
 }
 
 impl Parser for Conversation {
@@ -185,7 +223,7 @@ impl Parser for Conversation {
         self.lines = self.lines.saturating_add(1);
         match self.line(input.from, line, out) {
             Some(_) => Progress::Handover(r.position()),
-            None if self.lines >= MAX_LINES => Progress::Done,
+            None if self.lines >= self.words.lines => Progress::Done,
             None => Progress::Consumed(r.position()),
         }
     }
@@ -245,6 +283,22 @@ mod tests {
             ("a greeting that never ends", &SMTP, vec![(Resp, "220 ")], ""),
         ] {
             assert_eq!(told(protocol, &lines), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn ftp_says_which_port_its_data_will_take() {
+        for (what, from, line, expected) in [
+            ("passive", Resp, "227 Entering Passive Mode (10,0,0,2,195,80).", Some(50_000)),
+            ("extended passive", Resp, "229 Entering Extended Passive Mode (|||50001|)", Some(50_001)),
+            ("active", Orig, "port 10,0,0,1,4,1", Some(1025)),
+            ("extended active", Orig, "EPRT |2|2001:db8::1|50002|", Some(50_002)),
+            ("no port at all", Resp, "227 Entering Passive Mode (10,0,0,2,0,0)", None),
+            ("numbers too large", Resp, "227 Entering Passive Mode (10,0,0,2,300,1)", None),
+            ("another answer", Resp, "230 Logged in (10,0,0,2,195,80)", None),
+            ("the wrong side", Orig, "227 Entering Passive Mode (10,0,0,2,195,80)", None),
+        ] {
+            assert_eq!(arranged(from, line.as_bytes()), expected.map(|port| (from, port)), "{what}");
         }
     }
 

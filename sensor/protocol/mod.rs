@@ -151,6 +151,9 @@ pub(crate) trait Parser: Send {
     /// [`Progress::Consumed`] beyond its input never came. Called before [`Parser::finish`].
     fn unfinished(&mut self, _from: Direction, _missing: u64) {}
 
+    /// Another flow told what this one will be. Called before the first bytes, if at all.
+    fn expect(&mut self, _promised: Promised) {}
+
     /// The flow is over: tell what is still outstanding (a query without an answer, a request without a response).
     fn finish(&mut self, _out: &mut Output) {}
 
@@ -168,6 +171,35 @@ pub(crate) struct Output {
     pub(crate) events: Vec<Event>,
     /// Services met, outermost first, without the protocol's own name (the flow adds that).
     pub(crate) services: Vec<&'static str>,
+    /// Connections that were arranged for.
+    pub(crate) promises: Vec<Promise>,
+}
+
+/// Whoever of the two hosts connects to `port` of `side` soon will speak what was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Promise {
+    pub(crate) side: Direction,
+    pub(crate) port: u16,
+    pub(crate) what: Promised,
+}
+
+/// What was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// A file or a listing of FTP (RFC 959 §3.2): bytes without a protocol.
+    FtpData,
+    /// DCE-RPC of this interface.
+    Rpc([u8; 16]),
+}
+
+impl Promised {
+    /// Who reads it when its first bytes do not tell: `None` when nobody can.
+    pub(crate) fn protocol(self) -> Option<&'static Protocol> {
+        match self {
+            Self::FtpData => None,
+            Self::Rpc(_) => Some(&dcerpc::PROTOCOL),
+        }
+    }
 }
 
 impl Output {

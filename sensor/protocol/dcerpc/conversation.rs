@@ -6,7 +6,7 @@
 use super::acts::{self, Meaning};
 use super::pdu::{self, CALL_LEN, Call, HEADER_LEN, Header, Kind};
 use super::uuid::Uuid;
-use super::{dcom, operations, services};
+use super::{dcom, mapper, operations, services};
 use crate::event::{Act, Channel, Event, Execution, Oddity, Rpc};
 use crate::protocol::{Output, artifacts, ntlm};
 
@@ -17,6 +17,12 @@ pub(super) struct Conversation {
     endpoint: Option<Box<str>>,
     /// Context number → interface, in the order of binding.
     contexts: Vec<(u16, Uuid)>,
+    /// What the endpoint mapper said this association is, as long as no bind was seen.
+    expected: Option<Uuid>,
+    /// Calls of `ept_map` that were not answered yet.
+    asked: Vec<u32>,
+    /// What was answered: interface and TCP port.
+    pub(super) mapped: Vec<(Uuid, u16)>,
     /// Stubs are sealed.
     private: bool,
     crowded: bool,
@@ -28,6 +34,11 @@ impl Conversation {
     /// An association over a named endpoint.
     pub(super) fn at(endpoint: Box<str>) -> Self {
         Self { endpoint: Some(endpoint), ..Self::default() }
+    }
+
+    /// The endpoint mapper named this association's interface.
+    pub(super) const fn expect(&mut self, interface: Uuid) {
+        self.expected = Some(interface);
     }
 
     /// Bytes it keeps.
@@ -45,6 +56,7 @@ impl Conversation {
                 Some(call) if self.reads_stub(header, &call) => MAX_STUB,
                 _ => CALL_LEN,
             },
+            Kind::Response if self.answers_map(header) => MAX_STUB,
             Kind::Response | Kind::Fault | Kind::BindNak | Kind::Control => HEADER_LEN,
         };
         most.min(header.frag_len)
@@ -62,6 +74,7 @@ impl Conversation {
             // The client may try again with another context list.
             Kind::BindNak => self.contexts.clear(),
             Kind::Request if header.is_first() => self.call(header, pdu, out),
+            Kind::Response if self.answers_map(header) => self.map(header, pdu),
             Kind::Request | Kind::Response | Kind::Fault | Kind::Control => {}
         }
     }
@@ -91,7 +104,21 @@ impl Conversation {
     }
 
     fn interface(&self, context: u16) -> Option<Uuid> {
+        if self.contexts.is_empty() {
+            return self.expected;
+        }
         self.contexts.iter().find(|(id, _)| *id == context).map(|(_, interface)| *interface)
+    }
+
+    /// Whether this answers a question to the endpoint mapper.
+    fn answers_map(&self, header: &Header) -> bool {
+        header.is_first() && self.asked.contains(&header.call_id)
+    }
+
+    fn map(&mut self, header: &Header, pdu: &[u8]) {
+        self.asked.retain(|call| *call != header.call_id);
+        let stub = pdu.get(CALL_LEN..MAX_STUB.min(pdu.len())).unwrap_or_default();
+        self.mapped = mapper::towers(stub);
     }
 
     /// Whether the stub of this call is readable and tells more than the operation does.
@@ -114,6 +141,12 @@ impl Conversation {
             endpoint: self.endpoint.clone(),
         })));
         let Some(interface) = interface else { return };
+        if call.opnum == mapper::MAP
+            && Uuid::parse(mapper::INTERFACE) == Some(interface)
+            && self.asked.len() < MAX_ASKED
+        {
+            self.asked.push(header.call_id);
+        }
         let Some(mut meaning) = acts::meaning(interface, call.opnum) else { return };
         let mut clsid = None;
         if self.reads_stub(header, &call) {
@@ -188,6 +221,8 @@ impl Activation {
 const PRIVACY: u8 = 6;
 /// Contexts of one association; Windows clients bind two or three, busy ones a dozen.
 const MAX_CONTEXTS: usize = 64;
+/// Questions to the endpoint mapper under way; clients ask one after the other.
+const MAX_ASKED: usize = 16;
 /// Administrative operations remembered as told; no interface of the table has more.
 const MAX_TOLD: usize = 256;
 /// Bytes of a bind that are waited for: context lists and Kerberos tokens with a large PAC fit.

@@ -6,6 +6,7 @@
 mod acts;
 mod conversation;
 mod dcom;
+mod mapper;
 mod operations;
 mod pdu;
 mod pipe;
@@ -17,7 +18,7 @@ pub(in crate::protocol) mod tests;
 
 pub(in crate::protocol) use pipe::Pipe;
 
-use super::{Input, Output, Parser, Probe, Progress, Protocol};
+use super::{Input, Output, Parser, Probe, Progress, Promise, Promised, Protocol};
 use crate::event::{Direction, Oddity, Transport};
 use conversation::Conversation;
 use pdu::{CALL_LEN, HEADER_LEN, Header};
@@ -100,7 +101,12 @@ impl Parser for Tcp {
         }
         match step(&mut self.conversation, input.data, out) {
             Step::NeedMore => Progress::Consumed(0),
-            Step::Taken(n) => Progress::Consumed(n),
+            Step::Taken(n) => {
+                let side = input.from; // Who answered is who listens.
+                let mapped = self.conversation.mapped.drain(..);
+                out.promises.extend(mapped.map(|(uuid, port)| Promise { side, port, what: Promised::Rpc(uuid.0) }));
+                Progress::Consumed(n)
+            }
             Step::Lost if self.losses < MAX_LOSSES => {
                 self.losses += 1;
                 *self.lost(input.from) = true;
@@ -108,6 +114,12 @@ impl Parser for Tcp {
                 Progress::Consumed(1)
             }
             Step::Lost => Progress::Malformed(Oddity::DcerpcMalformed),
+        }
+    }
+
+    fn expect(&mut self, promised: Promised) {
+        if let Promised::Rpc(interface) = promised {
+            self.conversation.expect(uuid::Uuid(interface));
         }
     }
 

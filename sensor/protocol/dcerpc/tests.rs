@@ -53,7 +53,7 @@ pub(in crate::protocol) fn told(out: &Output) -> Vec<String> {
 }
 
 /// Wire form, little-endian.
-fn wire(uuid: &str) -> [u8; 16] {
+pub(super) fn wire(uuid: &str) -> [u8; 16] {
     let Uuid([a, b, c, d, e, f, g, h, tail @ ..]) = Uuid::parse(uuid).unwrap();
     let mut wire = [d, c, b, a, f, e, h, g, 0, 0, 0, 0, 0, 0, 0, 0];
     wire[8..].copy_from_slice(&tail);
@@ -175,6 +175,40 @@ fn calls_are_told_by_the_interface_their_context_was_bound_to() {
     ] {
         let said: Vec<_> = said.iter().map(|bytes| (Direction::Orig, &**bytes)).collect();
         assert_eq!(tcp(&said), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_mapper_names_the_interface_of_a_flow_whose_bind_was_not_seen() {
+    let tower = mapper::tests::tower_to(wire(SVCCTL), 49_700);
+    let answer = pdu(2, 3, &[&[0; 8][..], &[0; 20], &1_u32.to_le_bytes(), &[0; 16], &tower, &[0; 8]].concat(), &[]);
+    let asked = [bind(11, &[(0, mapper::INTERFACE)]), request(0, mapper::MAP, &[0; 100])].concat();
+    let out = drive(&mut Tcp::default(), &[(Direction::Orig, &asked), (Direction::Resp, &answer)]);
+    let [promise] = out.promises[..] else { panic!("{:?}", out.promises) };
+    assert_eq!((promise.side, promise.port), (Direction::Resp, 49_700));
+    // An answer to no question promises nothing.
+    assert!(drive(&mut Tcp::default(), &[(Direction::Resp, &answer)]).promises.is_empty());
+    for (what, said, expected) in [
+        (
+            "picked up at a call",
+            request(0, 12, &[]),
+            vec!["rpc CreateServiceW 12 -", "svcctl prepare CreateServiceW T1569.002"],
+        ),
+        (
+            "picked up within a call",
+            [&[9; 40][..], &request(0, 12, &[])].concat(),
+            vec!["rpc CreateServiceW 12 -", "svcctl prepare CreateServiceW T1569.002"],
+        ),
+        (
+            "bound to something else",
+            [bind(11, &[(0, WBEM)]), request(0, 20, &[])].concat(),
+            vec!["rpc ExecQuery 20 -", "wmi administer ExecQuery T1047"],
+        ),
+    ] {
+        let mut parser = Tcp::default();
+        parser.expect(promise.what);
+        let told = told(&drive(&mut parser, &[(Direction::Orig, &said)]));
+        assert_eq!(told, expected, "{what}");
     }
 }
 

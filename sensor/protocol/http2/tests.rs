@@ -67,7 +67,7 @@ fn converse(pieces: &[(Direction, Vec<u8>)], cut: usize) -> (Vec<String>, Option
             r.method,
             r.host.as_deref().unwrap_or("-"),
             r.uri,
-            r.status.map_or("-".into(), |s| s.to_string()),
+            r.status.map_or_else(|| "-".into(), |s| s.to_string()),
             r.request_body_len,
             r.response_body_len,
             r.content.unwrap_or("-")
