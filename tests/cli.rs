@@ -141,25 +141,28 @@ fn hostile_text_reaches_no_terminal() {
 #[test]
 fn own_tables_and_feeds_are_taken_and_a_broken_one_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (own, file) = (folder.path().join("intel"), folder.path().join("oracle.json"));
+    let (own, file) = (folder.path().join("intel"), folder.path().join("meta.json"));
     let own = own.to_str().unwrap();
-    let regions = |n: usize| {
-        let cidrs: Vec<String> = (0..n).map(|at| format!(r#"{{"cidr":"198.18.{at}.0/24"}}"#)).collect();
-        format!(r#"{{"last_updated_timestamp":"2026-11-01T00:00:00Z","regions":[{{"cidrs":[{}]}}]}}"#, cidrs.join(","))
+    let hooks = |n: usize| {
+        let nets: Vec<String> = (0..n).map(|at| format!(r#""198.18.{at}.0/24""#)).collect();
+        format!(r#"{{"hooks":[{}]}}"#, nets.join(","))
     };
     let import = |text: &str, more: &[&str]| {
         fs::write(&file, text).unwrap();
         let path = file.to_str().unwrap();
-        yukue(&[&["intel", "import", "oracle", path, "--out", own], more].concat())
+        yukue(&[&["intel", "import", "github", path, "--out", own], more].concat())
     };
-    assert_eq!(import(&regions(20), &[]).status.code(), Some(0));
-    let shrunk = import(&regions(5), &[]);
+    let date = ["--date", "2026-11-01"];
+    let undated = import(&hooks(20), &[]);
+    assert!(String::from_utf8_lossy(&undated.stderr).contains("--date"), "it does not say when it is from");
+    assert_eq!(import(&hooks(20), &date).status.code(), Some(0));
+    let shrunk = import(&hooks(5), &date);
     assert_eq!(shrunk.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&shrunk.stderr).contains("more than 30 % fewer"));
-    assert_eq!(import("<html>", &[]).status.code(), Some(2));
-    assert_eq!(import(&regions(5), &["--force"]).status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&shrunk.stderr).contains("5 rows would replace 20"));
+    assert_eq!(import("<html>", &date).status.code(), Some(2));
+    assert_eq!(import(&hooks(5), &["--date", "2026-11-01", "--force"]).status.code(), Some(0));
     let table = fs::read_to_string(format!("{own}/cloud_ranges.csv")).unwrap();
-    assert_eq!(table.lines().filter(|line| line.contains(",oracle,")).count(), 5);
+    assert_eq!(table.lines().filter(|line| line.contains(",github,")).count(), 5);
 
     fs::create_dir(format!("{own}/feeds")).unwrap();
     fs::write(format!("{own}/feeds/partners.txt"), "# nothing but a comment\n").unwrap();
