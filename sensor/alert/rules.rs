@@ -1,7 +1,7 @@
 //! The rules of the right side: thresholds as data, compiled in, each replaceable by a file of the same name.
 
 use crate::campaign::CampaignRules;
-use crate::detect::{DETECTORS, Detectors, RuleError, RuleTexts};
+use crate::detect::{DETECTORS, Detectors, RuleError, RuleTexts, Scorer};
 use sha2::{Digest, Sha256};
 
 /// All rules, as texts that were parsed once and are right.
@@ -31,8 +31,9 @@ impl Rules {
     }
 
     /// Detectors and joins that follow these rules.
-    pub(crate) fn build(&self) -> Result<(Detectors, CampaignRules), RuleError> {
-        Ok((Detectors::new(&self.texts)?, CampaignRules::new(&self.texts)?))
+    pub(crate) fn build(&self) -> Result<(Detectors, Scorer, CampaignRules), RuleError> {
+        let scorer = Scorer::new(self.texts.parse("host_anomaly")?);
+        Ok((Detectors::new(&self.texts)?, scorer, CampaignRules::new(&self.texts)?))
     }
 
     /// SHA-256 over all rule texts in force, hex.
@@ -57,6 +58,7 @@ const JOINS: &[(&str, &str)] = &[
     ("beacon", include_str!("../../rules/beacon.toml")),
     ("common_cause", include_str!("../../rules/common_cause.toml")),
     ("execution_chain", include_str!("../../rules/execution_chain.toml")),
+    ("host_anomaly", include_str!("../../rules/host_anomaly.toml")),
 ];
 
 #[cfg(test)]

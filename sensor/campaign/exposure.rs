@@ -5,6 +5,7 @@
 //! before it.
 
 use crate::base::{Capped, Ring, Timestamp};
+use crate::detect::WeakCase;
 use crate::profile::{Contact, HostId, TenantId, Touch};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub(crate) struct Exposures {
     cases: Ring<Case>,
     /// Destinations with a new case since the last look.
     touched: BTreeSet<TenantId>,
+    /// Hosts whose traffic to a destination is unusual.
+    unusual: Capped<(HostId, TenantId), ()>,
     /// Host-bins of all hosts together.
     active_bins: u64,
     dropped_cases: u64,
@@ -78,6 +81,7 @@ impl Exposures {
             hubs: Capped::new(MAX_HUBS),
             cases: Ring::new(MAX_CASES),
             touched: BTreeSet::new(),
+            unusual: Capped::new(MAX_CASES),
             active_bins: 0,
             dropped_cases: 0,
         }
@@ -126,6 +130,19 @@ impl Exposures {
         let case = Case { host: seen.host, tenant: seen.tenant, ts: seen.ts, active_bins, exposures };
         self.touched.insert(seen.tenant);
         self.dropped_cases = self.dropped_cases.saturating_add(u64::from(self.cases.push(case).is_some()));
+    }
+
+    /// A host's traffic to a destination is unusual: its case counts as marked.
+    pub(super) fn unusual(&mut self, case: &WeakCase) {
+        if let Some(tenant) = case.tenant {
+            self.unusual.insert((case.host, tenant), ());
+            self.touched.insert(tenant);
+        }
+    }
+
+    /// Whether a host's traffic to a destination is unusual.
+    pub(super) fn is_unusual(&self, host: HostId, tenant: TenantId) -> bool {
+        self.unusual.get(&(host, tenant)).is_some()
     }
 
     /// Destinations with a new case since the last call.

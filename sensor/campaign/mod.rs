@@ -12,13 +12,14 @@ mod scoping;
 mod sessions;
 mod story;
 
-pub(crate) use crate::profile::HostId;
 pub(crate) use chain::Chain;
 pub(crate) use scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 pub(crate) use story::{Plot, Story, Telling};
 
 use crate::base::Timestamp;
-use crate::detect::{Beacon, RuleError, RuleTexts};
+use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
+#[cfg(test)]
+pub(crate) use crate::profile::HostId;
 use crate::profile::{Activity, Profiles};
 use exposure::Exposures;
 use ongoing::{Basis, Ongoing};
@@ -111,6 +112,11 @@ impl Campaigns {
             Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.port) => self.exposures.touch(touch),
             Activity::Touch(_) | Activity::CheckIn(_) | Activity::Fetch(_) => {}
         }
+    }
+
+    /// Hosts whose traffic to a destination is unusual for themselves and their peers.
+    pub(crate) fn cases(&mut self, cases: &[WeakCase]) {
+        cases.iter().for_each(|case| self.exposures.unusual(case));
     }
 
     /// Event time reached a step: weighs what was touched. `None` when all stands as before.

@@ -170,6 +170,7 @@ pub(super) fn shared(
     }
     let is_marked = |host: &&HostId| {
         beacons.rhythm(**host, tenant).is_some()
+            || exposures.is_unusual(**host, tenant)
             || usual.tie(**host, tenant).is_some_and(|tie| tie.script.is_some() || tie.is_nameless())
     };
     let marked: BTreeSet<HostId> = hosts.iter().filter(is_marked).copied().collect();

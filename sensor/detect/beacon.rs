@@ -4,11 +4,12 @@
 //! and bursts, because an implant may keep one connection open for days. Benign look-alikes: updaters, sync clients,
 //! monitoring; so the rhythm alone is `info`. Evasion: jitter beyond 95 %, rotating destinations.
 
-use super::Said;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
+use super::{Cue, Group, Said};
 use crate::base::{Capped, Timestamp, Transport};
+use crate::event::Uid;
 use crate::profile::{CheckIn, HostId, Profiles, TenantId, Tie};
 use std::collections::BTreeSet;
 
@@ -118,6 +119,7 @@ impl Beacon {
             self.due.append(&mut self.touched);
         }
         for key in std::mem::take(&mut self.due) {
+            said.cues.extend(self.cue(key, usual));
             if let Some(finding) = self.read(now, key, usual)
                 && self.told.get(&key).is_none_or(|told| *told < finding.severity)
             {
@@ -130,6 +132,22 @@ impl Beacon {
     /// Reads every meter.
     pub(crate) fn finish(&self, now: Timestamp, usual: &Profiles, said: &mut Said) {
         said.findings.extend(self.pairs.iter().filter_map(|(key, _)| self.read(now, *key, usual)));
+    }
+
+    /// A timer is a weak sign of somebody's program, whatever it is for.
+    fn cue(&self, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Cue> {
+        let tie = usual.tie(host, tenant).filter(|tie| !tie.background)?;
+        let rhythm = self.rhythm(host, tenant)?;
+        Some(Cue {
+            detector: "beacon",
+            ts: tie.last,
+            host,
+            tenant: Some(tenant),
+            group: Group::Timing,
+            nats: (-rhythm.p.ln()).min(self.rule.cap_timing_nats),
+            reason: reason("regularity_p", Value::Number(rhythm.p), "probability"),
+            uid: tie.uids.first().copied().unwrap_or(Uid::NONE),
+        })
     }
 
     fn read(&self, now: Timestamp, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Finding> {

@@ -28,28 +28,6 @@ impl Group {
     pub(crate) const ALL: [Self; 6] =
         [Self::Destination, Self::Client, Self::Timing, Self::Volume, Self::Execution, Self::Protocol];
 
-    /// The name in records.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Destination => "destination",
-            Self::Client => "client",
-            Self::Timing => "timing",
-            Self::Volume => "volume",
-            Self::Execution => "execution",
-            Self::Protocol => "protocol",
-        }
-    }
-
-    /// Nats beyond which more of the same says no more.
-    pub(crate) const fn cap(self) -> f64 {
-        match self {
-            Self::Destination => 12.0,
-            Self::Client | Self::Timing => 8.0,
-            Self::Volume | Self::Execution => 10.0,
-            Self::Protocol => 5.0,
-        }
-    }
-
     /// Whether it is about what leaves the host: only such cues choose cases, or the common cause test would prove what
     /// the choice put in.
     pub(crate) const fn is_egress(self) -> bool {

@@ -7,6 +7,7 @@
 //! To add one: `detect/<stem>.rs`, one line in `DETECTORS`, `rules/<stem>.toml`.
 
 mod beacon;
+mod calibrate;
 mod controller;
 mod cue;
 mod feed;
@@ -18,6 +19,7 @@ mod new_destination;
 mod policy;
 mod remote_execution;
 mod rule;
+mod score;
 mod script_download;
 
 pub(crate) use beacon::{Beacon, reason};
@@ -27,6 +29,7 @@ pub(crate) use identify::id;
 pub(crate) use meter::Rhythm;
 pub(crate) use remote_execution::{Deed, channels, doors};
 pub(crate) use rule::{RuleError, RuleTexts, parse};
+pub(crate) use score::{Scorer, WeakCase};
 
 use crate::base::Timestamp;
 use crate::profile::{Activity, Profiles};

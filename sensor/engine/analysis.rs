@@ -7,7 +7,7 @@
 use crate::alert::{Alert, Book, Context, Rules, not_visible};
 use crate::base::Timestamp;
 use crate::campaign::Campaigns;
-use crate::detect::{Detectors, Finding, RuleError, Said};
+use crate::detect::{Detectors, Finding, RuleError, Said, Scorer};
 use crate::event::{Observation, Uid};
 use crate::intel::Intel;
 use crate::profile::{Activity, Declared, Profiles};
@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub(crate) struct Analysis {
     profiles: Profiles,
     detectors: Detectors,
+    scorer: Scorer,
     campaigns: Campaigns,
     book: Book,
     /// What the observation at hand means; kept for its memory.
@@ -68,10 +69,11 @@ pub(crate) struct FlowName<'a> {
 
 impl Analysis {
     pub(crate) fn new(declared: Arc<Declared>, intel: Arc<Intel>, rules: &Rules) -> Result<Self, RuleError> {
-        let (detectors, campaign) = rules.build()?;
+        let (detectors, scorer, campaign) = rules.build()?;
         Ok(Self {
             profiles: Profiles::new(declared, intel),
             detectors,
+            scorer,
             campaigns: Campaigns::new(campaign),
             book: Book::new(),
             activities: Vec::new(),
@@ -108,12 +110,19 @@ impl Analysis {
         self.profiles.finish(&mut self.activities);
         self.spread();
         self.detectors.finish(now, &self.profiles, &mut self.said);
+        self.score(now);
         let telling = self.campaigns.finish(&self.profiles, &self.detectors.beacon);
         self.tell(now, Some(telling));
         let usual = &self.profiles;
         let counts = usual.counts();
         let hint = self.detectors.hint(usual);
-        let tables = [usual.evicted(), self.detectors.evicted(), self.campaigns.evicted(), self.book.evicted()];
+        let tables = [
+            usual.evicted(),
+            self.detectors.evicted(),
+            self.campaigns.evicted(),
+            self.scorer.evicted(),
+            self.book.evicted(),
+        ];
         let counts = TellingCounts {
             hosts: u64::from(usual.fleet()),
             outbound_flows: counts.outbound_flows,
@@ -134,10 +143,18 @@ impl Analysis {
             self.profiles.advance(now, &mut self.activities);
             self.spread();
             self.detectors.advance(now, &self.profiles, &mut self.said);
+            self.score(now);
             let telling = self.campaigns.advance(now, &self.profiles, &self.detectors.beacon);
             self.tell(now, telling);
         }
         self.next = Timestamp::from_secs(now.secs().saturating_add(STEP_S));
+    }
+
+    /// Adds up what was said; who adds up to something unusual is a case for the campaign stage.
+    fn score(&mut self, now: Timestamp) {
+        self.scorer.take(std::mem::take(&mut self.said.cues));
+        let cases = self.scorer.advance(now, &self.profiles, &mut self.said);
+        self.campaigns.cases(&cases);
     }
 
     /// Enters what was said into the book, and settles it.

@@ -149,6 +149,11 @@ impl Hosts {
         self.declaration(id).map_or(&[], |host| &host.roles)
     }
 
+    /// Hosts that said something at or after `ts`.
+    pub(super) fn alive_since(&self, ts: Timestamp) -> impl Iterator<Item = HostId> {
+        self.held.iter().filter(move |(_, host)| host.last_seen >= ts).map(|(id, _)| *id)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }

@@ -25,8 +25,10 @@ use crate::intel::{Hit, Intel};
 use flows::OpenFlows;
 use hosts::Hosts;
 use names::NameMemory;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tenants::Tenants;
 
 /// Everything known about the site and its destinations so far.
@@ -132,6 +134,34 @@ impl Profiles {
         self.address(id).map_or_else(|| format!("host {}", id.0), |ip| ip.to_string())
     }
 
+    /// The site's local day.
+    pub(crate) fn day(&self, ts: Timestamp) -> i32 {
+        i32::try_from(ts.utc_day()).unwrap_or(i32::MAX)
+    }
+
+    /// Whether it is Saturday or Sunday at the site.
+    pub(crate) fn is_weekend(&self, ts: Timestamp) -> bool {
+        // 1970-01-01 was a Thursday.
+        matches!((self.day(ts).saturating_add(3)).rem_euclid(7), 5 | 6)
+    }
+
+    /// The class of peers a host is held against: servers against servers, everybody else against everybody else.
+    pub(crate) fn peers(&self, id: HostId) -> u32 {
+        let person = |role: &HostRole| matches!(role, HostRole::Workstation | HostRole::Printer);
+        u32::from(self.roles(id).iter().any(|role| !person(role)))
+    }
+
+    /// Hosts that said something in the day before the newest moment, by class of peers.
+    pub(crate) fn alive_by_peers(&self) -> BTreeMap<u32, u32> {
+        let mut alive: BTreeMap<u32, u32> = BTreeMap::new();
+        let now = self.counts.span.map_or(Timestamp::MIN, |(_, last)| last);
+        for id in self.hosts.alive_since(now.minus(DAY)) {
+            let count = alive.entry(self.peers(id)).or_default();
+            *count = count.saturating_add(1);
+        }
+        alive
+    }
+
     /// What the operator's feeds say about a destination.
     pub(crate) fn feed(&self, name: Option<&str>, ip: IpAddr) -> Option<Hit<'_>> {
         self.intel.feed(name, ip)
@@ -169,6 +199,7 @@ impl Profiles {
     }
 }
 
+const DAY: Duration = Duration::from_hours(24);
 /// (host, owner) pairs held; some 230 bytes each with their names shared.
 const MAX_TIES: usize = 200_000;
 /// Flows with an administrative share at one moment.

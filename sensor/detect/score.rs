@@ -1,0 +1,374 @@
+//! Cues → cases and host anomalies: what adds up for one host and one destination on one day, and how unusual that is.
+//!
+//! Two sums: over what leaves the host (it chooses the cases of the common cause test, which must not be chosen by what
+//! it tests) and over everything (it ranks the hosts). Grouped, capped, calibrated; never multiplied.
+
+use super::beacon::reason;
+use super::calibrate::{Budget, Calibration, Unusual};
+use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
+use super::identify::id;
+use super::{Cue, Group, Said};
+use crate::base::{Capped, Timestamp};
+use crate::event::Uid;
+use crate::profile::{HostId, Profiles, TenantId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `rules/host_anomaly.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScoreRule {
+    enabled: bool,
+    title: String,
+    attack: Vec<Box<str>>,
+    cap_destination_nats: f64,
+    cap_client_nats: f64,
+    cap_timing_nats: f64,
+    cap_volume_nats: f64,
+    cap_execution_nats: f64,
+    cap_protocol_nats: f64,
+    case_p: f64,
+    cold_case_nats: f64,
+    common_share: f64,
+    common_hosts: u32,
+    incidents_per_day: f64,
+    least_incidents_per_day: f64,
+    least_host_days: u64,
+    least_groups: usize,
+}
+
+/// A host and a destination that are worth asking who is behind them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WeakCase {
+    pub(crate) host: HostId,
+    pub(crate) tenant: Option<TenantId>,
+    /// The first sign.
+    pub(crate) ts: Timestamp,
+    /// The egress sum.
+    pub(crate) nats: f64,
+    /// Among the fleet's host-days, once they are known.
+    pub(crate) p: Option<f64>,
+}
+
+/// Sums of the day, and what they are held against.
+#[derive(Debug)]
+pub(crate) struct Scorer {
+    rule: ScoreRule,
+    day: Option<i32>,
+    tallies: Capped<(HostId, Option<TenantId>), Tally>,
+    touched: BTreeSet<(HostId, Option<TenantId>)>,
+    egress: Calibration,
+    whole: Calibration,
+    budget: Option<Budget>,
+    /// Hosts that were told today: their day is not learned.
+    told: BTreeSet<HostId>,
+}
+
+/// What one host showed towards one destination today.
+#[derive(Clone, Debug)]
+struct Tally {
+    first: Timestamp,
+    last: Timestamp,
+    /// The strongest cue of each group.
+    best: [Option<Cue>; Group::ALL.len()],
+    uids: Vec<Uid>,
+    is_case: bool,
+}
+
+impl Scorer {
+    pub(crate) fn new(rule: ScoreRule) -> Self {
+        Self {
+            rule,
+            day: None,
+            tallies: Capped::new(MAX_TALLIES),
+            touched: BTreeSet::new(),
+            egress: Calibration::default(),
+            whole: Calibration::default(),
+            budget: None,
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in cues.
+    pub(crate) fn take(&mut self, cues: impl IntoIterator<Item = Cue>) {
+        if !self.rule.enabled {
+            return;
+        }
+        for cue in cues {
+            let key = (cue.host, cue.tenant);
+            let tally = self.tallies.entry(key, || Tally {
+                first: cue.ts,
+                last: cue.ts,
+                best: [const { None }; Group::ALL.len()],
+                uids: Vec::new(),
+                is_case: false,
+            });
+            tally.first = tally.first.min(cue.ts);
+            tally.last = tally.last.max(cue.ts);
+            if cue.uid != Uid::NONE && tally.uids.len() < MAX_UIDS && !tally.uids.contains(&cue.uid) {
+                tally.uids.push(cue.uid);
+            }
+            let Some(best) = tally.best.get_mut(cue.group as usize) else { continue };
+            if best.as_ref().is_none_or(|known| known.nats < cue.nats) {
+                *best = Some(cue);
+                self.touched.insert(key);
+            }
+        }
+    }
+
+    /// Event time reached a step: new cases come back, host anomalies are said. At the end of a day it is learned.
+    pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) -> Vec<WeakCase> {
+        let mut cases = Vec::new();
+        for key in std::mem::take(&mut self.touched) {
+            let Some(tally) = self.tallies.get(&key) else { continue };
+            let (egress, whole) = (self.rule.sum(tally, Group::is_egress), self.rule.sum(tally, |_| true));
+            let common = key.1.is_some_and(|tenant| self.rule.is_common(tenant, now, usual));
+            let (weekend, class) = (usual.is_weekend(now), usual.peers(key.0));
+            let how = self.egress.unusual(weekend, class, egress, CASE_HOST_DAYS);
+            let unusual = how.map_or(egress >= self.rule.cold_case_nats, |how| how.p <= self.rule.case_p);
+            if unusual && !common && !tally.is_case {
+                cases.push(WeakCase { host: key.0, tenant: key.1, ts: tally.first, nats: egress, p: how.map(|h| h.p) });
+                if let Some(tally) = self.tallies.get_mut(&key) {
+                    tally.is_case = true;
+                }
+            }
+            if let Some(how) = self.whole.unusual(weekend, class, whole, self.rule.least_host_days) {
+                self.tell(now, key, whole, how, usual, said);
+            }
+        }
+        let day = usual.day(now);
+        if self.day.is_some_and(|known| known != day) {
+            self.learn(usual);
+        }
+        self.day = Some(day);
+        cases
+    }
+
+    /// Entries that made room for others.
+    pub(crate) const fn evicted(&self) -> u64 {
+        self.tallies.evicted()
+    }
+
+    /// The day is over: what its hosts showed is what is usual from now on.
+    fn learn(&mut self, usual: &Profiles) {
+        let Some(day) = self.day else { return };
+        let weekend = matches!((day + 3).rem_euclid(7), 5 | 6);
+        let mut scores: BTreeMap<HostId, (f64, f64)> = BTreeMap::new();
+        for ((host, _), tally) in self.tallies.iter().filter(|((host, _), _)| !self.told.contains(host)) {
+            let best = scores.entry(*host).or_default();
+            best.0 = best.0.max(self.rule.sum(tally, Group::is_egress));
+            best.1 = best.1.max(self.rule.sum(tally, |_| true));
+        }
+        let mut by_class: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
+        for (host, score) in scores {
+            by_class.entry(usual.peers(host)).or_default().push(score);
+        }
+        let (mut egress, mut whole) = (Vec::new(), Vec::new());
+        for (class, alive) in usual.alive_by_peers() {
+            let shown = by_class.remove(&class).unwrap_or_default();
+            egress.push((class, alive, shown.iter().map(|(egress, _)| *egress).collect()));
+            whole.push((class, alive, shown.iter().map(|(_, whole)| *whole).collect()));
+        }
+        self.egress.learn(day, weekend, egress);
+        self.whole.learn(day, weekend, whole);
+        if let Some(budget) = &mut self.budget {
+            budget.settle();
+        }
+        self.tallies = Capped::new(MAX_TALLIES);
+        self.told.clear();
+    }
+
+    fn tell(
+        &mut self,
+        now: Timestamp,
+        (host, tenant): (HostId, Option<TenantId>),
+        whole: f64,
+        how: Unusual,
+        usual: &Profiles,
+        said: &mut Said,
+    ) {
+        let rule = &self.rule;
+        let wanted = (rule.incidents_per_day * f64::from(usual.fleet()) / 100_000.0).max(rule.least_incidents_per_day);
+        let budget = self.budget.get_or_insert(Budget::new(wanted));
+        let Some(tally) = self.tallies.get(&(host, tenant)) else { return };
+        let groups = tally.best.iter().flatten().count();
+        if how.p > budget.threshold(usual.fleet()) || groups < rule.least_groups {
+            return;
+        }
+        if self.told.insert(host) {
+            budget.told();
+        }
+        let tie = tenant.and_then(|tenant| usual.tie(host, tenant));
+        let key = tenant.and_then(|tenant| usual.tenant(tenant)).map_or("", |owner| &owner.key);
+        let destination = tie.map_or_else(|| key.to_owned(), |tie| tie.destination(Some(key)));
+        let ip = usual.address_text(host);
+        let mut entities = vec![Entity::host(Role::AffectedHost, host, usual)];
+        entities.extend(tie.map(Entity::destination));
+        let toward = if destination.is_empty() { String::new() } else { format!(" towards {destination}") };
+        said.findings.push(Finding {
+            id: id("host_anomaly", &usual.subject(host), &key, tally.first),
+            detector: "host_anomaly",
+            time: now,
+            first_seen: tally.first,
+            last_seen: tally.last,
+            severity: Severity::Medium,
+            score: (-how.p.log10() / 6.0).clamp(0.0, 1.0),
+            p: Some(how.p),
+            title: format!("{}: {ip}{toward}", rule.title),
+            explanation: format!(
+                "What {ip} did{toward} since {} UTC adds up: {}. Of {} host-days of its kind {} were as unusual.",
+                tally.first.clock(),
+                words(tally),
+                how.host_days,
+                if how.as_unusual == 0 { "none".to_owned() } else { how.as_unusual.to_string() },
+            ),
+            attack: rule.attack.clone(),
+            entities,
+            reasons: rule.reasons(tally, whole, how),
+            uids: tally.uids.clone(),
+        });
+    }
+}
+
+impl ScoreRule {
+    fn cap(&self, group: Group) -> f64 {
+        match group {
+            Group::Destination => self.cap_destination_nats,
+            Group::Client => self.cap_client_nats,
+            Group::Timing => self.cap_timing_nats,
+            Group::Volume => self.cap_volume_nats,
+            Group::Execution => self.cap_execution_nats,
+            Group::Protocol => self.cap_protocol_nats,
+        }
+    }
+
+    fn sum(&self, tally: &Tally, counts: impl Fn(Group) -> bool) -> f64 {
+        let cues = tally.best.iter().flatten().filter(|cue| counts(cue.group));
+        cues.map(|cue| cue.nats.min(self.cap(cue.group))).sum()
+    }
+
+    /// So many used it already a day before that one more host says nothing.
+    fn is_common(&self, tenant: TenantId, now: Timestamp, usual: &Profiles) -> bool {
+        let Some(owner) = usual.tenant(tenant) else { return false };
+        let before = owner.users.iter().filter(|(_, first)| now.secs_since(*first) > DAY_S).count();
+        let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX).saturating_add(owner.more));
+        before >= f64::from(self.common_hosts).max(self.common_share * f64::from(usual.fleet()))
+    }
+
+    /// Enough to add the sum up again: each cue with its measure, each group with its cap, what it was held against.
+    fn reasons(&self, tally: &Tally, whole: f64, how: Unusual) -> Vec<Evidence> {
+        let mut reasons = Vec::new();
+        for cue in tally.best.iter().flatten() {
+            reasons.push(cue.reason.clone());
+            reasons.push(Evidence {
+                measure: group_measure(cue.group),
+                observed: Value::Number(cue.nats),
+                against: Against::Limit(Value::Number(self.cap(cue.group))),
+                unit: "nats",
+            });
+        }
+        reasons.push(reason("surprise", Value::Number(whole), "nats"));
+        reasons.push(reason("host_days", Value::Count(how.host_days), ""));
+        reasons.push(reason("host_days_as_unusual", Value::Count(how.as_unusual), ""));
+        reasons
+    }
+}
+
+const fn group_measure(group: Group) -> &'static str {
+    match group {
+        Group::Destination => "destination_group",
+        Group::Client => "client_group",
+        Group::Timing => "timing_group",
+        Group::Volume => "volume_group",
+        Group::Execution => "execution_group",
+        Group::Protocol => "protocol_group",
+    }
+}
+
+/// The cues in words, strongest first.
+fn words(tally: &Tally) -> String {
+    let mut cues: Vec<&Cue> = tally.best.iter().flatten().collect();
+    cues.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.group.cmp(&b.group)));
+    let word = |cue: &&Cue| {
+        let measure = cue.reason.measure.replace('_', " ");
+        let unit = if cue.reason.unit.is_empty() { String::new() } else { format!(" {}", cue.reason.unit) };
+        let observed = match &cue.reason.observed {
+            Value::Count(n) => format!(" {n}{unit}"),
+            Value::Number(n) if n.abs() < 0.01 => format!(" {n:.1e}{unit}"),
+            Value::Number(n) => format!(" {n:.2}{unit}"),
+            Value::Text(text) => format!(" {text}"),
+        };
+        format!("{measure}{observed} (1 in {:.0} by accident)", cue.nats.min(MOST_WORDS_NATS).exp())
+    };
+    cues.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// (host, destination) pairs with a cue in one day, some 700 bytes each.
+const MAX_TALLIES: usize = 200_000;
+/// Flows named.
+const MAX_UIDS: usize = 16;
+/// Host-days from which on a share of one in a hundred can be read off.
+const CASE_HOST_DAYS: u64 = 500;
+const DAY_S: f64 = 86_400.0;
+/// Beyond a millionth, words say no more.
+const MOST_WORDS_NATS: f64 = 13.8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Site;
+    use crate::intel::Intel;
+    use crate::profile::Declared;
+    use std::sync::Arc;
+
+    fn cue(host: u32, tenant: u32, group: Group, nats: f64, s: i64) -> Cue {
+        Cue {
+            detector: "test",
+            ts: Timestamp::from_secs(s),
+            host: HostId(host),
+            tenant: Some(TenantId(tenant)),
+            group,
+            nats,
+            reason: reason("odd", Value::Number(0.001), "probability"),
+            uid: Uid([1, 2, host]),
+        }
+    }
+
+    fn scorer() -> (Scorer, Profiles) {
+        let rule = toml::from_str(include_str!("../../rules/host_anomaly.toml")).unwrap();
+        let declared = Declared { site: Site::new(&[], &[]), hosts: Vec::new(), policies: Vec::new() };
+        (Scorer::new(rule), Profiles::new(Arc::new(declared), Arc::new(Intel::shipped())))
+    }
+
+    #[test]
+    fn a_case_is_chosen_by_what_leaves_the_host_each_group_once_and_to_its_cap() {
+        use Group::{Client, Destination, Execution, Protocol, Timing};
+        for (what, cues, expected) in [
+            ("one weak sign", vec![(Destination, 6.0)], None),
+            ("two of different groups", vec![(Destination, 6.0), (Timing, 5.0)], Some(11.0)),
+            ("two of the same group: the stronger", vec![(Destination, 6.0), (Destination, 6.5)], None),
+            ("beyond a cap", vec![(Protocol, 50.0), (Client, 3.0)], Some(8.0)),
+            ("what was done to the host does not choose it", vec![(Destination, 6.0), (Execution, 10.0)], None),
+        ] {
+            let (mut scorer, usual) = scorer();
+            scorer.take(cues.into_iter().map(|(group, nats)| cue(1, 7, group, nats, 10)));
+            let cases = scorer.advance(Timestamp::from_secs(300), &usual, &mut Said::default());
+            assert_eq!(cases.first().map(|case| case.nats), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_case_is_told_once_a_day_and_destinations_do_not_mix() {
+        let (mut scorer, usual) = scorer();
+        let mut step =
+            |scorer: &mut Scorer, s| scorer.advance(Timestamp::from_secs(s), &usual, &mut Said::default()).len();
+        scorer.take([cue(1, 7, Group::Destination, 6.0, 10), cue(1, 8, Group::Timing, 5.0, 20)]);
+        assert_eq!(step(&mut scorer, 300), 0, "one sign each");
+        scorer.take([cue(1, 8, Group::Client, 5.0, 310)]);
+        assert_eq!(step(&mut scorer, 600), 1);
+        scorer.take([cue(1, 8, Group::Client, 6.0, 610)]);
+        assert_eq!(step(&mut scorer, 900), 0, "told already");
+        assert_eq!(step(&mut scorer, 86_700), 0);
+        scorer.take([cue(1, 8, Group::Timing, 5.0, 86_800), cue(1, 8, Group::Client, 5.0, 86_800)]);
+        assert_eq!(step(&mut scorer, 87_000), 1, "another day");
+    }
+}
