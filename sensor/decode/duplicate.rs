@@ -223,6 +223,7 @@ mod tests {
             dst: Endpoint::new("192.0.2.1".parse().unwrap(), 443),
             transport: Transport::Tcp,
             ip_len: 40 + len,
+            hop_limit: 64,
             ip_id,
             tcp: Some(Tcp { seq, ack: 1, window: 500, flags: ACK }),
             header: if seq == 1 { &[1; 20] } else { &[2; 20] },

@@ -36,6 +36,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) transport: Transport,
     /// Bytes from the IP header on, as the header states them; for offload frames (length 0) as captured.
     pub(crate) ip_len: u32,
+    /// Hops left.
+    pub(crate) hop_limit: u8,
     /// IPv4 identification; `None` for IPv6.
     pub(crate) ip_id: Option<u16>,
     /// TCP header fields.

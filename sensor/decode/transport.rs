@@ -167,6 +167,7 @@ fn packet<'a>(datagram: &Datagram<'a>, walk: &Walk<'a>, [src, dst]: [u16; 2], he
         dst: Endpoint::new(datagram.dst, dst),
         transport: Transport::from_number(datagram.protocol),
         ip_len: datagram.ip_len,
+        hop_limit: datagram.hop_limit,
         ip_id: datagram.id,
         tcp: None,
         header,

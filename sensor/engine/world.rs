@@ -174,5 +174,6 @@ fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> Flo
         retransmissions: 0,
         packets: crate::event::PacketRange::default(),
         one_sided: false,
+        hints: crate::event::Hints::default(),
     }
 }

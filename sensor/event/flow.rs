@@ -118,6 +118,18 @@ pub struct PacketRange {
     pub last: u32,
 }
 
+/// What a flow's packets show beside what a `conn.log` holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Hops left in the originator's SYN, as the sensor saw it.
+    pub hop_limit: Option<u8>,
+    /// A digest of the options of the originator's SYN, their order, segment size and window scale: what tells
+    /// operating systems apart that share an address.
+    pub syn: Option<u16>,
+    /// Payload of the side that was not seen, as far as the other side's acknowledgements tell (a FIN counts one).
+    pub unseen_bytes: u64,
+}
+
 /// One flow, complete: a line of Zeek's `conn.log` and our additions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowRecord {
@@ -159,4 +171,6 @@ pub struct FlowRecord {
     pub packets: PacketRange,
     /// Packets of one side only were seen although the other side's acknowledgements prove it spoke.
     pub one_sided: bool,
+    /// What else the packets show.
+    pub hints: Hints,
 }

@@ -13,7 +13,7 @@ pub use facts::{
     FileAction, Handshake, HandshakeTransport, Identity, IdentitySource, Request, Resolution, ResolutionProtocol, Rpc,
     Share,
 };
-pub use flow::{ConnState, Counters, End, FlowRecord, Layer, PacketRange};
+pub use flow::{ConnState, Counters, End, FlowRecord, Hints, Layer, PacketRange};
 pub use site::{Reach, Site};
 pub use weird::{Oddity, Weird};
 

@@ -6,9 +6,9 @@ use super::orientation::{Confidence, who_began};
 use super::side::{MAX_JUMP, Side};
 use super::stream::Stream;
 use super::tcp::{ACK, FIN, History, Machine, RST, SYN};
-use crate::base::{Endpoint, Timestamp, Transport};
+use crate::base::{Endpoint, Reader, Timestamp, Transport};
 use crate::decode::{Packet, Tcp, Tunnels};
-use crate::event::{ConnState, Counters, Direction, End, PacketRange, Uid};
+use crate::event::{ConnState, Counters, Direction, End, Hints, PacketRange, Uid};
 use std::time::Duration;
 
 /// A flow in the table.
@@ -37,6 +37,8 @@ pub(super) struct Flow {
     pub(super) service: Option<&'static str>,
     pub(super) retransmissions: u32,
     pub(super) packets: PacketRange,
+    /// Hops left and digest of options, of the originator's SYN.
+    stack: Option<(u8, u16)>,
     /// Bytes jumped over while no stream kept account of holes.
     missed: u64,
     /// Tunnels around its first packet.
@@ -78,6 +80,7 @@ impl Flow {
             service: None,
             retransmissions: 0,
             packets: PacketRange { input: packet.origin.0, first: packet.origin.1, last: packet.origin.1 },
+            stack: stack_of(packet).filter(|_| src_began),
             missed: 0,
             tunnel: packet.tunnel.iter().next().map(|_| Box::new(packet.tunnel)),
         }
@@ -310,6 +313,16 @@ impl Flow {
         self.missed.saturating_add(holes).saturating_add(beyond(orig)).saturating_add(beyond(resp))
     }
 
+    /// What else the packets show.
+    pub(super) fn hints(&self) -> Hints {
+        let unseen = || self.sides.iter().map(Side::unseen).fold(0, u64::saturating_add);
+        Hints {
+            hop_limit: self.stack.map(|(hops, _)| hops),
+            syn: self.stack.map(|(_, digest)| digest),
+            unseen_bytes: if self.is_one_sided() { unseen() } else { 0 },
+        }
+    }
+
     /// One side is silent although the other side acknowledges it.
     pub(super) fn is_one_sided(&self) -> bool {
         self.key.transport() == Transport::Tcp
@@ -317,6 +330,41 @@ impl Flow {
             && self.conn_state() != ConnState::S0
     }
 }
+
+/// Hops left and a digest of the options of a SYN: their order, segment size and window scale (RFC 9293 §3.2, RFC 7323
+/// §2). Time stamps differ from one SYN to the next and are left out.
+fn stack_of(packet: &Packet<'_>) -> Option<(u8, u16)> {
+    packet.tcp.filter(|tcp| tcp.flags & (SYN | ACK) == SYN)?;
+    let mut r = Reader::new(packet.header);
+    r.skip(TCP_FIXED)?;
+    // FNV-1a, folded: no secret, but the same on every machine.
+    let mut digest = 0x811c_9dc5_u32;
+    let mut eat = |byte: u8| digest = (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    for _ in 0..MAX_OPTIONS {
+        let Some(kind) = r.u8() else { break };
+        eat(kind);
+        match kind {
+            END_OF_OPTIONS => break,
+            NO_OPERATION => continue,
+            _ => {}
+        }
+        let Some(data) = r.u8().and_then(|len| r.take(usize::from(len).checked_sub(2)?)) else { break };
+        if matches!(kind, SEGMENT_SIZE | WINDOW_SCALE) {
+            data.iter().copied().for_each(&mut eat);
+        }
+    }
+    let [a, b, c, d] = digest.to_be_bytes();
+    Some((packet.hop_limit, u16::from_be_bytes([a ^ c, b ^ d])))
+}
+
+/// A TCP header without options.
+const TCP_FIXED: usize = 20;
+/// RFC 9293 §3.1: the header has room for 40 bytes of them.
+const MAX_OPTIONS: usize = 40;
+const END_OF_OPTIONS: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const SEGMENT_SIZE: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
 
 /// Zeek's `tcp_inactivity_timeout`.
 const TCP_IDLE: Duration = Duration::from_secs(300);

@@ -443,6 +443,7 @@ fn record(flow: &Flow, end: End) -> FlowRecord {
         retransmissions: flow.retransmissions,
         packets: flow.packets,
         one_sided: flow.is_one_sided(),
+        hints: flow.hints(),
     }
 }
 

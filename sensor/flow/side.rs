@@ -16,6 +16,8 @@ pub(super) struct Side {
     /// Sequence number of payload offset 0.
     base: u32,
     started: bool,
+    /// The peer acknowledged this side before it was seen: until then `base` is the first acknowledgement.
+    heard: bool,
     /// Segments that brought nothing new (Zeek's T).
     pub(super) again: u32,
     /// Holes that the peer acknowledged (Zeek's G).
@@ -28,14 +30,15 @@ impl Side {
     /// Takes `seq` for payload offset 0 unless that is known.
     pub(super) fn start(&mut self, seq: u32) {
         if !self.started {
-            (self.base, self.started) = (seq, true);
+            (self.base, self.started, self.acked) = (seq, true, 0);
         }
     }
 
     /// Takes `seq` for payload offset 0, as a SYN says, while no payload contradicts.
     pub(super) fn restart(&mut self, seq: u32) {
         if !self.started || self.bytes == 0 {
-            (self.base, self.started) = (seq, true);
+            let acked = if self.started { self.acked } else { 0 };
+            (self.base, self.started, self.acked) = (seq, true, acked);
         }
     }
 
@@ -54,6 +57,7 @@ impl Side {
     /// Notes how far the peer acknowledged; gives the offset when that grew.
     pub(super) fn acknowledge(&mut self, ack: u32) -> Option<u64> {
         if !self.started {
+            self.hear(ack);
             return None; // Bytes of a side that was never seen are not claimed.
         }
         let (ahead, offset) = self.locate(ack);
@@ -66,10 +70,27 @@ impl Side {
         Some(offset)
     }
 
+    /// The peer acknowledges a side that was never seen: how far its acknowledgements went is what it received.
+    fn hear(&mut self, ack: u32) {
+        if !self.heard {
+            (self.base, self.heard) = (ack, true);
+        }
+        let ahead = i64::from(ack.wrapping_sub(self.base.wrapping_add(low32(self.acked))).cast_signed());
+        if (1..MAX_JUMP).contains(&ahead) {
+            self.acked = self.acked.saturating_add(ahead.unsigned_abs());
+        }
+    }
+
+    /// Payload of a side that was never seen, by the acknowledgements of the other. A forged one can claim any number:
+    /// of what the sensor could not see there is no other witness.
+    pub(super) const fn unseen(&self) -> u64 {
+        if self.started { 0 } else { self.acked }
+    }
+
     /// Bytes that were acknowledged beyond all that was seen. Not counted as bytes: a forged acknowledgement could
     /// claim any number.
     pub(super) fn beyond(&self) -> u64 {
-        self.acked.saturating_sub(self.bytes)
+        if self.started { self.acked.saturating_sub(self.bytes) } else { 0 }
     }
 }
 
@@ -121,6 +142,28 @@ mod tests {
         side.start(100);
         assert_eq!(side.locate(115), (5, (5 << 32) + 15));
         assert_eq!(side.locate(100), (-10, 5 << 32));
+    }
+
+    #[test]
+    fn acknowledgements_tell_how_much_an_unseen_side_said() {
+        for (what, acks, expected) in [
+            ("nothing but its handshake", &[101][..], 0),
+            ("a page", &[101, 1561, 3021], 2920),
+            ("one again", &[101, 1561, 1561, 101], 1460),
+            ("past the wrap", &[u32::MAX - 9, 90], 100),
+            ("nonsense ahead", &[101, 101_u32.wrapping_add(1 << 31), 111], 10),
+        ] {
+            let mut side = Side::default();
+            for ack in acks {
+                side.acknowledge(*ack);
+            }
+            assert_eq!((side.unseen(), side.bytes), (expected, 0), "{what}");
+        }
+        let mut late = Side::default();
+        late.acknowledge(500);
+        late.acknowledge(900);
+        late.start(100);
+        assert_eq!((late.unseen(), late.beyond()), (0, 0), "once it is seen, only what it said counts");
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn tcp(&(ms, from_a, flags, seq, ack, payload): &Segment) -> Packet<'static> {
         dst,
         transport: Transport::Tcp,
         ip_len: 40 + len,
+        hop_limit: 64,
         ip_id: Some(1),
         tcp: Some(Tcp { seq, ack, window: 1000, flags }),
         header: &[],

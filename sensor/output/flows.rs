@@ -86,6 +86,9 @@ pub(super) fn write(out: &mut Vec<u8>, seen: &Observation, flow: &FlowRecord, ex
     }
     if flow.one_sided {
         line.flag("one_sided", true);
+        if flow.hints.unseen_bytes > 0 {
+            line.number("unseen_bytes", flow.hints.unseen_bytes);
+        }
     }
     line.close();
 }

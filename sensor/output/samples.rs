@@ -8,7 +8,7 @@ use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, 
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use crate::event::{
     Act, Authentication, AuthenticationProtocol, Banner, Certificate, Channel, ConnState, Counters, Direction, Ech,
-    End, Endpoint, Event, Execution, File, FileAction, FlowRecord, Handshake, HandshakeTransport, Identity,
+    End, Endpoint, Event, Execution, File, FileAction, FlowRecord, Handshake, HandshakeTransport, Hints, Identity,
     IdentitySource, Layer, Observation, Oddity, PacketRange, Request, Resolution, ResolutionProtocol, Rpc, Share,
     Timestamp, Transport, Uid, Weird,
 };
@@ -61,6 +61,7 @@ pub(super) fn flow() -> FlowRecord {
         retransmissions: 2,
         packets: PacketRange { input: 0, first: 3, last: 12 },
         one_sided: true,
+        hints: Hints { hop_limit: Some(127), syn: Some(7), unseen_bytes: 48_000 },
     }
 }
 
@@ -79,6 +80,7 @@ pub(super) fn bare_flow() -> FlowRecord {
         orig_confidence: 1.0,
         retransmissions: 0,
         one_sided: false,
+        hints: Hints::default(),
         ..flow()
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use yukue::event::{
-    ConnState, Counters, Ech, End, Endpoint, Event, FlowRecord, Handshake, HandshakeTransport, Identity,
+    ConnState, Counters, Ech, End, Endpoint, Event, FlowRecord, Handshake, HandshakeTransport, Hints, Identity,
     IdentitySource, Observation, PacketRange, Request, Resolution, ResolutionProtocol, Timestamp, Transport, Uid,
 };
 
@@ -270,5 +270,6 @@ fn record(flow: &Flow, last: Timestamp, orig: Endpoint, resp: Endpoint, transpor
         retransmissions: 0,
         packets: PacketRange::default(),
         one_sided: false,
+        hints: Hints::default(),
     }
 }
