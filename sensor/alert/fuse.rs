@@ -31,6 +31,7 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
         }
     }
     let loose: Vec<&Finding> = findings.filter(|f| !told.iter().any(|story| explains(story, f))).collect();
+    let loose = without_the_swept(loose);
     alerts.extend(remote_executions(&loose, at));
     let single = loose.iter().filter(|f| f.detector != "remote_execution" && f.severity >= Severity::Low);
     alerts.extend(single.map(|finding| Alert {
@@ -50,7 +51,7 @@ fn explains((scope, server): &(Scope, Option<IpAddr>), finding: &Finding) -> boo
     let ip_of = |role| of(role).find_map(|e| e.ip);
     let Some(host) = ip_of(Role::AffectedHost) else { return false };
     let in_scope = |ip: IpAddr| scope.hosts.iter().any(|h| h.ip == ip);
-    if finding.detector == "remote_execution" {
+    if matches!(finding.detector, "remote_execution" | "execution_fan_out") {
         return ip_of(Role::StagingServer) == *server && in_scope(host);
     }
     let reached = |e: &Entity| {
@@ -65,9 +66,21 @@ fn kind(detector: &str) -> Kind {
     match detector {
         "beacon" => Kind::Beacon,
         "policy" => Kind::Policy,
-        "remote_execution" => Kind::RemoteExecution,
+        "remote_execution" | "execution_fan_out" => Kind::RemoteExecution,
         _ => Kind::HostAnomaly,
     }
+}
+
+/// A sweep says what its single acts say.
+fn without_the_swept(loose: Vec<&Finding>) -> Vec<&Finding> {
+    let actor = |f: &Finding| f.entities.first().and_then(|e| e.ip);
+    let sweepers: BTreeSet<IpAddr> = loose
+        .iter()
+        .filter(|f| f.detector == "execution_fan_out" && f.severity >= Severity::Low)
+        .filter_map(|f| actor(f))
+        .collect();
+    let swept = |f: &&Finding| f.detector == "remote_execution" && actor(f).is_some_and(|ip| sweepers.contains(&ip));
+    loose.into_iter().filter(|f| !swept(f)).collect()
 }
 
 /// One alert for each host that acts on others.

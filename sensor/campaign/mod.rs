@@ -110,7 +110,7 @@ impl Campaigns {
             }
             Activity::Act(act) => self.sessions.act(act, chain, usual),
             Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.port) => self.exposures.touch(touch),
-            Activity::Touch(_) | Activity::CheckIn(_) | Activity::Fetch(_) => {}
+            _ => {}
         }
     }
 

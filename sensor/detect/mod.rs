@@ -8,8 +8,13 @@
 
 mod beacon;
 mod calibrate;
+mod claim;
+mod coerced_authentication;
 mod controller;
 mod cue;
+mod enumeration;
+mod execution_fan_out;
+mod fan;
 mod feed;
 mod finding;
 mod identify;
@@ -21,6 +26,7 @@ mod remote_execution;
 mod rule;
 mod score;
 mod script_download;
+mod telltale_call;
 
 pub(crate) use beacon::{Beacon, reason};
 pub(crate) use cue::{Cue, Group};
@@ -70,8 +76,17 @@ pub(crate) struct Spec {
 }
 
 /// All detectors but the beacon's, whose meters the campaign reads too. They are shown an activity in this order.
-pub(crate) const DETECTORS: &[Spec] =
-    &[feed::SPEC, new_destination::SPEC, policy::SPEC, remote_execution::SPEC, script_download::SPEC];
+pub(crate) const DETECTORS: &[Spec] = &[
+    coerced_authentication::SPEC,
+    enumeration::SPEC,
+    execution_fan_out::SPEC,
+    feed::SPEC,
+    new_destination::SPEC,
+    policy::SPEC,
+    remote_execution::SPEC,
+    script_download::SPEC,
+    telltale_call::SPEC,
+];
 
 /// All detectors at work.
 #[derive(Debug)]

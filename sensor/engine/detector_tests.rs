@@ -1,8 +1,8 @@
 //! Detectors as a specification: what fires them, what nearly does, and how much it matters.
 
-use super::analysis::Told;
+use super::scene::severities;
 use super::world::World;
-use crate::detect::{Finding, Severity};
+use crate::detect::Severity;
 use crate::event::{Act, Channel};
 use crate::profile::{HostRole, MayReach};
 
@@ -112,8 +112,4 @@ fn a_listed_destination_counts_less_where_many_share_it() {
         world.contact(700, "172.16.0.200", to, 443, name);
         assert_eq!(severities(&world.told_with_feed(list), "feed"), expected, "{what}");
     }
-}
-
-fn severities(told: &Told, detector: &str) -> Vec<Severity> {
-    told.findings.iter().filter(|f: &&Finding| f.detector == detector).map(|f| f.severity).collect()
 }

@@ -12,7 +12,11 @@ pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 
 #[cfg(test)]
+mod act_tests;
+#[cfg(test)]
 mod detector_tests;
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod staging_tests;
 #[cfg(test)]

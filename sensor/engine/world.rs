@@ -1,10 +1,11 @@
 //! Observations in the making, for tests of everything right of the waist.
 
 use super::analysis::{Analysis, Told};
+use super::scene::hello;
 use crate::alert::Rules;
 use crate::event::{
-    Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Handshake, HandshakeTransport,
-    Observation, Site, Timestamp, Transport, Uid,
+    Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Observation, Site, Timestamp,
+    Transport, Uid,
 };
 use crate::intel::{Feeds, Intel, Tables};
 use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
@@ -87,7 +88,7 @@ impl World {
     }
 
     pub(super) fn contact(&mut self, s: i64, from: &str, to: &str, port: u16, sni: Option<&str>) {
-        let handshake = sni.map(|sni| Event::Handshake(Box::new(handshake(self.at + s, sni))));
+        let handshake = sni.map(|sni| Event::Handshake(Box::new(hello(self.moment(s), Some(sni)))));
         self.flow(s, from, to, port, std::iter::once(Event::FlowOpened).chain(handshake), 1);
     }
 
@@ -109,14 +110,20 @@ impl World {
 
     /// A flow in which each side says so much.
     pub(super) fn talk(&mut self, s: i64, from: &str, to: &str, port: u16, bytes: u64) {
-        self.flow(s, from, to, port, [Event::FlowOpened], 30);
-        if let Some(Event::FlowClosed(record)) = self.seen.last_mut().map(|o| &mut o.event) {
-            (record.counters.orig_bytes, record.counters.resp_bytes) = (bytes, bytes);
-        }
+        let record = self.flow(s, from, to, port, [Event::FlowOpened], 30);
+        (record.counters.orig_bytes, record.counters.resp_bytes) = (bytes, bytes);
     }
 
     /// A flow whose facts follow each other by a tenth of a second and that ends after `lasts` seconds.
-    fn flow(&mut self, s: i64, from: &str, to: &str, port: u16, facts: impl IntoIterator<Item = Event>, lasts: i64) {
+    pub(super) fn flow(
+        &mut self,
+        s: i64,
+        from: &str,
+        to: &str,
+        port: u16,
+        facts: impl IntoIterator<Item = Event>,
+        lasts: i64,
+    ) -> &mut FlowRecord {
         self.flows += 1;
         let ts = Timestamp::from_secs(self.at + s);
         let uid = Uid([u32::try_from(s + 100_000).unwrap(), self.flows, port.into()]);
@@ -131,29 +138,25 @@ impl World {
             n += 1;
         }
         self.seen.push(Observation { ts: end, uid, n, orig, resp, transport: Transport::Tcp, event: closed });
+        match self.seen.last_mut().map(|o| &mut o.event) {
+            Some(Event::FlowClosed(record)) => record,
+            _ => unreachable!("it was just pushed"),
+        }
+    }
+
+    /// The moment `s` seconds into the scene.
+    pub(super) const fn moment(&self, s: i64) -> Timestamp {
+        Timestamp::from_secs(self.at + s)
+    }
+
+    /// Changes every observation of the latest flow.
+    pub(super) fn of_last_flow(&mut self, change: impl Fn(&mut Observation)) {
+        let uid = self.seen.last().map_or(Uid::NONE, |o| o.uid);
+        self.seen.iter_mut().rev().take_while(|o| o.uid == uid).for_each(change);
     }
 }
 
-fn handshake(at: i64, sni: &str) -> Handshake {
-    Handshake {
-        started: Timestamp::from_secs(at),
-        transport: HandshakeTransport::Tls,
-        version: None,
-        sni: Some(sni.into()),
-        alpn: Vec::new(),
-        next_protocol: None,
-        cipher: None,
-        ja3: None,
-        ja3s: None,
-        ja4: None,
-        ech: None,
-        quic_version: None,
-        resumed: None,
-        certificate: None,
-    }
-}
-
-fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> FlowRecord {
+pub(super) fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> FlowRecord {
     FlowRecord {
         ts,
         last,

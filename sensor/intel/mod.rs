@@ -1,13 +1,14 @@
 //! Facts about the outside, compiled in from `rules/intel/`: whose address or name is it, which customer's share of a
-//! cloud, what program speaks like that. A category is never a verdict.
+//! cloud, what program speaks like that, which product manages machines. A category is never a verdict.
 //!
-//! Sources, dates and licences of the tables: `rules/intel/README.md`. What is not needed is not read: the
-//! client table is built at first use.
+//! Sources, dates and licences of the tables: `rules/intel/README.md`. What is not needed is not read: client
+//! and product tables are built at first use.
 
 mod clients;
 mod feeds;
 mod import;
 mod names;
+mod products;
 mod ranges;
 mod table;
 
@@ -16,9 +17,10 @@ pub(crate) use feeds::{Feeds, Hit};
 pub(crate) use import::{Vendor, merged, published, ranges, suffixes};
 pub(crate) use table::TableError;
 
-use crate::base::Prefix;
+use crate::base::{Prefix, Transport};
 use clients::Clients;
 use names::Names;
+use products::Products;
 use ranges::Ranges;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -41,14 +43,18 @@ pub(crate) struct Intel {
     names: Names,
     ranges: Ranges,
     clients: OnceLock<Clients>,
+    products: OnceLock<Products>,
+    /// Texts of the tables that are built at first use.
     user_agents: Cow<'static, str>,
+    fingerprints: Cow<'static, str>,
+    products_text: Cow<'static, str>,
     feeds: Feeds,
 }
 
 /// Texts of the tables; those not given by the operator are the shipped ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
-    texts: [(&'static str, Cow<'static, str>); 5],
+    texts: [(&'static str, Cow<'static, str>); 7],
 }
 
 impl Intel {
@@ -62,17 +68,24 @@ impl Intel {
 
     /// From these tables and feeds; what is wrong is said with the table's name.
     pub(crate) fn new(tables: &Tables, feeds: Feeds) -> Result<Self, (&'static str, TableError)> {
-        let [domains, ranges, public, tenants, agents] = &tables.texts;
+        let [domains, ranges, public, tenants, agents, fingerprints, products] = &tables.texts;
         let intel = Self {
             names: Names::new(&domains.1, &public.1, &tenants.1).map_err(|e| (domains.0, e))?,
             ranges: Ranges::new(&ranges.1).map_err(|e| (ranges.0, e))?,
             clients: OnceLock::new(),
+            products: OnceLock::new(),
             user_agents: agents.1.clone(),
+            fingerprints: fingerprints.1.clone(),
+            products_text: products.1.clone(),
             feeds,
         };
         // Patterns take longest to build and not every capture asks for them; the operator's own are tried at once.
-        if let Cow::Owned(text) = &agents.1 {
-            let _ = intel.clients.set(Clients::new(text).map_err(|e| (agents.0, e))?);
+        if let (Cow::Owned(_), _) | (_, Cow::Owned(_)) = (&agents.1, &fingerprints.1) {
+            let clients = Clients::new(&agents.1, &fingerprints.1).map_err(|e| (agents.0, e))?;
+            let _ = intel.clients.set(clients);
+        }
+        if let Cow::Owned(text) = &products.1 {
+            let _ = intel.products.set(Products::new(text).map_err(|e| (products.0, e))?);
         }
         Ok(intel)
     }
@@ -118,9 +131,36 @@ impl Intel {
         self.clients().user_agent(text)
     }
 
+    /// The TLS stack a client hello shows.
+    pub(crate) fn fingerprint(&self, ja3: Option<&str>, ja4: Option<&str>) -> Option<&Client> {
+        self.clients().fingerprint(ja3, ja4)
+    }
+
+    /// The registrable name above `name`, or the customer's share of a cloud; `None` for what is no name.
+    pub(crate) fn owner(&self, name: &str) -> Option<Arc<str>> {
+        Some(self.names.tenant(&names::clean(name)?).into())
+    }
+
+    /// The product of one of `kinds` that listens on a port by default.
+    pub(crate) fn product_on(&self, transport: Transport, port: u16, kinds: &[&str]) -> Option<&str> {
+        self.products().on(transport, port, kinds)
+    }
+
+    /// Whether a name belongs to a vendor of products of these kinds.
+    pub(crate) fn is_vendor(&self, name: &str, kinds: &[&str]) -> bool {
+        self.products().is_vendor(name, kinds)
+    }
+
     fn clients(&self) -> &Clients {
-        self.clients.get_or_init(|| match Clients::new(&self.user_agents) {
+        self.clients.get_or_init(|| match Clients::new(&self.user_agents, &self.fingerprints) {
             Ok(clients) => clients,
+            Err(wrong) => unreachable!("the shipped tables are read by a test: {wrong}"),
+        })
+    }
+
+    fn products(&self) -> &Products {
+        self.products.get_or_init(|| match Products::new(&self.products_text) {
+            Ok(products) => products,
             Err(wrong) => unreachable!("the shipped table is read by a test: {wrong}"),
         })
     }
@@ -136,6 +176,8 @@ impl Tables {
                 ("public_suffix_list.dat", Cow::Borrowed(PUBLIC_SUFFIXES)),
                 ("tenant_suffixes.dat", Cow::Borrowed(TENANT_SUFFIXES)),
                 ("user_agents.csv", Cow::Borrowed(USER_AGENTS)),
+                ("tls_fingerprints.csv", Cow::Borrowed(TLS_FINGERPRINTS)),
+                ("management_products.csv", Cow::Borrowed(MANAGEMENT_PRODUCTS)),
             ],
         }
     }
@@ -166,6 +208,8 @@ const CLOUD_DOMAINS: &str = include_str!("../../rules/intel/cloud_domains.csv");
 const CLOUD_RANGES: &str = include_str!("../../rules/intel/cloud_ranges.csv");
 const PUBLIC_SUFFIXES: &str = include_str!("../../rules/intel/public_suffix_list.dat");
 const TENANT_SUFFIXES: &str = include_str!("../../rules/intel/tenant_suffixes.dat");
+const MANAGEMENT_PRODUCTS: &str = include_str!("../../rules/intel/management_products.csv");
+const TLS_FINGERPRINTS: &str = include_str!("../../rules/intel/tls_fingerprints.csv");
 const USER_AGENTS: &str = include_str!("../../rules/intel/user_agents.csv");
 
 #[cfg(test)]

@@ -32,6 +32,27 @@ fn every_customer_of_a_cloud_is_a_tenant_of_its_own() {
 }
 
 #[test]
+fn fingerprints_are_told_by_ja4_before_ja3() {
+    let intel = Intel::shipped();
+    let curl =
+        intel.fingerprint(Some("0149f47eabf9a20d0893e2a44e5a6323"), Some("t13d3112h1_e8f1e7e78f70_b26ce05bbdd6"));
+    assert!(curl.unwrap().client.contains("--http1.1"));
+    assert_eq!(intel.fingerprint(Some("0149f47eabf9a20d0893e2a44e5a6323"), None).unwrap().kind.as_ref(), "tool");
+    assert_eq!(intel.fingerprint(None, None), None);
+}
+
+#[test]
+fn a_port_suggests_a_product_unless_everybody_uses_it_and_a_vendor_is_known_by_name() {
+    let intel = Intel::shipped();
+    let on = |port, kind| intel.product_on(Transport::Tcp, port, &[kind]).is_some();
+    assert!(on(21112, "av-management") && on(8530, "patch") && on(5938, "rmm"));
+    assert!(!on(443, "rmm") && !on(445, "directory") && !on(21112, "rmm"));
+    let vendor = |name, kind| intel.is_vendor(name, &[kind]);
+    assert!(vendor("x.activeupdate.trendmicro.com", "av-management"));
+    assert!(!vendor("x.activeupdate.trendmicro.com", "backup") && !vendor("nottrendmicro.com", "av-management"));
+}
+
+#[test]
 fn places_come_from_the_name_and_else_from_the_address() {
     let intel = Intel::shipped();
     let nowhere = "198.51.100.7".parse().unwrap();
@@ -87,6 +108,7 @@ fn every_source_of_the_tables_has_its_licence_stated() {
         ("cloud_domains.csv", CLOUD_DOMAINS),
         ("cloud_ranges.csv", CLOUD_RANGES),
         ("dcerpc_operations.csv", include_str!("../../rules/intel/dcerpc_operations.csv")),
+        ("tls_fingerprints.csv", TLS_FINGERPRINTS),
         ("remote_exec_artifacts.csv", include_str!("../../rules/intel/remote_exec_artifacts.csv")),
     ] {
         table::rows(csv, ["source"], |[source]| {

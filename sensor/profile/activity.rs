@@ -4,7 +4,8 @@
 use super::hosts::HostId;
 use super::tenants::{Standing, TenantId};
 use crate::base::{Endpoint, Timestamp, Transport};
-use crate::event::{Execution, Uid};
+use crate::event::{Counters, Execution, Handshake, Reach, Uid};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Something a host of the site did or suffered.
@@ -20,6 +21,14 @@ pub(crate) enum Activity {
     Touch(Touch),
     /// A program or script came from outside, or a script asked for something.
     Fetch(Fetch),
+    /// A host asked for a name.
+    Lookup(Lookup),
+    /// A host began a secured conversation with the outside.
+    Hello(Hello),
+    /// A flow between the site and the outside ended.
+    Closed(Closed),
+    /// A host called an operation of another.
+    Call(Call),
 }
 
 /// A flow from a host of the site to the outside.
@@ -99,4 +108,66 @@ pub(crate) struct Fetch {
     /// What kind of program the user agent names: `script`, `tool`, `browser`, …
     pub(crate) agent: Option<Arc<str>>,
     pub(crate) bytes: u64,
+}
+
+/// A host asked for a name, or a resolver of the site did for others.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookup {
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) host: HostId,
+    /// Who was asked.
+    pub(crate) resolver: IpAddr,
+    pub(crate) name: Box<str>,
+    /// A type whose answer can carry anything: TXT, NULL, CNAME, MX, SRV.
+    pub(crate) carries_text: bool,
+    /// There is no such name.
+    pub(crate) missing: bool,
+    /// Characters of the answers.
+    pub(crate) answered: u32,
+}
+
+/// A host began a secured conversation with the outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Hello {
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) host: HostId,
+    pub(crate) tenant: TenantId,
+    pub(crate) resp: Endpoint,
+    pub(crate) told: Box<Handshake>,
+}
+
+/// A flow between the site and the outside ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    pub(crate) began: Timestamp,
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) reach: Reach,
+    /// The side that is a host of the site.
+    pub(crate) host: HostId,
+    /// The other side: the responder of an outbound flow, the originator of an inbound one.
+    pub(crate) peer: IpAddr,
+    /// The responder's port.
+    pub(crate) port: u16,
+    pub(crate) transport: Transport,
+    /// For an outbound flow.
+    pub(crate) tenant: Option<TenantId>,
+    /// The outermost protocol that was recognised.
+    pub(crate) service: Option<&'static str>,
+    pub(crate) counters: Counters,
+    /// Both sides were seen from the first packet to the last, without a gap.
+    pub(crate) whole: bool,
+}
+
+/// A host called an operation of another.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
+    pub(crate) by: HostId,
+    /// Inside.
+    pub(crate) on: HostId,
+    pub(crate) operation: Box<str>,
 }

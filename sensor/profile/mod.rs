@@ -13,7 +13,7 @@ mod read;
 mod tenants;
 mod tie;
 
-pub(crate) use activity::{Act, Activity, CheckIn, Contact, Fetch, Touch, What};
+pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Touch, What};
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use hosts::{Host, HostId};
 pub(crate) use tenants::{Tenant, TenantId};
@@ -170,6 +170,16 @@ impl Profiles {
     /// Hosts of the site met so far.
     pub(crate) fn fleet(&self) -> u32 {
         u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The tables about the outside.
+    pub(crate) fn intel(&self) -> &Intel {
+        &self.intel
+    }
+
+    /// What anybody was told an address is called, oldest first.
+    pub(crate) fn names_of(&self, ip: IpAddr) -> impl Iterator<Item = &str> {
+        self.names.names_of(ip)
     }
 
     pub(crate) fn declared(&self) -> &Declared {

@@ -75,6 +75,11 @@ impl NameMemory {
         }
     }
 
+    /// What anybody was told an address is called, oldest first.
+    pub(super) fn names_of(&self, ip: IpAddr) -> impl Iterator<Item = &str> {
+        self.by_anyone.get(&ip).into_iter().flat_map(|heard| heard.0.iter().map(|(name, _)| &**name))
+    }
+
     pub(super) const fn evicted(&self) -> u64 {
         self.by_client.evicted().saturating_add(self.by_anyone.evicted())
     }

@@ -1,12 +1,12 @@
 //! Observations → activities: what each one means for the host it is about, said before it is learned.
 
-use super::activity::{Act, Activity, CheckIn, Contact, Fetch, Touch, What};
+use super::activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Touch, What};
 use super::flows::{MAX_WAITING, OpenFlow};
-use super::{Profiles, Tenant, Tie};
+use super::{Profiles, Tenant, TenantId, Tie};
 use crate::base::{Timestamp, Transport};
 use crate::event::{
-    Banner, ConnState, Counters, Direction, Event, File, FileAction, FlowRecord, Identity, Observation, Reach, Request,
-    Uid,
+    Banner, ConnState, Counters, Direction, Event, File, FileAction, FlowRecord, Handshake, Identity, Observation,
+    Reach, Request, Resolution, ResolutionProtocol, Rpc, Uid,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,16 +24,8 @@ impl Profiles {
             Event::FlowOpened => self.opened(seen, out),
             Event::FlowProgress(counters) => self.progress(seen, counters, out),
             Event::FlowClosed(record) => self.closed(seen, record, out),
-            Event::Resolution(told) => {
-                self.counts.resolutions = self.counts.resolutions.saturating_add(1);
-                self.names.learn(seen.orig.ip, told, seen.ts);
-            }
-            Event::Handshake(handshake) => {
-                if let Some(sni) = &handshake.sni {
-                    self.named(seen.uid, sni, "sni");
-                }
-                self.judge(seen.uid, out);
-            }
+            Event::Resolution(told) => self.looked_up(seen, told, out),
+            Event::Handshake(handshake) => self.greeted_securely(seen, handshake, out),
             Event::Request(request) => self.requested(seen, request, out),
             Event::Execution(execution) => self.acted(seen, What::Execution(execution.clone()), out),
             Event::Share(share) => {
@@ -44,7 +36,8 @@ impl Profiles {
             Event::File(file) => self.filed(seen, file, out),
             Event::Banner(banner) => self.greeted(seen, banner, out),
             Event::Identity(identity) => self.identified(seen, identity),
-            Event::Rpc(_) | Event::Authentication(_) | Event::Weird(_) => {}
+            Event::Rpc(rpc) => self.called(seen, rpc, out),
+            Event::Authentication(_) | Event::Weird(_) => {}
         }
     }
 
@@ -142,7 +135,9 @@ impl Profiles {
         self.admin_shares.remove(&seen.uid);
         self.entered(seen, record, out);
         self.inner.remove(&seen.uid);
-        let Some(flow) = self.flows.close(seen.uid) else { return };
+        let flow = self.flows.close(seen.uid);
+        self.ended(seen, record, flow.as_ref().and_then(|flow| flow.tenant), out);
+        let Some(flow) = flow else { return };
         let Some(tenant) = flow.tenant else { return };
         let (up, down) = (record.counters.orig_bytes, record.counters.resp_bytes);
         if let Some(tie) = self.ties.get_mut(&(flow.host, tenant)) {
@@ -152,6 +147,72 @@ impl Profiles {
             // No SYN was seen: the flow may be older than the data, so it is no first contact.
             tie.under_way |=
                 tie.is_first(seen.uid) && record.conn_state == ConnState::Oth && record.transport == Transport::Tcp;
+        }
+    }
+
+    /// Tells the end of a flow between the site and the outside.
+    fn ended(&mut self, seen: &Observation, record: &FlowRecord, tenant: Option<TenantId>, out: &mut Vec<Activity>) {
+        let reach = self.declared.site.reach(record.orig.ip, record.resp.ip);
+        let answered = record.counters.resp_pkts > 0;
+        let (own, peer) = match reach {
+            Reach::Outbound if is_unicast(record.resp.ip) => (record.orig.ip, record.resp.ip),
+            Reach::Inbound if answered && is_unicast(record.resp.ip) => (record.resp.ip, record.orig.ip),
+            _ => return,
+        };
+        // A connection that began before the data, lost bytes or shows one side only cannot be said to lack anything.
+        let begun = record.transport != Transport::Tcp || record.history.starts_with('S');
+        out.push(Activity::Closed(Closed {
+            began: record.ts,
+            ts: record.last,
+            uid: seen.uid,
+            reach,
+            host: self.hosts.id(own),
+            peer,
+            port: record.resp.port,
+            transport: record.transport,
+            tenant,
+            service: record.service.first().copied(),
+            counters: record.counters,
+            whole: begun && answered && record.missed_bytes == 0 && !record.one_sided,
+        }));
+    }
+
+    fn looked_up(&mut self, seen: &Observation, told: &Resolution, out: &mut Vec<Activity>) {
+        self.counts.resolutions = self.counts.resolutions.saturating_add(1);
+        self.names.learn(seen.orig.ip, told, seen.ts);
+        if told.protocol != ResolutionProtocol::Dns || !self.declared.site.is_inside(seen.orig.ip) {
+            return;
+        }
+        let answered = told.answers.iter().fold(0_usize, |sum, answer| sum.saturating_add(answer.len()));
+        out.push(Activity::Lookup(Lookup {
+            ts: told.asked,
+            uid: seen.uid,
+            host: self.hosts.seen(seen.orig.ip, seen.ts),
+            resolver: seen.resp.ip,
+            name: told.query.clone(),
+            carries_text: CARRIERS.contains(&&*told.qtype),
+            missing: told.rcode.as_deref() == Some("NXDOMAIN"),
+            answered: u32::try_from(answered).unwrap_or(u32::MAX),
+        }));
+    }
+
+    fn greeted_securely(&mut self, seen: &Observation, told: &Handshake, out: &mut Vec<Activity>) {
+        if let Some(sni) = &told.sni {
+            self.named(seen.uid, sni, "sni");
+        }
+        self.judge(seen.uid, out);
+        let Some(flow) = self.flows.get_mut(seen.uid) else { return };
+        if let Some(tenant) = flow.tenant {
+            let (ts, uid, host, resp) = (told.started, seen.uid, flow.host, flow.resp);
+            out.push(Activity::Hello(Hello { ts, uid, host, tenant, resp, told: Box::new(told.clone()) }));
+        }
+    }
+
+    fn called(&mut self, seen: &Observation, rpc: &Rpc, out: &mut Vec<Activity>) {
+        let Some(operation) = rpc.operation.clone() else { return };
+        if self.declared.site.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
+            let (by, on) = (self.hosts.id(seen.orig.ip), self.hosts.seen(seen.resp.ip, seen.ts));
+            out.push(Activity::Call(Call { ts: seen.ts, uid: seen.uid, by, on, operation }));
         }
     }
 
@@ -336,6 +397,8 @@ const ENTRANCES: &[(u16, &str)] =
     &[(22, "ssh"), (445, "smb"), (3389, "rdp"), (5900, "vnc"), (5985, "winrm"), (5986, "winrm")];
 /// Payload of the quieter side from which on somebody was let in: a refused sign-in says less.
 const MIN_SESSION_BYTES: u64 = 16_384;
+/// Record types whose answer the owner of a zone can fill with anything.
+const CARRIERS: &[&str] = &["TXT", "NULL", "CNAME", "MX", "SRV", "KEY", "PRIVATE"];
 /// What Windows runs, or loads into something that runs, by the end of its name.
 const RUNNABLE: &[&str] =
     &["exe", "dll", "ps1", "psm1", "bat", "cmd", "vbs", "js", "hta", "msi", "scr", "sys", "com", "tmp", "jar", "mof"];

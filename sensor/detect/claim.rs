@@ -1,0 +1,82 @@
+//! A finding in the making: what all findings have in common, before a detector adds its words and numbers.
+
+use super::finding::{Entity, Evidence, Finding, Role, Severity};
+use super::identify::id;
+use crate::base::Timestamp;
+use crate::event::Uid;
+use crate::profile::{HostId, HostRole, Profiles};
+use std::fmt::Display;
+
+/// About which host, within which scope, since when.
+pub(super) struct Claim<'a> {
+    pub(super) detector: &'static str,
+    pub(super) now: Timestamp,
+    /// First and last sign.
+    pub(super) span: (Timestamp, Timestamp),
+    pub(super) severity: Severity,
+    pub(super) attack: &'a [Box<str>],
+    pub(super) host: HostId,
+    pub(super) role: Role,
+    /// What tells this claim from others about the host: a destination's key, a channel.
+    pub(super) scope: &'a dyn Display,
+}
+
+/// What a detector says.
+pub(super) struct Words {
+    pub(super) title: String,
+    pub(super) explanation: String,
+    pub(super) reasons: Vec<Evidence>,
+    /// Besides the host.
+    pub(super) others: Vec<Entity>,
+    pub(super) uids: Vec<Uid>,
+}
+
+impl Claim<'_> {
+    /// The finding.
+    pub(super) fn say(self, usual: &Profiles, words: Words) -> Finding {
+        let mut entities = vec![Entity::host(self.role, self.host, usual)];
+        entities.extend(words.others);
+        Finding {
+            id: id(self.detector, &usual.subject(self.host), self.scope, self.span.0),
+            detector: self.detector,
+            time: self.now,
+            first_seen: self.span.0,
+            last_seen: self.span.1,
+            severity: self.severity,
+            score: weight(self.severity),
+            p: None,
+            title: words.title,
+            explanation: words.explanation,
+            attack: self.attack.to_vec(),
+            entities,
+            reasons: words.reasons,
+            uids: words.uids,
+        }
+    }
+}
+
+/// The score of a claim that rests on a rule rather than on a probability.
+const fn weight(severity: Severity) -> f64 {
+    match severity {
+        Severity::Info => 0.1,
+        Severity::Low => 0.3,
+        Severity::Medium => 0.5,
+        Severity::High => 0.8,
+        Severity::Critical => 1.0,
+    }
+}
+
+/// Whether a host was declared as one of the roles named.
+pub(super) fn has_role(usual: &Profiles, host: HostId, names: &[String]) -> bool {
+    usual.roles(host).iter().any(|role: &HostRole| names.iter().any(|name| name == role.name()))
+}
+
+/// Adds a flow to a short list.
+pub(super) fn keep(uids: &mut Vec<Uid>, uid: Uid) {
+    if uids.len() < MAX_UIDS && !uids.contains(&uid) {
+        uids.push(uid);
+    }
+}
+
+/// Flows named in a finding.
+const MAX_UIDS: usize = 16;

@@ -1,0 +1,176 @@
+//! Coerced authentication: a host makes a server sign in to an address of its choice (ATT&CK T1187, T1557.001; IN-111).
+//!
+//! Measure: a call that carries a path or a listener's name, and the callee's own connection afterwards, back to the
+//! caller or to a host it never spoke to before. Benign look-alikes: print clients that ask for notifications, encrypted
+//! files on a server. Evasion: a listener reached over a proxy of the same machine.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role, keep};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp};
+use crate::event::Uid;
+use crate::profile::{Activity, Call, HostId, Profiles, Touch};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "coerced_authentication",
+    rule: include_str!("../../rules/coerced_authentication.toml"),
+    build: |text| {
+        Ok(Box::new(CoercedAuthentication {
+            rule: parse(text)?,
+            pairs: Ledger::new(MAX_PAIRS),
+            latest: Capped::new(MAX_PAIRS),
+        }))
+    },
+};
+
+/// `rules/coerced_authentication.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    operations: Vec<String>,
+    print_operations: Vec<String>,
+    listener_ports: Vec<u16>,
+    window_s: f64,
+    asked: Severity,
+    answered: Severity,
+    print_answered: Severity,
+    ordinary_callees: Vec<String>,
+}
+
+/// Who asked whom.
+#[derive(Debug)]
+struct CoercedAuthentication {
+    rule: Rule,
+    /// By caller and callee.
+    pairs: Ledger<(HostId, HostId), Asked>,
+    /// The latest caller of each callee.
+    latest: Capped<HostId, HostId>,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    first: Timestamp,
+    last: Timestamp,
+    operation: Box<str>,
+    /// All calls were for print notifications.
+    print: bool,
+    /// When and to whom the callee connected.
+    answered: Option<(Timestamp, HostId)>,
+    uids: Vec<Uid>,
+}
+
+impl Detector for CoercedAuthentication {
+    fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
+        match seen {
+            Activity::Call(call) if self.rule.enabled && call.by != call.on => self.called(call),
+            Activity::Touch(touch) if self.rule.listener_ports.contains(&touch.port) => self.touched(touch),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.pairs.say_untold(said, |key, asked| Some(rule.tell(now, *key, asked, usual)));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.pairs.say_all(said, |key, asked| Some(rule.tell(now, *key, asked, usual)));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.pairs.evicted()
+    }
+}
+
+impl CoercedAuthentication {
+    fn called(&mut self, call: &Call) {
+        let is_in = |list: &[String]| list.iter().any(|o| **o == *call.operation);
+        let print = is_in(&self.rule.print_operations);
+        if !print && !is_in(&self.rule.operations) {
+            return;
+        }
+        let asked = self.pairs.note((call.by, call.on), || Asked {
+            first: call.ts,
+            last: call.ts,
+            operation: call.operation.clone(),
+            print,
+            answered: None,
+            uids: Vec::new(),
+        });
+        asked.last = call.ts;
+        if asked.print && !print {
+            asked.operation = call.operation.clone();
+        }
+        asked.print &= print;
+        keep(&mut asked.uids, call.uid);
+        self.latest.insert(call.on, call.by);
+    }
+
+    /// The callee connects to its latest caller: it was told to.
+    fn touched(&mut self, touch: &Touch) {
+        if self.latest.get(&touch.orig) != Some(&touch.resp) {
+            return;
+        }
+        let key = (touch.resp, touch.orig);
+        let in_time = |asked: &Asked| {
+            asked.answered.is_none() && (0.0..=self.rule.window_s).contains(&touch.ts.secs_since(asked.last))
+        };
+        if let Some(asked) = self.pairs.get(&key).filter(|asked| in_time(asked)) {
+            let asked = asked.clone();
+            self.pairs.note(key, || asked).answered = Some((touch.ts, touch.resp));
+        }
+    }
+}
+
+impl Rule {
+    fn tell(&self, now: Timestamp, (by, on): (HostId, HostId), asked: &Asked, usual: &Profiles) -> Finding {
+        let ordinary = asked.print && has_role(usual, on, &self.ordinary_callees);
+        let severity = match asked.answered {
+            _ if ordinary => Severity::Info,
+            None if asked.print => Severity::Info,
+            None => self.asked,
+            Some(_) if asked.print => self.print_answered,
+            Some(_) => self.answered,
+        };
+        let (caller, server) = (usual.address_text(by), usual.address_text(on));
+        let then = match asked.answered {
+            Some((at, _)) => format!(
+                "{:.1} s after the call {server} connected to {caller}: what signs in there can be passed on.",
+                at.secs_since(asked.last)
+            ),
+            None => format!("{server} was not seen to connect anywhere because of it."),
+        };
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (asked.first, asked.answered.map_or(asked.last, |(at, _)| at)),
+            severity,
+            attack: &self.attack,
+            host: on,
+            role: Role::AffectedHost,
+            scope: &usual.subject(by),
+        };
+        claim.say(
+            usual,
+            Words {
+                title: format!("{caller} asked {server} to sign in elsewhere"),
+                explanation: format!("{caller} called {} on {server}. {then}", asked.operation),
+                reasons: vec![
+                    reason("operation", Value::Text(asked.operation.clone()), ""),
+                    reason("callee_connected_back", Value::Count(u64::from(asked.answered.is_some())), ""),
+                ],
+                others: vec![Entity::host(Role::StagingServer, by, usual)],
+                uids: asked.uids.clone(),
+            },
+        )
+    }
+}
+
+/// (caller, callee) pairs held.
+const MAX_PAIRS: usize = 20_000;

@@ -1,0 +1,118 @@
+//! What hosts of the site do to each other, as a specification: what fires, what nearly does, how much it matters.
+
+use super::scene::severities;
+use super::world::World;
+use crate::detect::Severity;
+use crate::event::{Act, Channel};
+use crate::profile::HostRole;
+
+const START: i64 = 1_600_000_000;
+const ACTOR: &str = "172.16.0.5";
+
+/// The `n`th machine of the site.
+fn machine(n: i64) -> String {
+    format!("172.16.1.{n}")
+}
+
+#[test]
+fn acting_on_many_machines_within_minutes_is_a_sweep() {
+    for (what, channel, act, machines, gap_s, role, expected) in [
+        ("services on three", Channel::Svcctl, Act::Execute, 3, 60, None, vec![Severity::Medium]),
+        ("services on two", Channel::Svcctl, Act::Execute, 2, 60, None, vec![]),
+        ("services on three, one each quarter", Channel::Svcctl, Act::Execute, 3, 900, None, vec![]),
+        ("services looked at", Channel::Svcctl, Act::Administer, 5, 60, None, vec![]),
+        ("processes on two", Channel::Wmi, Act::Execute, 2, 60, None, vec![Severity::Medium]),
+        ("processes on one", Channel::Wmi, Act::Execute, 1, 60, None, vec![]),
+        (
+            "software distribution",
+            Channel::Svcctl,
+            Act::Execute,
+            9,
+            10,
+            Some(HostRole::SoftwareDistribution),
+            vec![Severity::Info],
+        ),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(ACTOR, role));
+        (0..machines).for_each(|n| world.act(10 + n * gap_s, ACTOR, &machine(n), 445, channel, act, "x"));
+        assert_eq!(severities(&world.told(), "execution_fan_out"), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_sweep_is_told_once_and_not_again_for_each_machine() {
+    let mut world = World::new(START);
+    (0..5).for_each(|n| world.act(10 + n, ACTOR, &machine(n), 445, Channel::Svcctl, Act::Execute, "x"));
+    let told = world.told();
+    let kinds: Vec<_> = told.alerts.iter().map(|alert| alert.finding.detector).collect();
+    assert_eq!(kinds, ["execution_fan_out"]);
+    assert_eq!(told.alerts[0].finding.entities.len(), 6, "the actor and five machines");
+}
+
+#[test]
+fn asking_many_machines_for_their_shares_is_enumeration() {
+    for (what, machines, gap_s, operation, role, expected) in [
+        ("ten machines", 10, 30, "NetrShareEnum", None, vec![Severity::Medium]),
+        ("nine machines", 9, 30, "NetrShareEnum", None, vec![]),
+        ("ten in two hours", 10, 720, "NetrShareEnum", None, vec![]),
+        ("a share's own data", 10, 30, "NetrShareGetInfo", None, vec![]),
+        ("inventory", 20, 5, "NetrSessionEnum", Some(HostRole::Inventory), vec![Severity::Info]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(ACTOR, role));
+        (0..machines).for_each(|n| world.call(10 + n * gap_s, ACTOR, &machine(n), operation));
+        assert_eq!(severities(&world.told(), "enumeration"), expected, "{what}");
+    }
+}
+
+#[test]
+fn some_operations_are_the_deed_itself_unless_the_caller_is_there_for_them() {
+    for (what, operation, role, expected) in [
+        ("the directory replicated by nobody known", "DRSGetNCChanges", None, vec![Severity::Critical]),
+        ("by a domain controller", "DRSGetNCChanges", Some(HostRole::DomainController), vec![Severity::Info]),
+        ("a hive saved", "BaseRegSaveKey", None, vec![Severity::Critical]),
+        ("a hive saved by backup", "BaseRegSaveKeyEx", Some(HostRole::Backup), vec![Severity::Info]),
+        ("a value read", "BaseRegQueryValue", None, vec![]),
+        ("a log cleared", "EvtRpcClearLog", None, vec![Severity::High]),
+        ("a log read", "EvtRpcQueryNext", None, vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(ACTOR, role));
+        world.call(10, ACTOR, "172.16.0.2", operation);
+        assert_eq!(severities(&world.told(), "telltale_call"), expected, "{what}");
+    }
+}
+
+#[test]
+fn who_serves_a_directory_may_replicate_one() {
+    let mut world = World::new(START);
+    world.call(10, "172.16.1.1", ACTOR, "NetrLogonSamLogonEx");
+    world.call(60, ACTOR, "172.16.0.2", "DRSGetNCChanges");
+    assert_eq!(severities(&world.told(), "telltale_call"), [Severity::Info]);
+}
+
+#[test]
+fn a_server_that_connects_to_whoever_named_a_path_was_coerced() {
+    const SERVER: &str = "172.16.0.2";
+    for (what, operation, back, expected) in [
+        ("a path opened, and the server came", "EfsRpcOpenFileRaw", Some((12, 445)), vec![Severity::High]),
+        ("over HTTP", "EfsRpcEncryptFileSrv", Some((12, 80)), vec![Severity::High]),
+        ("nobody came", "EfsRpcOpenFileRaw", None, vec![Severity::Low]),
+        ("an hour later", "EfsRpcOpenFileRaw", Some((3700, 445)), vec![Severity::Low]),
+        ("to another port", "EfsRpcOpenFileRaw", Some((12, 3389)), vec![Severity::Low]),
+        (
+            "print notifications connect back",
+            "RpcRemoteFindFirstPrinterChangeNotificationEx",
+            Some((12, 445)),
+            vec![Severity::Medium],
+        ),
+        ("print notifications", "RpcRemoteFindFirstPrinterChangeNotificationEx", None, vec![Severity::Info]),
+        ("another operation", "NetrDfsGetInfo", Some((12, 445)), vec![]),
+    ] {
+        let mut world = World::new(START);
+        world.call(10, ACTOR, SERVER, operation);
+        back.into_iter().for_each(|(s, port)| world.touch(s, SERVER, ACTOR, port));
+        assert_eq!(severities(&world.told(), "coerced_authentication"), expected, "{what}");
+    }
+}
