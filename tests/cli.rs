@@ -174,3 +174,56 @@ fn own_tables_and_feeds_are_taken_and_a_broken_one_is_named() {
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(text.contains(r#""detector":"feed""#) || text.contains(r#""detector": "feed""#), "{text}");
 }
+
+#[test]
+fn rules_are_listed_shown_linted_tried_and_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (rules, cases) = (at("rules"), at("cases"));
+    let run = |args: &[&str]| {
+        let done = yukue(args);
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (code, listed) = run(&["rules", "list"]);
+    assert_eq!(code, Some(0));
+    for entry in fs::read_dir(root().join("rules")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(stem) = name.strip_suffix(".toml").filter(|stem| !stem.ends_with(".example")) {
+            assert!(listed.lines().any(|line| line.starts_with(stem)), "{stem} is not listed");
+        }
+    }
+    let (code, shown) = run(&["rules", "show", "execution_chain"]);
+    assert_eq!((code, shown), (Some(0), fs::read_to_string(root().join("rules/execution_chain.toml")).unwrap()));
+    assert_eq!(run(&["rules", "show", "nonsense"]).0, Some(2));
+
+    fs::create_dir(&rules).unwrap();
+    fs::write(format!("{rules}/beacon.toml"), "enabled = true\nmax_pp = 0.1\n").unwrap();
+    let (code, wrong) = run(&["rules", "lint", "--rules", &rules]);
+    assert!(code == Some(2) && wrong.contains("perhaps `max_p` is meant"), "{wrong}");
+    fs::remove_file(format!("{rules}/beacon.toml")).unwrap();
+
+    let allow = |expires: &str| {
+        let entry = "[[allow]]\nverb = \"svcctl\"\nowner = \"ops\"\nreason = \"our patch tool\"\n";
+        fs::write(format!("{rules}/allow.toml"), format!("{entry}expires = \"{expires}\"\n")).unwrap();
+    };
+    allow("2020-01-01");
+    let (code, expired) = run(&["rules", "lint", "--rules", &rules]);
+    assert!(code == Some(2) && expired.contains("expired on 2020-01-01: our patch tool"), "{expired}");
+    allow("2099-12-31");
+    assert_eq!(run(&["rules", "lint", "--rules", &rules]).0, Some(0));
+    let (_, preview) = run(&["rules", "preview", CHAIN, "--rules", &rules]);
+    assert!(preview.starts_with("allowed    high"), "{preview}");
+    let (code, labelled) = run(&["analyze", CHAIN, "--rules", &rules, "--fail-on", "high"]);
+    assert!(code == Some(0) && labelled.contains("somebody answers for them"), "{labelled}");
+
+    fs::create_dir(&cases).unwrap();
+    fs::copy(root().join(CHAIN), format!("{cases}/chain.pcap")).unwrap();
+    let expect = "[[alert]]\nkind = \"execution_chain\"\nleast = \"high\"\n";
+    fs::write(format!("{cases}/chain.expect.toml"), expect).unwrap();
+    assert_eq!(run(&["rules", "test", &cases]).0, Some(0));
+    let (code, blinded) = run(&["rules", "test", &cases, "--rules", &rules]);
+    assert!(code == Some(1) && blinded.contains("no execution_chain of high or more"), "{blinded}");
+    fs::write(format!("{cases}/chain.expect.toml"), "quiet = \"low\"\n").unwrap();
+    assert_eq!(run(&["rules", "test", &cases]).0, Some(1), "it tells something");
+}

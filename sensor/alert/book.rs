@@ -4,10 +4,10 @@
 //! first said. An alert that another one explains now is told once more, as absorbed.
 
 use super::fuse::{Context, chain_finding, fuse};
-use super::{Alert, Status};
+use super::{Alert, Claim, Status, Way};
 use crate::base::{Capped, Timestamp};
 use crate::campaign::Telling;
-use crate::detect::{Finding, Severity};
+use crate::detect::{Entity, Finding, Role, Severity, Value};
 use std::collections::BTreeMap;
 
 /// Findings, stories and the alerts they make.
@@ -61,6 +61,7 @@ impl Book {
         let mut before = std::mem::take(&mut self.alerts);
         let mut fresh = Vec::new();
         for mut alert in made {
+            label(&mut alert, at);
             let known = before.remove(&*alert.finding.id);
             if let Some(known) = &known {
                 alert.finding.time = known.finding.time;
@@ -90,6 +91,42 @@ impl Book {
     /// Findings that made room for others.
     pub(crate) fn evicted(&self) -> u64 {
         self.quiet.evicted().saturating_add(self.loud.evicted())
+    }
+}
+
+/// Marks an alert that somebody here answers for.
+fn label(alert: &mut Alert, at: &Context<'_>) {
+    if at.allow.0.is_empty() {
+        return;
+    }
+    let of = |role| alert.finding.entities.iter().filter(move |e: &&Entity| e.role == role);
+    let server = of(Role::StagingServer).next();
+    let actor = server.or_else(|| of(Role::AffectedHost).next()).and_then(|e| e.ip);
+    let class = |e: &Entity| e.ip.and_then(|ip| at.usual.class_of(e.name.as_deref(), ip));
+    let destinations: Vec<_> = of(Role::Destination).map(|e| (e.name.as_deref(), class(e), e.ip)).collect();
+    let way = match () {
+        () if alert.finding.detector == "remote_execution" && server.is_none() => Way::Inbound,
+        () if destinations.is_empty() => Way::Internal,
+        () => Way::Outbound,
+    };
+    let channels = alert.finding.reasons.iter().find(|reason| reason.measure == "channels");
+    let claim = Claim {
+        detector: alert.finding.detector,
+        kind: alert.kind.name(),
+        tier: u64::from(alert.tier),
+        last_seen: alert.finding.last_seen,
+        channels: match channels.map(|reason| &reason.observed) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        },
+        actor,
+        roles: actor.map_or(&[], |ip| at.usual.roles_at(ip)),
+        destinations,
+        way,
+    };
+    alert.allowed = at.allow.label(&claim);
+    if alert.allowed.is_some() {
+        alert.status = Status::Allowed;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Findings and stories → alerts: one story is told once, and what it explains is not told again.
 
 use super::explain::{self, CampaignWords, ChainWords};
-use super::{Alert, Kind, Status};
+use super::{Alert, AllowList, Kind, Status};
 use crate::base::Timestamp;
 use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
 use crate::detect::{Against, Beacon, Entity, Evidence, Finding, Role, Severity, Value, channels, doors, id, reason};
@@ -16,6 +16,7 @@ pub(crate) struct Context<'a> {
     pub(crate) beacon: &'a Beacon,
     pub(crate) campaigns: &'a Campaigns,
     pub(crate) not_visible: Vec<String>,
+    pub(crate) allow: &'a AllowList,
 }
 
 /// All alerts: the stories, and what stands in `findings` (from `low` on) that no story explains.
@@ -38,6 +39,7 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
         kind: kind(finding.detector),
         tier: if finding.severity >= Severity::High { 2 } else { 3 },
         status: Status::Open,
+        allowed: None,
         scope: None,
         not_visible: at.not_visible.clone(),
         finding: (*finding).clone(),
@@ -114,6 +116,7 @@ fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
             tier: 3,
             kind: Kind::RemoteExecution,
             status: Status::Open,
+            allowed: None,
             scope: None,
             not_visible: at.not_visible.clone(),
             finding,
@@ -209,6 +212,7 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         kind,
         tier,
         status: Status::Open,
+        allowed: None,
         not_visible: at.not_visible.clone(),
         finding: Finding {
             id: id(kind.name(), &at.usual.subject(story.server), &key, first_seen),

@@ -1,11 +1,13 @@
 //! Findings and campaigns → what a person reads. Writes nothing; `output` does.
 
+mod allow;
 mod book;
 mod explain;
 mod fuse;
 mod rules;
 mod visible;
 
+pub(crate) use allow::{Allow, AllowList, Allowed, Claim, Way};
 pub(crate) use book::Book;
 pub(crate) use fuse::Context;
 pub(crate) use rules::Rules;
@@ -23,6 +25,8 @@ pub(crate) struct Alert {
     /// 1 staging campaign, 2 enriched destination or suspected hub or execution chain, 3 single host, 4 notice.
     pub(crate) tier: u8,
     pub(crate) status: Status,
+    /// Somebody here answers for it.
+    pub(crate) allowed: Option<Allowed>,
     /// For a campaign and an execution chain.
     pub(crate) scope: Option<Scope>,
     /// What the sensor could not see, in words, so that absence is not taken for innocence.
@@ -62,6 +66,8 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Status {
     Open,
+    /// An entry of the allow-list covers it.
+    Allowed,
     /// It became part of another alert.
     Absorbed,
 }
@@ -71,6 +77,7 @@ impl Status {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Allowed => "allowed",
             Self::Absorbed => "absorbed",
         }
     }

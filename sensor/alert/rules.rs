@@ -1,5 +1,6 @@
 //! The rules of the right side: thresholds as data, compiled in, each replaceable by a file of the same name.
 
+use super::AllowList;
 use crate::campaign::CampaignRules;
 use crate::detect::{DETECTORS, Detectors, RuleError, RuleTexts, Scorer};
 use sha2::{Digest, Sha256};
@@ -8,13 +9,15 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     texts: RuleTexts,
+    /// What somebody here answers for.
+    pub(crate) allow: AllowList,
 }
 
 impl Rules {
     /// The rules compiled into the binary.
     pub(crate) fn shipped() -> Self {
         let texts = shipped().map(|(stem, text)| (stem, text.to_owned())).collect();
-        Self { texts: RuleTexts(texts) }
+        Self { texts: RuleTexts(texts), allow: AllowList::default() }
     }
 
     /// Replaces the rule called `stem` (`beacon` for `beacon.toml`) by `text`.
@@ -24,7 +27,7 @@ impl Rules {
             return Err(RuleError::Unknown(stem.to_owned()));
         };
         text.clone_into(known);
-        let changed = Self { texts };
+        let changed = Self { texts, allow: self.allow.clone() };
         changed.build()?;
         *self = changed;
         Ok(())
@@ -34,6 +37,11 @@ impl Rules {
     pub(crate) fn build(&self) -> Result<(Detectors, Scorer, CampaignRules), RuleError> {
         let scorer = Scorer::new(self.texts.parse("host_anomaly")?);
         Ok((Detectors::new(&self.texts)?, scorer, CampaignRules::new(&self.texts)?))
+    }
+
+    /// Stems and texts in force.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.texts.0.iter().map(|(stem, text)| (*stem, text.as_str()))
     }
 
     /// SHA-256 over all rule texts in force, hex.

@@ -149,7 +149,8 @@ fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Result<Exit, OutputErr
     } else if !quiet {
         shown.print()?;
     }
-    let worst = outcome.alerts.iter().map(|alert| alert.finding.severity).max();
+    // What somebody answers for is shown and fails nothing.
+    let worst = outcome.alerts.iter().filter(|alert| alert.allowed.is_none()).map(|alert| alert.finding.severity).max();
     Ok(if outcome.summary.interrupted {
         Exit::Interrupted
     } else if flags.fail_on.is_some_and(|least| worst >= Some(least)) {

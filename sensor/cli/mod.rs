@@ -2,6 +2,7 @@
 
 mod analyze;
 mod intel;
+mod rules;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -31,6 +32,8 @@ enum Command {
     Analyze(analyze::Flags),
     /// Newer tables about the outside, from the vendors' own files.
     Intel(intel::Flags),
+    /// What rules there are, whether yours are right, and what a change would hide.
+    Rules(rules::Flags),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -83,6 +86,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match &arguments.command {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet),
         Command::Intel(flags) => intel::run(flags, arguments.quiet),
+        Command::Rules(flags) => rules::run(flags, arguments.quiet),
     };
     ExitCode::from(exit.code())
 }

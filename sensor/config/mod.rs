@@ -2,10 +2,12 @@
 //!
 //! Parsed, not validated: what comes out is valid. Errors point at the TOML line and say what would be right.
 
+mod allow;
 mod intel;
 mod rules;
 mod site;
 
+pub(crate) use allow::allow;
 pub(crate) use intel::{intel, tables};
 pub(crate) use rules::rules;
 pub(crate) use site::{declared, site};
@@ -59,7 +61,7 @@ fn wrong(path: &Path, text: &str, message: String, span: Range<usize>) -> Box<Co
 }
 
 /// The files of a folder in the order of their names; none when there is no such folder.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<ConfigError>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<ConfigError>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
@@ -77,4 +79,47 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<ConfigError>> {
 
 fn plain(path: &Path, message: String) -> Box<ConfigError> {
     Box::new(ConfigError::Unusable { path: path.display().to_string(), message })
+}
+
+/// A TOML file as whatever it is to be.
+pub(crate) fn toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Box<ConfigError>> {
+    let text = text_of(path)?;
+    toml::from_str(&text).map_err(|e| wrong(path, &text, nearest(e.message()), e.span().unwrap_or_default()))
+}
+
+/// An error about a key that is not known, with the known one that is meant.
+fn nearest(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let [unknown, known @ ..] = &quoted[..] else { return message.to_owned() };
+    if !message.starts_with("unknown field") {
+        return message.to_owned();
+    }
+    let near = known.iter().map(|key| (strsim::jaro_winkler(unknown, key), key)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match near.filter(|(alike, _)| *alike >= ALIKE) {
+        Some((_, key)) => format!("unknown field `{unknown}`: perhaps `{key}` is meant"),
+        None => message.to_owned(),
+    }
+}
+
+/// Letters swapped, left out or mistyped are above it, other words below.
+const ALIKE: f64 = 0.8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_misspelt_is_answered_with_the_one_that_is_meant() {
+        for (what, message, expected) in [
+            (
+                "letters swapped",
+                "unknown field `max_pp`, expected one of `enabled`, `max_p`",
+                "perhaps `max_p` is meant",
+            ),
+            ("another word", "unknown field `colour`, expected one of `enabled`, `max_p`", "expected one of"),
+            ("another error", "invalid type: string", "invalid type: string"),
+        ] {
+            assert!(nearest(message).contains(expected), "{what}: {}", nearest(message));
+        }
+    }
 }

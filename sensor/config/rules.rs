@@ -1,6 +1,6 @@
 //! Rule files that replace shipped ones → [`Rules`].
 
-use super::{ConfigError, text_of, wrong};
+use super::{ConfigError, allow, nearest, text_of, wrong};
 use crate::alert::Rules;
 use crate::detect::RuleError;
 use std::path::Path;
@@ -23,9 +23,13 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, Box<ConfigError>> {
         }
         let text = text_of(path)?;
         rules.replace(&stem, &text).map_err(|error| match error {
-            RuleError::Wrong { message, span } => wrong(path, &text, message, span.unwrap_or_default()),
+            RuleError::Wrong { message, span } => wrong(path, &text, nearest(&message), span.unwrap_or_default()),
             unknown @ RuleError::Unknown(_) => wrong(path, &text, unknown.to_string(), 0..0),
         })?;
+    }
+    let list = folder.join("allow.toml");
+    if list.is_file() {
+        rules.allow = allow(&list)?;
     }
     Ok(rules)
 }

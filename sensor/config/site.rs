@@ -81,7 +81,7 @@ struct Wrong {
 
 fn parse(text: &str) -> Result<Parsed, Wrong> {
     let file: File = toml::from_str(text)
-        .map_err(|e| Wrong { message: e.message().to_owned(), span: e.span().unwrap_or_default() })?;
+        .map_err(|e| Wrong { message: super::nearest(e.message()), span: e.span().unwrap_or_default() })?;
     // Checked now, so that a file stays right when the baselines that need them come.
     file.timezone.as_ref().map(|zone| at(zone, offset)).transpose()?;
     file.domain.as_ref().map(|domain| at(domain, dns_name)).transpose()?;
@@ -113,7 +113,7 @@ fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is no IP address"))
 }
 
-fn role(text: &str) -> Result<HostRole, String> {
+pub(super) fn role(text: &str) -> Result<HostRole, String> {
     let known = || HostRole::ALL.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ");
     HostRole::ALL
         .iter()
@@ -122,7 +122,7 @@ fn role(text: &str) -> Result<HostRole, String> {
         .ok_or_else(|| format!("{text:?} is no role; the roles are {}", known()))
 }
 
-fn destination(text: &str) -> Result<MayReach, String> {
+pub(super) fn destination(text: &str) -> Result<MayReach, String> {
     match text.split_once(':') {
         Some(("class", class)) if !class.is_empty() => Ok(MayReach::Class(class.into())),
         Some(("name", name)) if !name.is_empty() => Ok(MayReach::Name(name.to_ascii_lowercase().into())),

@@ -6,7 +6,7 @@ use super::identify::id;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, parse};
 use crate::base::Timestamp;
-use crate::profile::{Activity, Contact, HostId, HostRole, MayReach, Profiles, TenantId};
+use crate::profile::{Activity, HostId, HostRole, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
@@ -42,7 +42,8 @@ impl Detector for Policy {
         let roles = usual.roles(seen.host);
         let mut bound = policies.iter().filter(|policy| roles.contains(&policy.role)).peekable();
         let Some(role) = bound.peek().map(|policy| policy.role) else { return };
-        if !bound.flat_map(|policy| &policy.may_reach).any(|may| allows(may, seen)) {
+        let (name, class, ip) = (seen.name.as_deref(), seen.standing.class.as_deref(), Some(seen.resp.ip));
+        if !bound.flat_map(|policy| &policy.may_reach).any(|may| may.covers(name, class, ip)) {
             self.breaches.note_once((seen.host, seen.tenant), || role);
         }
     }
@@ -100,17 +101,6 @@ impl Policy {
             ],
             uids: tie.uids.clone(),
         })
-    }
-}
-
-fn allows(may: &MayReach, seen: &Contact) -> bool {
-    match may {
-        MayReach::Class(class) => seen.standing.class.as_deref() == Some(&**class),
-        MayReach::Net(net) => net.contains(seen.resp.ip),
-        MayReach::Name(pattern) => seen.name.as_deref().is_some_and(|name| match pattern.strip_prefix("*.") {
-            Some(parent) => name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
-            None => name == &**pattern,
-        }),
     }
 }
 

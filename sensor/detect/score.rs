@@ -359,8 +359,7 @@ mod tests {
     #[test]
     fn a_case_is_told_once_a_day_and_destinations_do_not_mix() {
         let (mut scorer, usual) = scorer();
-        let mut step =
-            |scorer: &mut Scorer, s| scorer.advance(Timestamp::from_secs(s), &usual, &mut Said::default()).len();
+        let step = |scorer: &mut Scorer, s| scorer.advance(Timestamp::from_secs(s), &usual, &mut Said::default()).len();
         scorer.take([cue(1, 7, Group::Destination, 6.0, 10), cue(1, 8, Group::Timing, 5.0, 20)]);
         assert_eq!(step(&mut scorer, 300), 0, "one sign each");
         scorer.take([cue(1, 8, Group::Client, 5.0, 310)]);

@@ -4,7 +4,7 @@
 //! before the first observation at or after a multiple of it, what was touched is weighed and told; so what is told, and
 //! when, depends on the observations alone.
 
-use crate::alert::{Alert, Book, Context, Rules, not_visible};
+use crate::alert::{Alert, AllowList, Book, Context, Rules, not_visible};
 use crate::base::Timestamp;
 use crate::campaign::Campaigns;
 use crate::detect::{Detectors, Finding, RuleError, Said, Scorer};
@@ -22,6 +22,7 @@ pub(crate) struct Analysis {
     scorer: Scorer,
     campaigns: Campaigns,
     book: Book,
+    allow: AllowList,
     /// What the observation at hand means; kept for its memory.
     activities: Vec<Activity>,
     said: Said,
@@ -76,6 +77,7 @@ impl Analysis {
             scorer,
             campaigns: Campaigns::new(campaign),
             book: Book::new(),
+            allow: rules.allow.clone(),
             activities: Vec::new(),
             said: Said::default(),
             fresh: Vec::new(),
@@ -130,7 +132,7 @@ impl Analysis {
             internal_flows: counts.internal_flows,
             evicted: tables.into_iter().fold(0, u64::saturating_add),
         };
-        let context = context(now, usual, &self.detectors, &self.campaigns);
+        let context = context(now, usual, &self.detectors, &self.campaigns, &self.allow);
         let (findings, alerts) = self.book.close(&context);
         Told { findings, alerts, hint, counts }
     }
@@ -164,7 +166,7 @@ impl Analysis {
         if let Some(telling) = telling {
             self.book.told(telling);
         }
-        let context = context(now, &self.profiles, &self.detectors, &self.campaigns);
+        let context = context(now, &self.profiles, &self.detectors, &self.campaigns, &self.allow);
         let fresh = self.book.settle(&context);
         self.fresh.extend(fresh);
     }
@@ -178,10 +180,16 @@ impl Analysis {
     }
 }
 
-fn context<'a>(now: Timestamp, usual: &'a Profiles, detectors: &'a Detectors, campaigns: &'a Campaigns) -> Context<'a> {
+fn context<'a>(
+    now: Timestamp,
+    usual: &'a Profiles,
+    detectors: &'a Detectors,
+    campaigns: &'a Campaigns,
+    allow: &'a AllowList,
+) -> Context<'a> {
     let counts = usual.counts();
     let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
-    Context { now, usual, beacon: &detectors.beacon, campaigns, not_visible: not_visible(&counts, watched_s) }
+    Context { now, usual, beacon: &detectors.beacon, campaigns, not_visible: not_visible(&counts, watched_s), allow }
 }
 
 /// Seconds between two steps (`detection.md` §4.5).

@@ -1,6 +1,8 @@
-//! The only wall clock. It times the run for the summary; nothing that is decided depends on it.
+//! The only wall clock. It times the run for the summary and says what day it is to who lints a list of expiries; nothing
+//! that is decided about traffic depends on it.
 
-use std::time::{Duration, Instant};
+use crate::base::Timestamp;
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long something took.
 #[derive(Clone, Copy, Debug)]
@@ -18,4 +20,11 @@ impl Stopwatch {
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The moment it is; before 1970 on a machine whose clock is lost.
+#[expect(clippy::disallowed_methods, reason = "the one place that may look at the clock")]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

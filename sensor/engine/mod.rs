@@ -8,6 +8,7 @@ mod run;
 mod summary;
 
 pub(crate) use analysis::Analysis;
+pub(crate) use clock::now;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 

@@ -34,6 +34,13 @@ pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert, sources: Sources<'_>) {
         line.text("kind", alert.kind.name());
         line.number("tier", alert.tier);
         line.text("status", alert.status.name());
+        if let Some(allowed) = &alert.allowed {
+            line.object("allowed", |line| {
+                line.text("owner", &allowed.owner);
+                line.text("reason", &allowed.reason);
+                line.text("expires", &allowed.expires);
+            });
+        }
         if let Some(of) = &alert.scope {
             line.object("scope", |line| scope(line, of));
         }

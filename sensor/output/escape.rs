@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 /// The text with every character that commands, reorders or hides replaced by its code: `\u{1b}`, `\u{202e}`.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_deceptive) {
         return Cow::Borrowed(text);
     }

@@ -21,6 +21,7 @@ mod terminal;
 mod trail;
 
 pub(crate) use claims::alert_line;
+pub(crate) use escape::shown;
 pub(crate) use flows::FlowExtras;
 pub(crate) use jsonl::{Existing, OutputError, Records};
 pub(crate) use progress::Progress;

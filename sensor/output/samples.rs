@@ -332,6 +332,7 @@ pub(super) fn alert() -> Alert {
         kind: Kind::ExecutionChain,
         tier: 2,
         status: Status::Open,
+        allowed: None,
         scope: Some(Scope {
             servers: vec![ScopeServer {
                 id: HostId(4),

@@ -54,12 +54,15 @@ impl Shown<'_> {
         out.push('\n');
         out.push_str(&counts(self.alerts));
         let (told, notices): (Vec<_>, Vec<_>) = self.worst_first().partition(|a| a.finding.severity > Severity::Info);
+        let (allowed, told): (Vec<_>, Vec<_>) = told.into_iter().partition(|alert| alert.allowed.is_some());
         for alert in &told {
             story::alert(&mut out, alert, self.records, width);
         }
+        story::brief(&mut out, "allowed, somebody answers for them", allowed.iter().map(|a| &a.finding), width);
         story::brief(&mut out, "notices", notices.iter().map(|a| &a.finding), width);
         // What is about the same parties in the same parts is told already.
-        let is_told = |f: &Finding| !f.entities.is_empty() && told.iter().any(|alert| covers(&alert.finding, f));
+        let is_told =
+            |f: &Finding| !f.entities.is_empty() && told.iter().chain(&allowed).any(|alert| covers(&alert.finding, f));
         let untold = |f: &&Finding| f.severity > Severity::Info && !is_told(f);
         story::brief(&mut out, "further findings", self.findings.iter().filter(untold), width);
         self.footer(&mut out, width);

@@ -39,6 +39,20 @@ pub(crate) enum MayReach {
     Net(Prefix),
 }
 
+impl MayReach {
+    /// Whether a destination is one it names.
+    pub(crate) fn covers(&self, name: Option<&str>, class: Option<&str>, ip: Option<IpAddr>) -> bool {
+        match self {
+            Self::Class(wanted) => class == Some(&**wanted),
+            Self::Net(net) => ip.is_some_and(|ip| net.contains(ip)),
+            Self::Name(pattern) => name.is_some_and(|name| match pattern.strip_prefix("*.") {
+                Some(parent) => name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+                None => name == &**pattern,
+            }),
+        }
+    }
+}
+
 macro_rules! roles {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
         /// What a host is for.

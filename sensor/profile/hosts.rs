@@ -145,6 +145,12 @@ impl Hosts {
     }
 
     /// Roles somebody declared.
+    pub(super) fn roles_at(&self, ip: IpAddr) -> &[HostRole] {
+        let declared = self.declarations.get(&ip).and_then(|at| self.declared.hosts.get(*at));
+        declared.map_or(&[], |host| &host.roles)
+    }
+
+    /// Roles somebody declared.
     pub(super) fn roles(&self, id: HostId) -> &[HostRole] {
         self.declaration(id).map_or(&[], |host| &host.roles)
     }

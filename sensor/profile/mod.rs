@@ -167,6 +167,16 @@ impl Profiles {
         self.intel.feed(name, ip)
     }
 
+    /// Roles somebody declared for whoever has this address now.
+    pub(crate) fn roles_at(&self, ip: IpAddr) -> &[HostRole] {
+        self.hosts.roles_at(ip)
+    }
+
+    /// The category of a destination.
+    pub(crate) fn class_of(&self, name: Option<&str>, ip: IpAddr) -> Option<&str> {
+        self.intel.place(name, ip).class
+    }
+
     /// Hosts of the site met so far.
     pub(crate) fn fleet(&self) -> u32 {
         u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
