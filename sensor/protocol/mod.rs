@@ -81,8 +81,16 @@ pub(crate) static PROTOCOLS: &[&Protocol] = &[
 
 /// Protocols that only their port tells apart (mDNS, LLMNR and NetBIOS names look like DNS). Asked before the rest, and
 /// only when a port matches.
-pub(crate) static PORT_BOUND: &[&Protocol] =
-    &[&dns::AT_PORT, &dns::MDNS, &dns::LLMNR, &dns::NBNS, &dhcp::DHCPV6, &banner::SMTP_AT_PORT, &banner::FTP_AT_PORT];
+pub(crate) static PORT_BOUND: &[&Protocol] = &[
+    &tls::WSMANS_AT_PORT,
+    &dns::AT_PORT,
+    &dns::MDNS,
+    &dns::LLMNR,
+    &dns::NBNS,
+    &dhcp::DHCPV6,
+    &banner::SMTP_AT_PORT,
+    &banner::FTP_AT_PORT,
+];
 
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {

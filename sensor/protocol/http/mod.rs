@@ -85,6 +85,8 @@ struct Http {
     orphan: u64,
     /// What is read of an answer's body.
     look: Look,
+    /// What WS-Management's calls look like.
+    rhythm: winrm::Rhythm,
 }
 
 /// Where a side is.
@@ -193,7 +195,7 @@ impl Http {
         observe_tokens(&fields, out);
         let connect = line.method == b"CONNECT";
         let mut exchange = Exchange {
-            call: winrm::Call::new(line.method, line.target, !fields.auth.is_empty()),
+            call: winrm::Call::new(line.method, line.target, !fields.auth.is_empty(), fields.content_type),
             connect,
             encoding: None,
             expects_continue: fields.expects_continue,
@@ -217,7 +219,7 @@ impl Http {
             && let Some(oldest) = self.outstanding.pop_front()
         {
             out.weird(Oddity::TooManyOutstanding);
-            tell(&oldest, out);
+            tell(&oldest, &mut self.rhythm, out);
         }
         self.outstanding.push_back(exchange);
     }
@@ -319,7 +321,7 @@ impl Http {
     fn tell(&mut self, out: &mut Output) {
         while self.outstanding.front().is_some_and(|first| first.asked && first.answered) {
             if let Some(first) = self.outstanding.pop_front() {
-                tell(&first, out);
+                tell(&first, &mut self.rhythm, out);
             }
         }
     }
@@ -401,7 +403,7 @@ impl Parser for Http {
             self.answer_over(out);
         }
         for exchange in std::mem::take(&mut self.outstanding) {
-            tell(&exchange, out);
+            tell(&exchange, &mut self.rhythm, out);
         }
     }
 }
@@ -435,11 +437,12 @@ fn authority(line: RequestLine<'_>) -> Option<&[u8]> {
     (!name.is_empty()).then_some(name)
 }
 
-fn tell(exchange: &Exchange, out: &mut Output) {
+fn tell(exchange: &Exchange, rhythm: &mut winrm::Rhythm, out: &mut Output) {
     let fact = &exchange.fact;
     out.push(Event::Request(fact.clone()));
     if let Some(call) = &exchange.call {
-        let execution = call.execution(fact.uri.as_bytes(), fact.status, fact.request_body_len);
+        let execution =
+            call.execution(fact.uri.as_bytes(), fact.status, [fact.request_body_len, fact.response_body_len], rhythm);
         out.push(Event::Execution(Box::new(execution)));
     }
 }

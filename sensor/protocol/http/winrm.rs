@@ -1,7 +1,8 @@
 //! WS-Management over HTTP: remote PowerShell, `winrs`, WMI (MS-WSMV; ATT&CK T1021.006). One act for each POST.
 //!
-//! Bodies are mostly encrypted (MS-WSMV §2.2.9.1); then the status tells an act that was let in from a leg of its
-//! authentication. In clear the SOAP action names the act.
+//! In clear the SOAP action names the act. Bodies are mostly encrypted (MS-WSMV §2.2.9.1); then the status tells an act
+//! that was let in from a leg of its authentication, and sizes and order tell some acts from others ([`Rhythm`]). Such
+//! names say so: `create (by shape)`. What the shape does not tell has no name and counts as running something.
 
 use super::body::Look;
 use crate::base::wire::text;
@@ -12,40 +13,85 @@ use crate::event::{Act, Channel, Execution};
 pub(super) struct Call {
     /// The request came with credentials.
     pub(super) authorized: bool,
+    /// Its body is encrypted.
+    pub(super) sealed: bool,
     /// The beginning of the envelope.
     pub(super) envelope: Look,
 }
 
 impl Call {
     /// `None` when the request is none.
-    pub(super) fn new(method: &[u8], target: &[u8], authorized: bool) -> Option<Self> {
+    pub(super) fn new(method: &[u8], target: &[u8], authorized: bool, content_type: Option<&[u8]>) -> Option<Self> {
         let is_call = method == b"POST" && path(target).to_ascii_lowercase().starts_with(b"/wsman");
-        is_call.then(|| Self { authorized, envelope: Look::at(ENVELOPE) })
+        let is = |kind: &[u8], word: &[u8]| kind.get(..word.len()).is_some_and(|k| k.eq_ignore_ascii_case(word));
+        let sealed = content_type.is_some_and(|kind| SEALED.iter().any(|word| is(kind, word)));
+        is_call.then(|| Self { authorized, sealed, envelope: Look::at(ENVELOPE) })
     }
 
     /// What the call amounts to, once the answer is known.
-    pub(super) fn execution(&self, target: &[u8], status: Option<u16>, body_len: u64) -> Execution {
+    pub(super) fn execution(
+        &self,
+        target: &[u8],
+        status: Option<u16>,
+        lens: [u64; 2],
+        rhythm: &mut Rhythm,
+    ) -> Execution {
+        let [body_len, _] = lens;
         let action = action(&self.envelope.bytes);
         let forwarding = path(target).to_ascii_lowercase().starts_with(b"/wsman/subscription");
         let let_in = match status {
             Some(status) => (200..300).contains(&status),
             None => self.authorized && body_len > 0,
         };
-        let act = match action {
-            _ if forwarding || !let_in => Act::Administer,
-            Some(action) => meaning(action),
-            None => Act::Execute,
+        let shape =
+            (self.sealed && let_in && body_len > 0 && !forwarding).then(|| rhythm.shape(status, lens)).flatten();
+        let act = match (action, shape) {
+            // Nothing in it: a leg of the authentication, even when that ends well.
+            _ if forwarding || !let_in || body_len == 0 => Act::Administer,
+            (Some(action), _) => meaning(action),
+            (None, Some((_, act))) => act,
+            (None, None) => Act::Execute,
         };
+        let operation = action.map(|uri| text(last_words(uri))).or_else(|| shape.map(|(name, _)| name.into()));
         Execution {
             channel: Channel::Winrm,
             act,
             interface: None,
             opnum: None,
-            operation: action.map(|uri| text(last_words(uri))),
+            operation,
             endpoint: Some(text(path(target))),
             clsid: None,
             technique: (!forwarding).then_some("T1021.006"),
         }
+    }
+}
+
+/// What the encrypted calls of one connection look like, in order.
+///
+/// Opening a shell and starting a pipeline carry kilobytes of XML. Asking for output is a long poll that is repeated to
+/// the octet, as only its message id changes, and its answer carries the output. Deleting is answered with nothing.
+#[derive(Debug, Default)]
+pub(super) struct Rhythm {
+    lens: Vec<u64>,
+    opened: bool,
+}
+
+impl Rhythm {
+    /// The name and the meaning of a call whose bodies have these lengths, where they tell.
+    fn shape(&mut self, status: Option<u16>, [up, down]: [u64; 2]) -> Option<(&'static str, Act)> {
+        if status == Some(204) {
+            return Some(("delete (by shape)", Act::Administer));
+        }
+        let repeated = self.lens.contains(&up);
+        if !repeated && self.lens.len() < MAX_LENS {
+            self.lens.push(up);
+        }
+        if up >= LARGE {
+            let first = !std::mem::replace(&mut self.opened, true);
+            return Some((if first { "create (by shape)" } else { "command (by shape)" }, Act::Execute));
+        }
+        let polls = repeated || down >= up.saturating_mul(4);
+        polls.then_some(("receive (by shape)", Act::Administer))
     }
 }
 
@@ -92,6 +138,12 @@ fn meaning(action: &[u8]) -> Act {
     }
 }
 
+/// MS-WSMV §2.2.9.1: encryption by the authentication's session, in one part or several.
+const SEALED: &[&[u8]] = &[b"multipart/encrypted", b"multipart/x-multi-encrypted"];
+/// Polls take two kilobytes with their wrapping, shells and pipelines of PowerShell five.
+const LARGE: u64 = 3_000;
+/// Lengths of one connection's calls that are remembered.
+const MAX_LENS: usize = 32;
 /// The header of an envelope comes first and fits.
 const ENVELOPE: usize = 4096;
 /// `<a:Action s:mustUnderstand="true">`, `<wsa:Action>`.
@@ -102,10 +154,31 @@ mod tests {
     use super::*;
 
     fn call(target: &str, authorized: bool, status: Option<u16>, envelope: &str) -> Option<(Act, Option<Box<str>>)> {
-        let mut call = Call::new(b"POST", target.as_bytes(), authorized)?;
+        let mut call = Call::new(b"POST", target.as_bytes(), authorized, None)?;
         call.envelope.bytes = envelope.as_bytes().to_vec();
-        let execution = call.execution(target.as_bytes(), status, envelope.len() as u64);
+        let lens = [envelope.len() as u64, 0];
+        let execution = call.execution(target.as_bytes(), status, lens, &mut Rhythm::default());
         Some((execution.act, execution.operation))
+    }
+
+    #[test]
+    fn encrypted_calls_are_told_by_their_shape_where_it_tells() {
+        let kind = Some(&b"multipart/encrypted;protocol=\"application/HTTP-Kerberos-session-encrypted\""[..]);
+        let mut rhythm = Rhythm::default();
+        for (what, status, lens, expected) in [
+            ("the proof", 200, [0, 0], (Act::Administer, None)),
+            ("a shell is opened", 200, [5_700, 2_500], (Act::Execute, Some("create (by shape)"))),
+            ("the first poll, of little output", 200, [1_970, 2_600], (Act::Execute, None)),
+            ("the next one", 200, [1_970, 1_400], (Act::Administer, Some("receive (by shape)"))),
+            ("a pipeline", 200, [5_000, 1_300], (Act::Execute, Some("command (by shape)"))),
+            ("a poll with much output", 200, [2_020, 47_000], (Act::Administer, Some("receive (by shape)"))),
+            ("a poll that timed out", 500, [1_970, 1_700], (Act::Administer, None)),
+            ("the shell is closed", 204, [1_020, 0], (Act::Administer, Some("delete (by shape)"))),
+        ] {
+            let call = Call::new(b"POST", b"/wsman?PSVersion=5.1", true, kind).unwrap();
+            let told = call.execution(b"/wsman", Some(status), lens, &mut rhythm);
+            assert_eq!((told.act, told.operation.as_deref()), expected, "{what}");
+        }
     }
 
     #[test]
@@ -145,6 +218,6 @@ mod tests {
         ] {
             assert_eq!(call(target, authorized, status, envelope), expected, "{what}");
         }
-        assert!(Call::new(b"GET", b"/wsman", true).is_none());
+        assert!(Call::new(b"GET", b"/wsman", true, None).is_none());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Only the clear beginning is read. Once the hellos and the certificate are told the parser is done, and the flow costs
 //! nothing any more. Pieces are taken as they come, so that a hello may be split over records and segments anywhere.
+//! Only at WS-Management's port the records' sizes are followed to the end ([`wsmans`]).
 
 mod certificate;
 pub(super) mod dtls;
@@ -12,9 +13,11 @@ mod ja4;
 mod join;
 pub(super) mod pieces;
 mod suites;
+mod wsmans;
 
 use self::exchange::{CLIENT_HELLO, Exchange, Message, SERVER_HELLO};
 use self::join::Joiner;
+use self::wsmans::Shape;
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
 use crate::base::{Reader, Timestamp};
 use crate::event::{Direction, HandshakeTransport, Oddity, Transport};
@@ -27,6 +30,10 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     probe,
     new: || Box::new(Tls::new()),
 };
+
+/// At the port of WS-Management over TLS.
+pub(super) static WSMANS_AT_PORT: Protocol =
+    Protocol { ports: &[5986], new: || Box::new(Tls { shape: Some(Shape::default()), ..Tls::new() }), ..PROTOCOL };
 
 fn probe(_: Direction, data: &[u8]) -> Probe {
     let mut r = Reader::new(data);
@@ -104,6 +111,8 @@ impl OldHello {
 struct Tls {
     sides: [Side; 2],
     exchange: Exchange,
+    /// What the records' sizes tell, where that is asked for.
+    shape: Option<Shape>,
 }
 
 /// One side's record layer.
@@ -132,7 +141,7 @@ enum State {
 
 impl Tls {
     fn new() -> Self {
-        Self { sides: Default::default(), exchange: Exchange::new(HandshakeTransport::Tls) }
+        Self { sides: Default::default(), exchange: Exchange::new(HandshakeTransport::Tls), shape: None }
     }
 
     fn side(&mut self, from: Direction) -> &mut Side {
@@ -148,9 +157,27 @@ impl Tls {
         self.exchange.is_settled() || self.sides.iter().all(|side| side.state == State::Over)
     }
 
+    /// Passes over a record of a session whose handshake was told, noting its size.
+    fn watch(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
+        let left = std::mem::take(&mut self.side(input.from).record_left);
+        if left > 0 {
+            return Progress::Consumed(left);
+        }
+        let mut r = Reader::new(input.data);
+        let (Some(kind), Some(version), Some(len)) = (r.u8(), r.u16(), r.u16()) else { return Progress::Consumed(0) };
+        let len = usize::from(len);
+        if !(CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) || version >> 8 != 3 || len > MAX_RECORD {
+            return Progress::Done;
+        }
+        if let Some(shape) = self.shape.as_mut().filter(|_| kind == APPLICATION_DATA) {
+            shape.record(input.from, len as u64, out);
+        }
+        Progress::Consumed(RECORD_HEADER.saturating_add(len))
+    }
+
     /// Takes bytes of a handshake record.
     fn handshake(&mut self, data: &[u8], input: Input<'_>, out: &mut Output) {
-        let Self { sides: [orig, resp], exchange } = self;
+        let Self { sides: [orig, resp], exchange, .. } = self;
         let side = if input.from == Direction::Orig { orig } else { resp };
         let mut cut = false;
         side.joiner.feed(data, |message| {
@@ -168,7 +195,7 @@ impl Tls {
 
     /// A last look at a hello or certificate whose end never came.
     fn salvage(&mut self, from: Direction, out: &mut Output) {
-        let Self { sides: [orig, resp], exchange } = self;
+        let Self { sides: [orig, resp], exchange, .. } = self;
         let side = if from == Direction::Orig { orig } else { resp };
         if let Some(message) = side.joiner.rest() {
             exchange.message(Message { whole: false, ..message }, from, side.heard, out);
@@ -269,11 +296,17 @@ impl Tls {
 impl Parser for Tls {
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         self.side(input.from).heard = input.ts;
+        if self.shape.is_some() && (self.is_over() || self.side(input.from).state == State::Over) {
+            if self.is_over() {
+                self.exchange.tell(out);
+            }
+            return self.watch(input, out);
+        }
         let progress = match self.side(input.from).state {
             State::Over => Progress::Consumed(usize::MAX),
             _ => self.record(input, out),
         };
-        if self.is_over() { Progress::Done } else { progress }
+        if self.is_over() && self.shape.is_none() { Progress::Done } else { progress }
     }
 
     fn gap(&mut self, from: Direction, _missing: u64, out: &mut Output) -> Progress {
@@ -281,13 +314,16 @@ impl Parser for Tls {
         if self.side(from).state != State::Over {
             self.side(from).state = State::Lost;
         }
-        if self.is_over() { Progress::Done } else { Progress::Consumed(0) }
+        if self.is_over() || self.shape.is_some() { Progress::Done } else { Progress::Consumed(0) }
     }
 
     fn finish(&mut self, out: &mut Output) {
         self.salvage(Direction::Orig, out);
         self.salvage(Direction::Resp, out);
         self.exchange.tell(out);
+        if let Some(shape) = &mut self.shape {
+            shape.finish(out);
+        }
     }
 }
 
@@ -302,6 +338,7 @@ const OLD_SERVER_HELLO: u8 = 4;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
 const HEARTBEAT: u8 = 24;
 
 #[cfg(test)]
