@@ -34,6 +34,16 @@ pub(super) fn read(der: &[u8]) -> Option<Certificate> {
     })
 }
 
+/// Tor's link certificates (tor-spec §2.2, up to TLS 1.2): subject and issuer are made-up hosts of different domains.
+/// In TLS 1.3 they are encrypted, and the name a client shows is not enough to accuse it of anything.
+pub(super) fn is_of_a_relay(certificate: &Certificate) -> bool {
+    let made_up = |name: &str, suffix: &str| {
+        let label = name.strip_prefix("CN=www.").and_then(|rest| rest.strip_suffix(suffix));
+        label.is_some_and(|l| (8..=20).contains(&l.len()) && l.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')))
+    };
+    certificate.san.is_empty() && made_up(&certificate.subject, ".net") && made_up(&certificate.issuer, ".com")
+}
+
 fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let named = |general: &GeneralName<'_>| match general {
@@ -132,3 +142,36 @@ const KEYS: &[(&str, &str)] = &[
     ("1.3.6.1.4.1.311.60.2.1.2", "jurisdictionST"),
     ("1.3.6.1.4.1.311.60.2.1.3", "jurisdictionC"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_known_by_two_made_up_hosts() {
+        let certificate = |subject: &str, issuer: &str, san: &[&str]| Certificate {
+            subject: subject.into(),
+            issuer: issuer.into(),
+            san: san.iter().map(|name| (*name).into()).collect(),
+            not_before: Timestamp(0),
+            not_after: Timestamp(0),
+            sha256: "".into(),
+            self_signed: false,
+        };
+        for (what, subject, issuer, san, expected) in [
+            ("a relay", "CN=www.abcdefgh2345.net", "CN=www.zyxwvuts7654.com", &[][..], true),
+            ("a site of its own authority", "CN=www.example.net", "CN=Example CA", &[], false),
+            ("a digit that base32 lacks", "CN=www.abcdefgh1890.net", "CN=www.zyxwvuts7654.com", &[], false),
+            (
+                "an organisation beside the name",
+                "CN=www.abcdefgh2345.net,O=Example",
+                "CN=www.zyxwvuts7654.com",
+                &[],
+                false,
+            ),
+            ("alternative names", "CN=www.abcdefgh2345.net", "CN=www.zyxwvuts7654.com", &["a.example"], false),
+        ] {
+            assert_eq!(is_of_a_relay(&certificate(subject, issuer, san)), expected, "{what}");
+        }
+    }
+}

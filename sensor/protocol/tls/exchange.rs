@@ -179,6 +179,9 @@ impl Exchange {
         let any = self.has_client_hello() || self.fact.version.is_some() || self.fact.cipher.is_some();
         if any && !self.told {
             self.told = true;
+            if self.fact.certificate.as_deref().is_some_and(certificate::is_of_a_relay) {
+                out.service("tor");
+            }
             out.push(Event::Handshake(self.fact.clone()));
         }
     }
