@@ -15,6 +15,7 @@ help:
 	@echo 'make test         everything: check, dissectors, conformance, ladders; minutes per part printed'
 	@echo 'make check        the quick suite: format, lints, units, scenarios, invariants'
 	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations'
+	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000, REPORT=1'
 	@echo 'make fuzz         ten minutes of mutation over every parser'
 	@echo 'make conformance CORPUS=DIR SCORER=DIR    score against independent dissectors'
 
@@ -45,6 +46,12 @@ bench:
 
 bench-quick:
 	$(CARGO) bench --bench load -- --quick
+
+# How well detection does on simulated fleets; FULL=1 pools rare events over many seeds and can be broken off and taken
+# up again, FLEET=100000 is one large fleet, REPORT=1 opens the report's seeds, once.
+SCORE = $(if $(REPORT),--report $(shell date -u +%F),$(if $(FLEET),fleet-$(FLEET),$(if $(FULL),full,development)))
+scorecard:
+	$(CARGO) bench --bench scorecard -- $(SCORE)
 
 fuzz:
 	YUKUE_FUZZ_SECONDS=600 $(CARGO) test --release --test suite fuzz -- --nocapture

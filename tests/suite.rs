@@ -26,3 +26,21 @@ mod shipped;
 mod support;
 #[cfg(test)]
 mod synth;
+#[cfg(test)]
+#[path = "scorecard/interval.rs"]
+mod interval;
+#[cfg(test)]
+#[path = "scorecard/judge.rs"]
+mod judge;
+#[cfg(test)]
+#[path = "scorecard/judge_tests.rs"]
+mod judge_tests;
+#[cfg(test)]
+#[path = "scorecard/table.rs"]
+mod table;
+#[cfg(test)]
+#[path = "scorecard/trial.rs"]
+mod trial;
+
+#[cfg(test)]
+use synth::fleet;

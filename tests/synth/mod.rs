@@ -17,6 +17,8 @@ pub(crate) mod directory;
 pub(crate) mod dns;
 pub(crate) mod file;
 pub(crate) mod fleet;
+#[path = "fleet/tests.rs"]
+mod fleet_tests;
 pub(crate) mod habits;
 pub(crate) mod hello;
 pub(crate) mod hostile;

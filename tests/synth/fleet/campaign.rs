@@ -175,7 +175,6 @@ impl Campaign {
         }
         let client = if dice.chance(0.75) { Client::Schannel } else { Client::Chromium };
         let interval = if dice.chance(0.2) { 0.0 } else { dice.octaves(60.0, 6.0 * 3_600.0) };
-        let pushed = waves[waves.len() - 1].0;
         let staged = Staged {
             family: family.to_string(),
             k,
@@ -184,7 +183,6 @@ impl Campaign {
             destinations,
             shared: family.to == Where::Shared,
             began: before,
-            pushed,
         };
         let campaign = Self {
             number,
@@ -203,6 +201,7 @@ impl Campaign {
     }
 
     /// What the attacker does within a slice.
+    #[expect(clippy::too_many_arguments, reason = "as above")]
     pub(crate) fn act(
         &mut self,
         world: &World,

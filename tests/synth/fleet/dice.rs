@@ -115,52 +115,36 @@ const fn mix(mut z: u64) -> u64 {
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn draws_have_the_moments_they_promise() {
-        let mut dice = Dice::of([1, 2, 3, 4]);
-        let n = 20_000;
-        let mut mean =
-            |mut f: Box<dyn FnMut(&mut Dice) -> f64>| (0..n).map(|_| f(&mut dice)).sum::<f64>() / f64::from(n);
-        for (what, draw, expected, tolerance) in [
-            ("uniform", Box::new(Dice::unit) as Box<dyn FnMut(&mut Dice) -> f64>, 0.5, 0.01),
-            ("normal", Box::new(Dice::normal), 0.0, 0.03),
-            ("exponential", Box::new(|d: &mut Dice| d.exponential(7.0)), 7.0, 0.2),
-            ("few", Box::new(|d: &mut Dice| f64::from(d.poisson(0.4))), 0.4, 0.02),
-            ("many", Box::new(|d: &mut Dice| f64::from(d.poisson(80.0))), 80.0, 0.5),
-            (
-                "median of a lognormal",
-                Box::new(|d: &mut Dice| f64::from(u8::from(d.lognormal(9.0, 1.3) < 9.0))),
-                0.5,
-                0.02,
-            ),
-            (
-                "Pareto above twice the least",
-                Box::new(|d: &mut Dice| f64::from(u8::from(d.pareto(3.0, 1.0) > 6.0))),
-                0.5,
-                0.02,
-            ),
-            (
-                "first of a million ranks",
-                Box::new(|d: &mut Dice| f64::from(u8::from(d.zipf(1e6, 1.0) == 0))),
-                0.05,
-                0.01,
-            ),
-        ] {
-            let got = mean(draw);
-            assert!((got - expected).abs() < tolerance, "{what}: {got}");
-        }
+#[test]
+fn draws_have_the_moments_they_promise() {
+    let mut dice = Dice::of([1, 2, 3, 4]);
+    let n = 20_000;
+    let mut mean = |mut f: Box<dyn FnMut(&mut Dice) -> f64>| (0..n).map(|_| f(&mut dice)).sum::<f64>() / f64::from(n);
+    for (what, draw, expected, tolerance) in [
+        ("uniform", Box::new(Dice::unit) as Box<dyn FnMut(&mut Dice) -> f64>, 0.5, 0.01),
+        ("normal", Box::new(Dice::normal), 0.0, 0.03),
+        ("exponential", Box::new(|d: &mut Dice| d.exponential(7.0)), 7.0, 0.2),
+        ("few", Box::new(|d: &mut Dice| f64::from(d.poisson(0.4))), 0.4, 0.02),
+        ("many", Box::new(|d: &mut Dice| f64::from(d.poisson(80.0))), 80.0, 0.5),
+        ("median of a lognormal", Box::new(|d: &mut Dice| f64::from(u8::from(d.lognormal(9.0, 1.3) < 9.0))), 0.5, 0.02),
+        (
+            "Pareto above twice the least",
+            Box::new(|d: &mut Dice| f64::from(u8::from(d.pareto(3.0, 1.0) > 6.0))),
+            0.5,
+            0.02,
+        ),
+        ("first of a million ranks", Box::new(|d: &mut Dice| f64::from(u8::from(d.zipf(1e6, 1.0) == 0))), 0.05, 0.01),
+    ] {
+        let got = mean(draw);
+        assert!((got - expected).abs() < tolerance, "{what}: {got}");
     }
+}
 
-    #[test]
-    fn some_of_are_different_and_streams_do_not_share() {
-        let mut some = Dice::of([9, 0, 0, 0]).some_of(50, 20);
-        some.sort_unstable();
-        some.dedup();
-        assert_eq!(some.len(), 20);
-        assert_ne!(Dice::of([1, 2, 0, 0]).next(), Dice::of([2, 1, 0, 0]).next());
-    }
+#[test]
+fn some_of_are_different_and_streams_do_not_share() {
+    let mut some = Dice::of([9, 0, 0, 0]).some_of(50, 20);
+    some.sort_unstable();
+    some.dedup();
+    assert_eq!(some.len(), 20);
+    assert_ne!(Dice::of([1, 2, 0, 0]).next(), Dice::of([2, 1, 0, 0]).next());
 }

@@ -13,26 +13,24 @@
 )]
 
 mod acts;
-mod campaign;
+pub(crate) mod campaign;
 mod dice;
 mod flow;
 mod hubs;
 mod implant;
 mod lone;
-mod lookalikes;
+pub(crate) mod lookalikes;
 mod names;
 mod people;
 mod replayed;
 mod software;
 mod speak;
-#[cfg(test)]
-mod tests;
-mod truth;
+pub(crate) mod truth;
 mod world;
 
 pub(crate) use dice::Dice;
 pub(crate) use lone::FAMILIES;
-pub(crate) use truth::{Leases, Truth};
+pub(crate) use truth::{Leases, Lone, Staged, Truth};
 
 use campaign::Campaign;
 use flow::Flow;

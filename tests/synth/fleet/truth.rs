@@ -25,9 +25,8 @@ pub(crate) struct Staged {
     pub(crate) destinations: Vec<String>,
     /// Whether others use the destination too.
     pub(crate) shared: bool,
-    /// First act of the attacker on the site, and last of the pushes.
+    /// First act of the attacker on the site.
     pub(crate) began: Ns,
-    pub(crate) pushed: Ns,
 }
 
 /// A host a campaign reached.

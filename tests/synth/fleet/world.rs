@@ -4,7 +4,7 @@
 
 use super::dice::{Dice, share};
 use super::flow::Client;
-use super::{DAY, HOUR, MINUTE, Ns, START};
+use super::{DAY, HOUR, MINUTE, Ns};
 
 /// Drawn once a seed.
 #[derive(Clone, Debug)]
@@ -109,7 +109,8 @@ pub(crate) struct Site {
     pub(crate) offset: Ns,
     /// Whether traffic inside it reaches the sensor.
     pub(crate) visible: bool,
-    pub(crate) hosts: u32,
+    hosts: u32,
+    servers: u32,
     /// Addresses of PCs nobody has now.
     free: Vec<u32>,
 }
@@ -153,10 +154,16 @@ impl World {
                 mark < 0.0
             });
             let site = site.unwrap_or(0);
-            let slot = sites[site].0.hosts;
-            sites[site].0.hosts += 1;
-            // Servers and devices stand still; PCs lie above them, with room for a third more.
-            let ip = 10 << 24 | (site as u32 + 1) << 16 | if kind == Kind::Server { 0x100 } else { 0x4000 } + slot;
+            let here = &mut sites[site].0;
+            // Servers stand still below, PCs and devices above them, with room for a third more.
+            let slot = if kind == Kind::Server {
+                here.servers += 1;
+                0x100 + here.servers
+            } else {
+                here.hosts += 1;
+                0x4000 + here.hosts
+            };
+            let ip = network(site) | slot;
             hosts.push(Host {
                 number: number as u32,
                 kind,
@@ -174,8 +181,9 @@ impl World {
         }
         let mut sites: Vec<Site> = sites.into_iter().map(|(site, _)| site).collect();
         for (n, site) in sites.iter_mut().enumerate() {
-            let base = 10 << 24 | (n as u32 + 1) << 16 | 0x4000;
-            site.free = (site.hosts..site.hosts + site.hosts / 3 + 4).map(|slot| base + slot).collect();
+            let slots = 0x4001 + site.hosts..0x4005 + site.hosts * 4 / 3;
+            assert!(slots.end < 0x1_0000 && site.servers < 0x3f00, "site {n} has more hosts than addresses");
+            site.free = slots.map(|slot| network(n) | slot).collect();
         }
         Self { seed, params, sites, hosts, pcs, servers }
     }
@@ -231,21 +239,26 @@ pub(crate) const fn works(day: i64) -> bool {
 fn sites(dice: &mut Dice, size: usize, params: &Params) -> Vec<(Site, f64)> {
     const HOURS_EAST: [i64; 8] = [9, 9, 9, 8, 8, 0, 1, -5];
     let most = (size / 40).clamp(3, 60) as f64;
-    let count = dice.octaves(3.0, most + 0.5) as usize;
+    let count = (dice.octaves(3.0, most + 0.5) as usize).max(size.div_ceil(9_000));
     let mut sites: Vec<(Site, f64)> = (0..count)
         .map(|_| {
             let offset = *dice.pick(&HOURS_EAST) * HOUR;
             let visible = dice.chance(params.visible);
-            (Site { offset, visible, hosts: 0, free: Vec::new() }, dice.lognormal(1.0, 1.0))
+            (Site { offset, visible, hosts: 0, servers: 0, free: Vec::new() }, dice.lognormal(1.0, 1.0))
         })
         .collect();
     sites.sort_by(|a, b| b.1.total_cmp(&a.1));
     sites[0].0.visible = true;
     sites[0].0.offset = 9 * HOUR;
-    // A /16 holds 49,152 PCs; no site is more than half of the fleet.
-    let rest: f64 = sites[1..].iter().map(|(_, w)| w).sum();
-    sites[0].1 = sites[0].1.min(rest);
+    // None holds everything, and a /16 has room for 36,000 PCs that move about.
+    let most = sites.iter().map(|(_, weight)| weight).sum::<f64>() * 0.3;
+    sites.iter_mut().for_each(|(_, weight)| *weight = weight.min(most));
     sites
+}
+
+/// A site's addresses begin here.
+const fn network(site: usize) -> u32 {
+    (10 << 24) | ((site as u32 + 1) << 16)
 }
 
 /// In use from … to, since local midnight; both 0 when absent.
@@ -285,7 +298,7 @@ fn the_fleet_has_the_make_up_of_an_enterprise() {
     let mut addresses: Vec<u32> = world.hosts.iter().map(|h| h.ip).collect();
     for day in 0..10 {
         for n in 0..world.hosts.len() {
-            world.wake(n, START + day * DAY + 12 * HOUR);
+            world.wake(n, super::START + day * DAY + 12 * HOUR);
         }
         let mut now: Vec<u32> = world.hosts.iter().map(|h| h.ip).collect();
         let moved = now.iter().zip(&addresses).filter(|(a, b)| a != b).count();

@@ -1,0 +1,220 @@
+//! Alerts against what really happened.
+//!
+//! An alert belongs to a campaign when most of the hosts it names are the campaign's, or when it names a destination
+//! only the campaign has; to a single act likewise. What belongs to nothing and is above a notice is a false incident,
+//! whatever look-alike caused it. Only fields of the output contract are read.
+
+use crate::fleet::{DAY, Fleet, HOUR, Leases, Lone, MINUTE, Ns, START, Staged, Truth};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an alert claims, in the simulator's terms.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) id: String,
+    /// When it was first told, in this version's terms when it was changed.
+    pub(crate) told: Ns,
+    pub(crate) kind: String,
+    pub(crate) tier: u64,
+    pub(crate) hosts: BTreeSet<u32>,
+    /// Most likely first.
+    pub(crate) servers: Vec<u32>,
+    pub(crate) destinations: BTreeSet<String>,
+}
+
+impl Claim {
+    /// Reads an alert told at `told`.
+    pub(crate) fn read(told: Ns, alert: &Value, leases: &Leases) -> Self {
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let text = |value: &Value, key: &str| value[key].as_str().map(str::to_owned);
+        let seen = alert["last_seen"].as_f64().map_or(told, |s| (s * 1e9) as Ns);
+        let number = |entity: &Value| -> Option<u32> {
+            let named = text(entity, "name").and_then(|name| Fleet::number(&name));
+            let by_address = || {
+                let ip: std::net::Ipv4Addr = text(entity, "ip")?.parse().ok()?;
+                leases.holder(ip.to_bits(), seen)
+            };
+            named.or_else(by_address)
+        };
+        let entities = list(&alert["entities"]);
+        let of = |role: &str| entities.iter().filter(|e| e["role"] == role).cloned().collect::<Vec<_>>();
+        let mut hosts: BTreeSet<u32> = of("affected_host").iter().filter_map(number).collect();
+        let scope = &alert["scope"];
+        let sure = |host: &&Value| matches!(host["tier"].as_str(), Some("confirmed" | "likely"));
+        let scoped: BTreeSet<u32> = list(&scope["hosts"]).iter().filter(sure).filter_map(number).collect();
+        if !scoped.is_empty() {
+            hosts = scoped;
+        }
+        let mut servers: Vec<u32> = of("staging_server").iter().filter_map(number).collect();
+        servers.extend(list(&scope["servers"]).iter().filter_map(number));
+        let named = of("destination").into_iter().flat_map(|e| [text(&e, "name"), text(&e, "ip")]);
+        let advised = list(&scope["destinations"]).into_iter().map(|d| text(&d, "value"));
+        Self {
+            id: text(alert, "id").unwrap_or_default(),
+            told,
+            kind: text(alert, "kind").unwrap_or_default(),
+            tier: alert["tier"].as_u64().unwrap_or(4),
+            hosts,
+            servers,
+            destinations: named.chain(advised).flatten().collect(),
+        }
+    }
+
+    /// Whether it is about this campaign.
+    fn is_of(&self, staged: &Staged) -> bool {
+        let own = |host: &u32| staged.victims.iter().any(|v| v.host == *host) || staged.servers.contains(host);
+        let shared = self.hosts.iter().filter(|host| own(host)).count();
+        let most = shared > 0 && shared * 2 >= self.hosts.len();
+        let names = !staged.shared && staged.destinations.iter().any(|d| self.destinations.contains(d));
+        // A server alone, without hosts, counts when it was the campaign's.
+        let suspects = self.hosts.is_empty() && self.servers.first().is_some_and(|s| staged.servers.contains(s));
+        self.told >= staged.began && (most || names || suspects)
+    }
+
+    fn is_about(&self, lone: &Lone) -> bool {
+        let own = |host: &&u32| lone.hosts.contains(host);
+        let named = self.hosts.iter().chain(&self.servers);
+        let in_time = self.told >= lone.from && self.told <= lone.until + 2 * DAY;
+        in_time && named.clone().filter(own).count() * 2 >= named.count().max(1)
+    }
+}
+
+/// How a campaign fared.
+#[derive(Clone, Debug)]
+pub(crate) struct Fate {
+    pub(crate) family: String,
+    pub(crate) k: usize,
+    /// Victims whose way from the server the sensor sees and that called outside.
+    pub(crate) visible: usize,
+    pub(crate) shared: bool,
+    /// By an alert of the two upper tiers that names two of its hosts, or its destination.
+    pub(crate) detected: bool,
+    /// By one that names a server as cause.
+    pub(crate) attributed: bool,
+    /// Whether the first server named is the one that touched the endpoints; `None` without attribution.
+    pub(crate) right_server: Option<bool>,
+    /// Every server before the first named, where there were any.
+    pub(crate) whole_chain: Option<bool>,
+    /// From the fifth visible call (the last, when there are fewer) to the first such alert, in minutes; 0 when earlier.
+    pub(crate) minutes: Option<f64>,
+    /// From the first push to the first such alert, in hours.
+    pub(crate) hours: Option<f64>,
+    pub(crate) recall: Option<f64>,
+    pub(crate) precision: Option<f64>,
+}
+
+/// What the alerts of one run are worth.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) campaigns: Vec<Fate>,
+    /// Family, found, by which kinds.
+    pub(crate) lone: Vec<(String, bool, String)>,
+    /// Kind and the upmost tier of a false incident that names its hosts or destination; 4 is none.
+    pub(crate) lookalikes: Vec<(String, u64)>,
+    /// Incidents that belong to nothing, by kind and tier.
+    pub(crate) false_by_kind: BTreeMap<String, usize>,
+    /// Upper two tiers: true, false.
+    pub(crate) upper: (usize, usize),
+    /// Servers named as cause without cause.
+    pub(crate) false_servers: usize,
+    /// Hosts named by false incidents, or in a true one's scope without being its victim.
+    pub(crate) accused: usize,
+    /// Incidents first told on each day.
+    pub(crate) by_day: Vec<usize>,
+    pub(crate) notices: usize,
+}
+
+/// Judges all versions of all alerts, in the order they were told.
+pub(crate) fn judge(told: &[(Ns, Value)], truth: &Truth, leases: &Leases, days: u32) -> Verdict {
+    let mut versions: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
+    for (at, alert) in told {
+        let claim = Claim::read(*at, alert, leases);
+        versions.entry(claim.id.clone()).or_default().push(claim);
+    }
+    let mut verdict = Verdict { by_day: vec![0; days as usize + 1], ..Verdict::default() };
+    let mut accused = BTreeSet::new();
+    let mut looked: Vec<u64> = vec![4; truth.lookalikes.len()];
+    let victims: BTreeSet<u32> = truth
+        .campaigns
+        .iter()
+        .flat_map(|c| c.victims.iter().map(|v| v.host).chain(c.servers.iter().copied()))
+        .chain(truth.lone.iter().flat_map(|lone| lone.hosts.iter().copied()))
+        .collect();
+    for claims in versions.values() {
+        let Some(last) = claims.last() else { continue };
+        if last.tier > 3 {
+            verdict.notices += 1;
+            continue;
+        }
+        let first = claims.iter().find(|c| c.tier <= 3).map_or(last.told, |c| c.told);
+        let day = ((first - START) / DAY).clamp(0, days.into()) as usize;
+        verdict.by_day[day] += 1;
+        let campaign = truth.campaigns.iter().find(|staged| last.is_of(staged));
+        let real = campaign.is_some() || truth.lone.iter().any(|lone| last.is_about(lone));
+        accused.extend(last.hosts.iter().filter(|host| !victims.contains(host)).copied());
+        if last.tier <= 2 {
+            *if real { &mut verdict.upper.0 } else { &mut verdict.upper.1 } += 1;
+        }
+        let cause = last.servers.first().filter(|_| last.tier == 1);
+        let innocent = cause.is_some_and(|server| !victims.contains(server));
+        verdict.false_servers += usize::from(innocent || (cause.is_some() && !real));
+        if !real {
+            *verdict.false_by_kind.entry(format!("{} T{}", last.kind, last.tier)).or_default() += 1;
+            for (n, look) in truth.lookalikes.iter().enumerate() {
+                let named = look.destination.as_ref().is_some_and(|d| last.destinations.contains(d));
+                let most = last.hosts.iter().filter(|h| look.hosts.contains(h)).count() * 2 > last.hosts.len();
+                let caused = last.servers.first().is_some_and(|s| look.hosts.contains(s));
+                if last.told >= look.at && last.told < look.at + 3 * DAY && (named || most || caused) {
+                    looked[n] = looked[n].min(last.tier);
+                }
+            }
+        }
+    }
+    verdict.accused = accused.len();
+    verdict.lookalikes = truth.lookalikes.iter().zip(looked).map(|(l, tier)| (l.kind.to_owned(), tier)).collect();
+    verdict.campaigns = truth.campaigns.iter().map(|staged| fate(staged, &versions)).collect();
+    verdict.lone = truth.lone.iter().map(|lone| found(lone, &versions)).collect();
+    verdict
+}
+
+fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>) -> Fate {
+    let calls = staged.visible_calls();
+    let names_it = |claim: &Claim| {
+        let hosts = claim.hosts.iter().filter(|h| staged.victims.iter().any(|v| v.host == **h)).count();
+        let destination = !staged.shared && staged.destinations.iter().any(|d| claim.destinations.contains(d));
+        claim.tier <= 2 && claim.is_of(staged) && (hosts >= 2 || destination)
+    };
+    let first = versions.values().flatten().filter(|c| names_it(c)).map(|c| c.told).min();
+    let lasts = || versions.values().filter_map(|claims| claims.last()).filter(|c| names_it(c));
+    let overlap = |c: &&Claim| c.hosts.iter().filter(|h| staged.victims.iter().any(|v| v.host == **h)).count();
+    let best = lasts().max_by_key(|c| (overlap(c), c.tier == 1));
+    let cause = lasts().filter(|c| c.tier == 1 && !c.servers.is_empty()).max_by_key(overlap);
+    let called: BTreeSet<u32> = staged.victims.iter().filter(|v| v.called.is_some()).map(|v| v.host).collect();
+    let endpoints = |c: &&Claim| c.hosts.iter().filter(|h| !staged.servers.contains(h)).count();
+    let mark = calls.get(4).or(calls.last());
+    let push = staged.victims.iter().map(|v| v.pushed).min();
+    Fate {
+        family: staged.family.clone(),
+        k: staged.k,
+        visible: calls.len(),
+        shared: staged.shared,
+        detected: first.is_some(),
+        attributed: cause.is_some(),
+        right_server: cause.map(|c| c.servers.first() == staged.servers.first()),
+        whole_chain: cause
+            .filter(|_| staged.servers.len() > 1)
+            .map(|c| staged.servers.iter().all(|s| c.servers.contains(s))),
+        minutes: first.zip(mark).map(|(told, mark)| ((told - mark) as f64 / MINUTE as f64).max(0.0)),
+        hours: first.zip(push).map(|(told, push)| (told - push) as f64 / HOUR as f64),
+        recall: best
+            .filter(|_| !called.is_empty())
+            .map(|c| c.hosts.intersection(&called).count() as f64 / called.len() as f64),
+        precision: best.filter(|c| endpoints(c) > 0).map(|c| overlap(&c) as f64 / endpoints(&c) as f64),
+    }
+}
+
+fn found(lone: &Lone, versions: &BTreeMap<String, Vec<Claim>>) -> (String, bool, String) {
+    let about = versions.values().filter_map(|claims| claims.iter().find(|c| c.tier <= 3 && c.is_about(lone)));
+    let kinds: BTreeSet<&str> = about.map(|claim| claim.kind.as_str()).collect();
+    (lone.family.to_owned(), !kinds.is_empty(), kinds.into_iter().collect::<Vec<_>>().join(", "))
+}

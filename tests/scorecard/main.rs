@@ -1,0 +1,172 @@
+//! `make scorecard`: how well the right side does on fleets whose truth is known.
+//!
+//! A trial is one seeded fleet and runs in a process of its own, two at a time, so its memory and CPU are its own; what
+//! came of it goes into a file, and a run that was broken off goes on where it was. Accuracy goes to
+//! `tests/expected/scorecard.md`; what depends on the machine is only printed. Exit code 1: a floor does not hold.
+//!
+//! Development seeds are 0–99; 1000–1099 belong to the report, which is made once.
+#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on should say where"
+)]
+#![expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "statistics")]
+
+#[path = "../synth/fleet/mod.rs"]
+mod fleet;
+mod interval;
+mod judge;
+mod plan;
+mod table;
+mod trial;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use plan::Plan;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::{env, fs};
+use table::Gate;
+use trial::{Outcome, Trial};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--trial", plan, number, ref file] => alone(&plan.parse().unwrap(), number.parse().unwrap(), Path::new(file)),
+        ["--report", date] => report(date),
+        [plan] => score(&plan.parse().unwrap()),
+        [] => score(&Plan::Development),
+        ref other => panic!("no such arguments: {other:?}"),
+    }
+}
+
+/// One trial in this process.
+fn alone(plan: &Plan, number: usize, file: &Path) -> ExitCode {
+    let trial = &plan.trials()[number];
+    let rule = |stem: &str| fs::read_to_string(root().join(format!("rules/{stem}.toml"))).unwrap();
+    let outcome = trial.run(rule).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let cpu = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    let machine = json!({
+        "cpu_s": cpu(used.user_time()) + cpu(used.system_time()),
+        "peak_mib": used.max_rss() / 1_024,
+    });
+    let whole = json!({ "program": program(), "outcome": outcome.to_json(), "machine": machine });
+    let unfinished = file.with_extension("part");
+    fs::write(&unfinished, whole.to_string()).unwrap();
+    fs::rename(&unfinished, file).unwrap();
+    ExitCode::SUCCESS
+}
+
+fn score(plan: &Plan) -> ExitCode {
+    let outcomes = outcomes(plan);
+    let heading = format!("# Scorecard: {}\n\n{EXPLANATION}", plan.title());
+    conclude(plan, &outcomes, &heading)
+}
+
+/// The report's seeds are opened once: what is chosen after looking at them is no longer tested by them.
+fn report(date: &str) -> ExitCode {
+    let path = root().join("tests/expected/scorecard-report.md");
+    if path.exists() {
+        println!("{} exists: the report's seeds were opened already", path.display());
+        return ExitCode::from(2);
+    }
+    let commit = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()).output().unwrap();
+    let commit = String::from_utf8(commit.stdout).unwrap();
+    let outcomes = outcomes(&Plan::Report);
+    let title = Plan::Report.title();
+    let heading = format!("# Scorecard: {title}\n\nCommit {}, {date}.\n\n{EXPLANATION}", commit.trim());
+    conclude(&Plan::Report, &outcomes, &heading)
+}
+
+fn conclude(plan: &Plan, outcomes: &[Outcome], heading: &str) -> ExitCode {
+    let text = table::render(outcomes, heading);
+    println!("{text}");
+    if let Some(name) = plan.file() {
+        fs::write(root().join("tests/expected").join(name), &text).unwrap();
+    }
+    let failing: Vec<String> =
+        table::rows(outcomes).into_iter().filter(|row| row.gate() == Gate::Fails).map(|row| row.task).collect();
+    println!("{} floors do not hold: {}", failing.len(), failing.join("; "));
+    ExitCode::from(u8::from(!failing.is_empty()))
+}
+
+/// All trials of a plan, those not yet done by as many processes as there are cores.
+fn outcomes(plan: &Plan) -> Vec<Outcome> {
+    let folder = root().join("target/scorecard").join(plan.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    let trials = plan.trials();
+    let file = |n: usize, trial: &Trial| {
+        let name = format!("{}-{}.json", trial.group.replace(' ', "_"), trial.story.seed);
+        folder.join(format!("{n:03}-{name}"))
+    };
+    let files: Vec<PathBuf> = trials.iter().enumerate().map(|(n, trial)| file(n, trial)).collect();
+    let program = program();
+    let left: Vec<usize> = (0..files.len()).rev().filter(|n| read(&files[*n], &program).is_none()).collect();
+    let left = Mutex::new(left);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(plan.at_once()) {
+            scope.spawn(|| {
+                loop {
+                    let Some(n) = left.lock().unwrap().pop() else { break };
+                    let number = n.to_string();
+                    let status = Command::new(env::current_exe().unwrap())
+                        .args(["--trial", &plan.to_string(), &number])
+                        .arg(&files[n])
+                        .status()
+                        .unwrap();
+                    assert!(status.success(), "trial {n} ended with {status}");
+                }
+            });
+        }
+    });
+    println!(
+        "{:<28}{:>6}{:>9}{:>16}{:>9}{:>14}{:>10}",
+        "trial", "seed", "hosts", "observations", "CPU s", "events/s", "peak MiB"
+    );
+    let all: Vec<(Outcome, Value)> = files.iter().map(|file| read(file, &program).expect("just written")).collect();
+    for (outcome, machine) in &all {
+        let cpu = machine["cpu_s"].as_f64().unwrap_or(0.0);
+        println!(
+            "{:<28}{:>6}{:>9}{:>16}{cpu:>9.1}{:>14.0}{:>10}",
+            outcome.group,
+            outcome.seed,
+            outcome.hosts,
+            outcome.observations,
+            outcome.observations as f64 / cpu.max(1e-9),
+            machine["peak_mib"],
+        );
+    }
+    println!("events/s: observations a second of CPU, simulator included\n");
+    all.into_iter().map(|(outcome, _)| outcome).collect()
+}
+
+/// A result, if it is there and this very program wrote it.
+fn read(file: &Path, program: &str) -> Option<(Outcome, Value)> {
+    let whole: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    (whole["program"] == program).then_some(())?;
+    Some((Outcome::from_json(&whole["outcome"])?, whole["machine"].clone()))
+}
+
+/// Digest of this program and of the rules it reads: another one's results are not its own.
+fn program() -> String {
+    let mut digest = Sha256::new();
+    digest.update(fs::read(env::current_exe().unwrap()).unwrap());
+    let digest = digest.finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+const EXPLANATION: &str = "Simulated fleets (`tests/synth/fleet/`), judged by the fields of the output contract. \
+     Written by `make scorecard`; goals and floors were set before the first run. A row whose interval straddles its floor \
+     decides nothing and says so. Intervals: Wilson for shares, Garwood for rates, bootstrap over seeds otherwise.";

@@ -1,0 +1,164 @@
+//! One fleet through the right side of the waist, judged.
+
+use crate::fleet::{Benign, Fleet, Ns, Story};
+use crate::judge::{Fate, Verdict, judge};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use yukue::testing::Right;
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    /// Results of one name are pooled.
+    pub(crate) group: String,
+    pub(crate) story: Story,
+    /// Rules that are switched off, by stem.
+    pub(crate) without: Vec<String>,
+}
+
+/// What came of it; written to a file a trial, so that a long run can be taken up again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) group: String,
+    pub(crate) seed: u64,
+    pub(crate) hosts: usize,
+    pub(crate) days: u32,
+    pub(crate) replayed: bool,
+    pub(crate) observations: u64,
+    pub(crate) verdict: Verdict,
+}
+
+impl Trial {
+    /// Plays it; `rule` gives a shipped rule's text. Err: what the right side said to its rules or site.
+    pub(crate) fn run(&self, rule: impl Fn(&str) -> String) -> Result<Outcome, String> {
+        let off: Vec<(String, String)> =
+            self.without.iter().map(|stem| (stem.clone(), switched_off(&rule(stem)))).collect();
+        let rules: Vec<(&str, &str)> = off.iter().map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
+        let mut fleet = Fleet::new(self.story.clone());
+        let mut right = Right::new(&fleet.site(), &rules)?;
+        let mut told: Vec<(Ns, Value)> = Vec::new();
+        loop {
+            let goes_on =
+                fleet.go_on(|seen| told.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
+            if !goes_on {
+                break;
+            }
+        }
+        let end = fleet.now();
+        told.extend(right.finish().into_iter().map(|alert| (end, alert)));
+        let verdict = judge(&told, fleet.truth(), fleet.leases(), self.story.days);
+        Ok(Outcome {
+            group: self.group.clone(),
+            seed: self.story.seed,
+            hosts: fleet.hosts(),
+            days: self.story.days,
+            replayed: self.story.benign == Benign::Replayed,
+            observations: fleet.told(),
+            verdict,
+        })
+    }
+}
+
+/// A rule's text with the rule off.
+fn switched_off(text: &str) -> String {
+    let off = text.replacen("enabled = true", "enabled = false", 1);
+    assert_ne!(off, text, "a rule says that it is on");
+    off
+}
+
+impl Outcome {
+    pub(crate) fn host_days(&self) -> f64 {
+        self.hosts as f64 * f64::from(self.days)
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let v = &self.verdict;
+        let campaigns: Vec<Value> = v
+            .campaigns
+            .iter()
+            .map(|f| {
+                json!({
+                    "family": f.family, "k": f.k, "visible": f.visible, "shared": f.shared, "detected": f.detected,
+                    "attributed": f.attributed, "right_server": f.right_server, "whole_chain": f.whole_chain,
+                    "minutes": f.minutes, "hours": f.hours, "recall": f.recall, "precision": f.precision,
+                })
+            })
+            .collect();
+        json!({
+            "group": self.group, "seed": self.seed, "hosts": self.hosts, "days": self.days,
+            "replayed": self.replayed, "observations": self.observations,
+            "campaigns": campaigns, "lone": v.lone, "lookalikes": v.lookalikes, "false": v.false_by_kind,
+            "upper_true": v.upper.0, "upper_false": v.upper.1, "false_servers": v.false_servers,
+            "accused": v.accused, "by_day": v.by_day, "notices": v.notices,
+        })
+    }
+
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        let count = |key: &str| value[key].as_u64().map(|n| n as usize);
+        let fate = |f: &Value| -> Option<Fate> {
+            Some(Fate {
+                family: f["family"].as_str()?.to_owned(),
+                k: f["k"].as_u64()? as usize,
+                visible: f["visible"].as_u64()? as usize,
+                shared: f["shared"].as_bool()?,
+                detected: f["detected"].as_bool()?,
+                attributed: f["attributed"].as_bool()?,
+                right_server: f["right_server"].as_bool(),
+                whole_chain: f["whole_chain"].as_bool(),
+                minutes: f["minutes"].as_f64(),
+                hours: f["hours"].as_f64(),
+                recall: f["recall"].as_f64(),
+                precision: f["precision"].as_f64(),
+            })
+        };
+        let lone = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_bool()?, l[2].as_str()?.to_owned()));
+        let look = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_u64()?));
+        let falses: BTreeMap<String, usize> = value["false"]
+            .as_object()?
+            .iter()
+            .map(|(kind, n)| Some((kind.clone(), n.as_u64()? as usize)))
+            .collect::<Option<_>>()?;
+        Some(Self {
+            group: value["group"].as_str()?.to_owned(),
+            seed: value["seed"].as_u64()?,
+            hosts: count("hosts")?,
+            days: u32::try_from(value["days"].as_u64()?).ok()?,
+            replayed: value["replayed"].as_bool()?,
+            observations: value["observations"].as_u64()?,
+            verdict: Verdict {
+                campaigns: value["campaigns"].as_array()?.iter().map(fate).collect::<Option<_>>()?,
+                lone: value["lone"].as_array()?.iter().map(lone).collect::<Option<_>>()?,
+                lookalikes: value["lookalikes"].as_array()?.iter().map(look).collect::<Option<_>>()?,
+                false_by_kind: falses,
+                upper: (count("upper_true")?, count("upper_false")?),
+                false_servers: count("false_servers")?,
+                accused: count("accused")?,
+                by_day: value["by_day"]
+                    .as_array()?
+                    .iter()
+                    .map(|n| n.as_u64().map(|n| n as usize))
+                    .collect::<Option<_>>()?,
+                notices: count("notices")?,
+            },
+        })
+    }
+}
+
+/// The whole of the right side on a small fleet: what the scorecard does for hours, in seconds.
+#[test]
+fn a_small_fleet_is_judged_and_its_outcome_survives_a_file() {
+    let story = Story { campaigns: vec![5], lone: false, ..Story::quiet(7, 40, 2) };
+    let trial = Trial { group: "attack".to_owned(), story, without: Vec::new() };
+    let outcome = trial.run(|_| String::new()).unwrap();
+    let verdict = &outcome.verdict;
+    assert_eq!(verdict.campaigns.len(), 1);
+    assert!(outcome.observations > 20_000, "{}", outcome.observations);
+    assert!(verdict.campaigns[0].visible >= 2, "{verdict:?}");
+    let again = Outcome::from_json(&outcome.to_json()).unwrap();
+    assert_eq!(again.to_json(), outcome.to_json());
+}
+
+#[test]
+fn a_rule_can_be_switched_off() {
+    assert_eq!(switched_off("a = 1\nenabled = true\n"), "a = 1\nenabled = false\n");
+}
