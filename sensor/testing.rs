@@ -59,6 +59,11 @@ impl Right {
         self.analysis.fresh().iter().filter_map(value).collect()
     }
 
+    /// How fair the p-values of host-days were, by class of peers: host-days, and those at or below 0.01, 0.001, 0.0001.
+    pub fn calibration(&self) -> Vec<(u64, [u64; 3])> {
+        self.analysis.checked().map(|(_, checked)| (checked.host_days, checked.at_most)).collect()
+    }
+
     /// The input ended: all alerts as they stand.
     pub fn finish(self) -> Vec<Value> {
         self.analysis.finish(self.last).alerts.iter().filter_map(value).collect()

@@ -35,7 +35,7 @@ pub(crate) use identify::id;
 pub(crate) use meter::Rhythm;
 pub(crate) use remote_execution::{Deed, channels, doors};
 pub(crate) use rule::{RuleError, RuleTexts, parse};
-pub(crate) use score::{Scorer, WeakCase};
+pub(crate) use score::{Checked, Scorer, WeakCase};
 
 use crate::base::Timestamp;
 use crate::profile::{Activity, Profiles};

@@ -61,6 +61,16 @@ pub(crate) struct Scorer {
     budget: Option<Budget>,
     /// Hosts that were told today: their day is not learned.
     told: BTreeSet<HostId>,
+    checked: BTreeMap<u32, Checked>,
+}
+
+/// Host-days of a class that were held against those before them, and how many of them were as unusual as one in …: a
+/// fair p-value is at or below 0.001 in a thousandth of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) host_days: u64,
+    /// At or below 0.01, 0.001 and 0.0001.
+    pub(crate) at_most: [u64; 3],
 }
 
 /// What one host showed towards one destination today.
@@ -85,6 +95,28 @@ impl Scorer {
             whole: Calibration::default(),
             budget: None,
             told: BTreeSet::new(),
+            checked: BTreeMap::new(),
+        }
+    }
+
+    /// How fair the p-values were, by class of peers.
+    pub(crate) fn checked(&self) -> impl Iterator<Item = (u32, Checked)> {
+        self.checked.iter().map(|(class, checked)| (*class, *checked))
+    }
+
+    /// Holds a day's hosts against the days before it.
+    fn check(&mut self, weekend: bool, class: u32, alive: u32, scores: &[f64]) {
+        let least = self.rule.least_host_days;
+        if self.whole.unusual(weekend, class, 0.0, least).is_none() {
+            return;
+        }
+        let checked = self.checked.entry(class).or_default();
+        checked.host_days = checked.host_days.saturating_add(alive.into());
+        for score in scores.iter().filter(|score| **score > 0.0) {
+            let Some(how) = self.whole.unusual(weekend, class, *score, least) else { continue };
+            for (count, limit) in checked.at_most.iter_mut().zip([0.01, 0.001, 0.0001]) {
+                *count = count.saturating_add(u64::from(how.p <= limit));
+            }
         }
     }
 
@@ -166,7 +198,9 @@ impl Scorer {
         for (class, alive) in usual.alive_by_peers() {
             let shown = by_class.remove(&class).unwrap_or_default();
             egress.push((class, alive, shown.iter().map(|(egress, _)| *egress).collect()));
-            whole.push((class, alive, shown.iter().map(|(_, whole)| *whole).collect()));
+            let shown: Vec<f64> = shown.iter().map(|(_, whole)| *whole).collect();
+            self.check(weekend, class, alive, &shown);
+            whole.push((class, alive, shown));
         }
         self.egress.learn(day, weekend, egress);
         self.whole.learn(day, weekend, whole);

@@ -7,7 +7,7 @@
 use crate::alert::{Alert, AllowList, Book, Context, Rules, not_visible};
 use crate::base::Timestamp;
 use crate::campaign::Campaigns;
-use crate::detect::{Detectors, Finding, RuleError, Said, Scorer};
+use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer};
 use crate::event::{Observation, Uid};
 use crate::intel::Intel;
 use crate::profile::{Activity, Declared, Profiles};
@@ -94,6 +94,11 @@ impl Analysis {
         self.last = self.last.max(seen.ts);
         self.profiles.read(seen, &mut self.activities);
         self.spread();
+    }
+
+    /// How fair the p-values of host-days were, by class of peers.
+    pub(crate) fn checked(&self) -> impl Iterator<Item = (u32, Checked)> {
+        self.scorer.checked()
     }
 
     /// Alerts that are new, changed or absorbed since the last call.

@@ -23,6 +23,7 @@ mod plan;
 mod table;
 mod trial;
 
+use fleet::{Fleet, Story};
 use nix::sys::resource::{UsageWho, getrusage};
 use plan::Plan;
 use serde_json::{Value, json};
@@ -33,6 +34,7 @@ use std::sync::Mutex;
 use std::{env, fs};
 use table::Gate;
 use trial::{Outcome, Trial};
+use yukue::event::Event;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -40,10 +42,32 @@ fn main() -> ExitCode {
     match words[..] {
         ["--trial", plan, number, ref file] => alone(&plan.parse().unwrap(), number.parse().unwrap(), Path::new(file)),
         ["--report", date] => report(date),
+        ["--generate", size, days] => generate(size.parse().unwrap(), days.parse().unwrap()),
         [plan] => score(&plan.parse().unwrap()),
         [] => score(&Plan::Development),
         ref other => panic!("no such arguments: {other:?}"),
     }
+}
+
+/// What the simulator alone costs.
+fn generate(size: usize, days: u32) -> ExitCode {
+    let story = Story { campaigns: vec![5, 20], lone: true, ..Story::quiet(90, size, days) };
+    let mut fleet = Fleet::new(story);
+    let mut opened = 0_u64;
+    while fleet.go_on(|seen| opened += u64::from(seen.event == Event::FlowOpened)) {}
+    let (cpu, peak) = used();
+    let (told, hosts) = (fleet.told(), fleet.hosts());
+    let each = opened as f64 / hosts as f64 / f64::from(days);
+    println!("{hosts} hosts, {days} days: {told} observations of {opened} flows ({each:.0} a host and day)");
+    println!("{cpu:.1} s of CPU, {:.0} observations/s, peak {peak} MiB", told as f64 / cpu.max(1e-9));
+    ExitCode::SUCCESS
+}
+
+/// Seconds of CPU and peak memory in MiB of this process.
+fn used() -> (f64, i64) {
+    let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let cpu = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    (cpu(used.user_time()) + cpu(used.system_time()), used.max_rss() / 1_024)
 }
 
 /// One trial in this process.
@@ -51,12 +75,8 @@ fn alone(plan: &Plan, number: usize, file: &Path) -> ExitCode {
     let trial = &plan.trials()[number];
     let rule = |stem: &str| fs::read_to_string(root().join(format!("rules/{stem}.toml"))).unwrap();
     let outcome = trial.run(rule).unwrap_or_else(|wrong| panic!("{wrong}"));
-    let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    let cpu = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
-    let machine = json!({
-        "cpu_s": cpu(used.user_time()) + cpu(used.system_time()),
-        "peak_mib": used.max_rss() / 1_024,
-    });
+    let (cpu, peak) = used();
+    let machine = json!({ "cpu_s": cpu, "peak_mib": peak });
     let whole = json!({ "program": program(), "outcome": outcome.to_json(), "machine": machine });
     let unfinished = file.with_extension("part");
     fs::write(&unfinished, whole.to_string()).unwrap();

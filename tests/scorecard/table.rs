@@ -117,6 +117,10 @@ pub(crate) fn rows(all: &[Outcome]) -> Vec<Row> {
         .map(|o| o.verdict.by_day.iter().take(o.days as usize).skip(14).map(|n| *n as f64).collect())
         .collect();
     row("incidents a day of a quiet fleet, after day 14".to_owned(), "", interval::mean(&days), Good::Less, 6.25, 7.5);
+    let (checked, unusual) =
+        quiet.iter().flat_map(|o| &o.calibration).fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1[1]));
+    let fair = interval::rate(unusual as usize, checked as f64 / 1_000.0).filter(|_| checked >= LEAST_HOST_DAYS);
+    row("host-days at p ≤ 0.001, observed / nominal".to_owned(), "", fair, Good::Less, 2.0, 3.0);
     let accused: usize = both().map(|o| o.verdict.accused).sum();
     let exposure = both().map(|o| o.host_days()).sum::<f64>() / 100_000.0;
     row(
@@ -175,6 +179,7 @@ pub(crate) fn render(all: &[Outcome], heading: &str) -> String {
     }
     out += &detection_by_k(all);
     out += &false_incidents(all);
+    out += &calibration(all);
     out += &singles(all);
     out += &ablations(all);
     out
@@ -224,6 +229,33 @@ fn false_incidents(all: &[Outcome]) -> String {
     }
     out
 }
+
+/// Host-days of quiet fleets as unusual as their p-value says: 1 is fair, below 1 is careful.
+fn calibration(all: &[Outcome]) -> String {
+    let mut out =
+        "\n## Calibration of host-days\n\n| | host-days | at 0.01 | at 0.001 | at 0.0001 |\n|---|---|---|---|---|\n"
+            .to_owned();
+    let classes = |replayed: bool| {
+        let of = all.iter().filter(move |o| o.group == "quiet" && o.replayed == replayed);
+        of.flat_map(|o| o.calibration.iter().copied()).fold((0_u64, [0_u64; 3]), |sum, (days, hits)| {
+            (sum.0 + days, [sum.1[0] + hits[0], sum.1[1] + hits[1], sum.1[2] + hits[2]])
+        })
+    };
+    for (name, replayed) in [("first generator", false), ("second generator", true)] {
+        let (days, hits) = classes(replayed);
+        let ratio = |n: usize, p: f64| match interval::rate(hits[n] as usize, days as f64 * p) {
+            Some(e) if days >= LEAST_HOST_DAYS => {
+                format!("{} ({} – {})", number(e.value), number(e.low), number(e.high))
+            }
+            _ => "not measurable at this size".to_owned(),
+        };
+        writeln!(out, "| {name} | {days} | {} | {} | {} |", ratio(0, 0.01), ratio(1, 0.001), ratio(2, 0.0001)).unwrap();
+    }
+    out
+}
+
+/// Fewer say nothing of one in a thousand.
+const LEAST_HOST_DAYS: u64 = 30_000;
 
 fn singles(all: &[Outcome]) -> String {
     let mut out = "\n## Single acts\n\n| family | found | by |\n|---|---|---|\n".to_owned();

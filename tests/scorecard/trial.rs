@@ -25,6 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) days: u32,
     pub(crate) replayed: bool,
     pub(crate) observations: u64,
+    /// By class of peers: host-days, and those at or below 0.01, 0.001, 0.0001.
+    pub(crate) calibration: Vec<(u64, [u64; 3])>,
     pub(crate) verdict: Verdict,
 }
 
@@ -45,6 +47,7 @@ impl Trial {
             }
         }
         let end = fleet.now();
+        let calibration = right.calibration();
         told.extend(right.finish().into_iter().map(|alert| (end, alert)));
         let verdict = judge(&told, fleet.truth(), fleet.leases(), self.story.days);
         Ok(Outcome {
@@ -54,6 +57,7 @@ impl Trial {
             days: self.story.days,
             replayed: self.story.benign == Benign::Replayed,
             observations: fleet.told(),
+            calibration,
             verdict,
         })
     }
@@ -86,7 +90,7 @@ impl Outcome {
             .collect();
         json!({
             "group": self.group, "seed": self.seed, "hosts": self.hosts, "days": self.days,
-            "replayed": self.replayed, "observations": self.observations,
+            "replayed": self.replayed, "observations": self.observations, "calibration": self.calibration,
             "campaigns": campaigns, "lone": v.lone, "lookalikes": v.lookalikes, "false": v.false_by_kind,
             "upper_true": v.upper.0, "upper_false": v.upper.1, "false_servers": v.false_servers,
             "accused": v.accused, "by_day": v.by_day, "notices": v.notices,
@@ -112,6 +116,7 @@ impl Outcome {
             })
         };
         let lone = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_bool()?, l[2].as_str()?.to_owned()));
+        let class = |c: &Value| Some((c[0].as_u64()?, [c[1][0].as_u64()?, c[1][1].as_u64()?, c[1][2].as_u64()?]));
         let look = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_u64()?));
         let falses: BTreeMap<String, usize> = value["false"]
             .as_object()?
@@ -125,6 +130,7 @@ impl Outcome {
             days: u32::try_from(value["days"].as_u64()?).ok()?,
             replayed: value["replayed"].as_bool()?,
             observations: value["observations"].as_u64()?,
+            calibration: value["calibration"].as_array()?.iter().map(class).collect::<Option<_>>()?,
             verdict: Verdict {
                 campaigns: value["campaigns"].as_array()?.iter().map(fate).collect::<Option<_>>()?,
                 lone: value["lone"].as_array()?.iter().map(lone).collect::<Option<_>>()?,
