@@ -12,20 +12,26 @@ mod claim;
 mod coerced_authentication;
 mod controller;
 mod cue;
+mod dga;
+mod dns_tunnel;
 mod enumeration;
 mod execution_fan_out;
 mod fan;
 mod feed;
 mod finding;
+mod icmp_tunnel;
 mod identify;
 mod ledger;
+mod long_connection;
 mod meter;
 mod new_destination;
 mod policy;
+mod protocol_mismatch;
 mod remote_execution;
 mod rule;
 mod score;
 mod script_download;
+mod shown;
 mod telltale_call;
 
 pub(crate) use beacon::{Beacon, reason};
@@ -78,11 +84,16 @@ pub(crate) struct Spec {
 /// All detectors but the beacon's, whose meters the campaign reads too. They are shown an activity in this order.
 pub(crate) const DETECTORS: &[Spec] = &[
     coerced_authentication::SPEC,
+    dga::SPEC,
+    dns_tunnel::SPEC,
     enumeration::SPEC,
     execution_fan_out::SPEC,
     feed::SPEC,
+    icmp_tunnel::SPEC,
+    long_connection::SPEC,
     new_destination::SPEC,
     policy::SPEC,
+    protocol_mismatch::SPEC,
     remote_execution::SPEC,
     script_download::SPEC,
     telltale_call::SPEC,

@@ -15,6 +15,8 @@ pub(crate) use run::{Job, Outcome, RunError, analyze};
 #[cfg(test)]
 mod act_tests;
 #[cfg(test)]
+mod covert_tests;
+#[cfg(test)]
 mod detector_tests;
 #[cfg(test)]
 mod scene;
