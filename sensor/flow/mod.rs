@@ -419,8 +419,9 @@ fn complete(mut event: Event, orig: Endpoint, resp: Endpoint) -> Event {
 fn record(flow: &Flow, end: End) -> FlowRecord {
     let dialogue = flow.dialogue.as_deref();
     let mut service = dialogue.map_or_else(Vec::new, |d| d.services.clone());
-    if service.is_empty() {
-        service.extend(flow.service);
+    // What a datagram flow spoke before its dialogue was given back comes first: STUN, then DTLS.
+    if let Some(before) = flow.service.filter(|before| !service.contains(before)) {
+        service.insert(0, before);
     }
     let [orig, resp] = &flow.sides;
     FlowRecord {

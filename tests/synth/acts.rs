@@ -158,6 +158,26 @@ pub(crate) fn winrm_on(wire: &mut Wire, at: Nanos, act: Act<'_>, port: u16) -> N
     tcp.close(Side::Orig)
 }
 
+/// A shell of PowerShell: the proof alone, a shell, a pipeline, polls for output that repeat to the octet, the end.
+pub(crate) fn winrm_shell(wire: &mut Wire, at: Nanos, act: Act<'_>, port: u16) -> Nanos {
+    let mut tcp = Tcp::new(wire, at, act.from.0, (act.on.0, port));
+    let host = format!("{}:{port}", act.on.0.ip);
+    tcp.open();
+    let ticket = super::directory::ap_request(&mut tcp.wire.random, &["HTTP", "pc-0021.corp.example"]);
+    let proof = format!("Kerberos {}", base64(&ntlm::kerberos_token(&ticket)));
+    tcp.orig(&wsman(&host, Some(&proof), &[]));
+    tcp.resp(&http::response("200", &[("Server", "Microsoft-HTTPAPI/2.0")], &[]));
+    for (up, down) in [(5_500, 2_200), (4_700, 1_000), (1_750, 2_400), (1_750, 1_100), (1_750, 9_800), (1_600, 900)] {
+        let (ask, answer) = (multipart(&mut tcp, up), multipart(&mut tcp, down));
+        tcp.orig(&wsman(&host, None, &ask)).wait(30 * MS);
+        let headers = [("Server", "Microsoft-HTTPAPI/2.0"), ("Content-Type", ENCRYPTED)];
+        tcp.resp(&http::response("200", &headers, &answer));
+    }
+    let last = multipart(&mut tcp, 800);
+    tcp.orig(&wsman(&host, None, &last)).resp(b"HTTP/1.1 204 \r\nServer: Microsoft-HTTPAPI/2.0\r\n\r\n");
+    tcp.close(Side::Orig)
+}
+
 /// MS-WSMV §2.2.9.1.1.2.
 const ENCRYPTED: &str =
     "multipart/encrypted;protocol=\"application/HTTP-SPNEGO-session-encrypted\";boundary=\"Encrypted Boundary\"";
@@ -196,7 +216,7 @@ fn activate(wire: &mut Wire, at: Nanos, act: Act<'_>) -> Nanos {
 }
 
 /// Asks the endpoint mapper where an interface listens (`ept_map`).
-fn map_endpoint(wire: &mut Wire, at: Nanos, act: Act<'_>, interface: Interface, port: u16) -> Nanos {
+pub(crate) fn map_endpoint(wire: &mut Wire, at: Nanos, act: Act<'_>, interface: Interface, port: u16) -> Nanos {
     let mut tcp = Tcp::new(wire, at, act.from.0, (act.on.0, 135));
     let (ask, answer) = bind(EPM, "135");
     tcp.open().orig(&ask).resp(&answer);

@@ -4,7 +4,7 @@ use super::attack::{self, Campaign, Chain, Door};
 use super::file::pcap;
 use super::hostile;
 use super::office::{Office, Place};
-use super::protocol::{files, links, names, web, windows};
+use super::protocol::{files, links, names, services, turns, web, windows};
 use super::quiet;
 
 /// One shipped capture.
@@ -60,6 +60,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     }),
     capture("protocol/dns-udp.pcap", "look-ups of seven types, an alias, NXDOMAIN, silence", names::dns_udp),
     capture("protocol/dns-tcp.pcap", "two look-ups on one TCP connection, one of 40 records", names::dns_tcp),
+    capture("protocol/names-local.pcap", "mDNS, LLMNR, NetBIOS names", names::local),
     capture("protocol/dhcp-lease.pcap", "a lease from the beginning, ARP", names::dhcp),
     capture("protocol/kerberos-logon.pcap", "machine and person get tickets; a wrong password; LDAP", names::kerberos),
     capture("protocol/ssh-session.pcap", "identification strings and key exchange", names::ssh),
@@ -73,6 +74,18 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/tls-13-split.pcap", "one hello in several records and segments", web::tls13_split),
     capture("protocol/quic-v1.pcap", "Initial packets of one and of two datagrams", web::quic_v1),
     capture("protocol/quic-v2.pcap", "RFC 9369", web::quic_v2),
+    capture(
+        "protocol/quic-retry.pcap",
+        "Retry, then a hello of seven pieces in reverse; version negotiation; connection ids that change",
+        web::quic_retry,
+    ),
+    capture("protocol/dtls-webrtc.pcap", "DTLS with a cookie after six STUN datagrams", services::webrtc),
+    capture("protocol/tor-link.pcap", "TLS 1.2 with a certificate of two made-up hosts", turns::tor),
+    capture("protocol/starttls.pcap", "SMTP, IMAP, POP3, FTP, LDAP, PostgreSQL and RDP turn to TLS", turns::starttls),
+    capture("protocol/services.pcap", "thirty protocols, none on its own port", services::all),
+    capture("protocol/socks-proxy.pcap", "HTTP behind SOCKS 5, TLS behind SOCKS 4a", turns::socks),
+    capture("protocol/ftp-data.pcap", "data connections, passive and active", turns::ftp),
+    capture("protocol/http2-clear.pcap", "HTTP/2 by prior knowledge and by upgrade", turns::http2),
     capture("protocol/http-keepalive.pcap", "three requests, a 304, an upload", web::http_keep_alive),
     capture("protocol/http-pipelined.pcap", "four requests before the first answer, port 8080", web::http_pipelined),
     capture("protocol/http-chunked.pcap", "chunks across small segments", web::http_chunked),
@@ -80,10 +93,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/tcp-trouble.pcap", "retransmission, reset, silence, loss at the sensor", web::tcp_trouble),
     capture("protocol/smb2-share.pcap", "a file read and one written on a share, by Kerberos", windows::share),
     capture("protocol/smb2-svcctl.pcap", "NTLM, ADMIN$, then a service through a pipe", windows::svcctl),
+    capture("protocol/smb3-encrypted.pcap", "nothing but sizes after the logon", windows::encrypted),
+    capture("protocol/dcerpc-mapped.pcap", "a mapped port, its binds not seen", windows::mapped),
     capture("protocol/dcerpc-tcp.pcap", "endpoint mapper and task scheduler, sealed", windows::tasks),
     capture("protocol/dcerpc-wmi.pcap", "activation and WMI, sealed", windows::wmi),
     capture("protocol/dcerpc-dcom.pcap", "activation and automation, sealed", windows::dcom),
     capture("protocol/winrm-command.pcap", "one command by WS-Management", windows::winrm),
+    capture("protocol/winrm-sealed.pcap", "a shell of PowerShell, bodies encrypted", windows::winrm_sealed),
+    capture("protocol/winrm-tls.pcap", "a shell of PowerShell within TLS", windows::winrm_tls),
     capture("protocol/vlan-single.pcap", "802.1Q", links::vlan),
     capture("protocol/vlan-qinq.pcap", "802.1ad over 802.1Q", links::qinq),
     capture("protocol/mpls-two.pcap", "two labels", links::mpls),
@@ -92,6 +109,9 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/vxlan-vni42.pcap", "VXLAN", links::vxlan),
     capture("protocol/geneve-vni42.pcap", "Geneve with an option", links::geneve),
     capture("protocol/gtpu-teid.pcap", "GTP-U", links::gtpu),
+    capture("protocol/erspan-i.pcap", "ERSPAN type I", links::erspan_i),
+    capture("protocol/erspan-iii.pcap", "ERSPAN type III, with and without subheader", links::erspan_iii),
+    capture("protocol/teredo.pcap", "Teredo with authentication and origin indication", links::teredo),
     capture("protocol/erspan-ii.pcap", "ERSPAN type II", links::erspan),
     capture("protocol/ipip-v4.pcap", "IPv4 in IPv4", links::ipip),
     capture("protocol/ipv6-tls.pcap", "DNS and TLS over IPv6", links::ipv6),
@@ -105,6 +125,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("protocol/pcapng-mixed.pcapng", "three interfaces: two link types, three resolutions", files::mixed),
     capture("protocol/pcapng-bigendian.pcapng", "big endian", files::big_endian_ng),
     capture("protocol/pcap-gzip.pcap.gz", "gzip", files::gzipped),
+    capture("protocol/pcap-zstd.pcap.zst", "Zstandard, two frames", files::zstandard),
     capture("hostile/record-cut.pcap", "the file ends within a record", hostile::record_cut),
     capture("hostile/record-giant.pcap", "a record claims two gigabytes", hostile::record_giant),
     capture("hostile/fragments-overlap.pcap", "fragments that overlap with other bytes", hostile::fragments_overlap),

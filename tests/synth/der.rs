@@ -53,15 +53,20 @@ pub(crate) fn integer(value: u32) -> Vec<u8> {
 
 /// A certificate for `name` (P-256 key, ECDSA signature), valid from January to December 2026.
 pub(crate) fn certificate(random: &mut Random, name: &str, issuer: &str) -> Vec<u8> {
+    const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11]; // 2.5.29.17
+    let names = join(SEQUENCE, &[tlv(0x82, name.as_bytes())]);
+    let extension = join(SEQUENCE, &[tlv(OID, ALTERNATIVE_NAMES), tlv(OCTETS, &names)]);
+    certificate_with(random, name, issuer, &context(3, &join(SEQUENCE, &[extension])))
+}
+
+/// The same with extensions of the caller's choice, or none.
+pub(crate) fn certificate_with(random: &mut Random, name: &str, issuer: &str, extensions: &[u8]) -> Vec<u8> {
     const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]; // 1.2.840.10045.4.3.2
     const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]; // 1.2.840.10045.2.1
     const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]; // 1.2.840.10045.3.1.7
-    const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11]; // 2.5.29.17
     let algorithm = join(SEQUENCE, &[tlv(OID, ECDSA_SHA256)]);
     let mut serial = random.bytes(16);
     serial[0] = 0x2f;
-    let names = join(SEQUENCE, &[tlv(0x82, name.as_bytes())]);
-    let extension = join(SEQUENCE, &[tlv(OID, ALTERNATIVE_NAMES), tlv(OCTETS, &names)]);
     let key = [&[0, 4][..], &random.bytes(64)].concat();
     let body = join(
         SEQUENCE,
@@ -73,7 +78,7 @@ pub(crate) fn certificate(random: &mut Random, name: &str, issuer: &str) -> Vec<
             join(SEQUENCE, &[tlv(0x17, b"260105000000Z"), tlv(0x17, b"261231235959Z")]),
             distinguished(name),
             join(SEQUENCE, &[join(SEQUENCE, &[tlv(OID, EC_KEY), tlv(OID, P256)]), tlv(0x03, &key)]),
-            context(3, &join(SEQUENCE, &[extension])),
+            extensions.to_vec(),
         ],
     );
     let signature = [&[0][..], &ecdsa(random)].concat();

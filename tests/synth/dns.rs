@@ -123,7 +123,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u16).to_be_bytes()[..], message].concat()
 }
 
-fn header(id: u16, flags: u16, answers: u16) -> Vec<u8> {
+pub(crate) fn header(id: u16, flags: u16, answers: u16) -> Vec<u8> {
     [id, flags, 1, answers, 0, 0].iter().flat_map(|field| field.to_be_bytes()).collect()
 }
 

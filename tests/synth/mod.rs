@@ -23,6 +23,7 @@ pub(crate) mod habits;
 pub(crate) mod hello;
 pub(crate) mod hostile;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod net;
 pub(crate) mod ntlm;
 pub(crate) mod office;

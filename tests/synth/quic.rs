@@ -3,6 +3,7 @@
 use super::hello::{Client, client_hello};
 use super::net::{Host, MS, Nanos, Wire};
 use super::tls::{extension, message, server_hello_13};
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::Side as Role;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::quic::{DirectionalKeys, Keys, Version};
@@ -22,41 +23,112 @@ pub(crate) fn connection(
 ) -> Nanos {
     let port = wire.port(client);
     let (destination, source) = (wire.random.bytes(8), wire.random.bytes(8));
-    let mut hello = quic_hello(wire, kind, name);
-    let keys = |role| initial_keys(version, &destination, role);
-    let mut now = at;
-    let mut number = 0;
-    let mut offset = 0;
-    while !hello.is_empty() {
-        // What fits in a datagram of 1,250 bytes beside headers and tag.
-        let rest = hello.split_off(hello.len().min(1_150));
-        let payload = crypto(offset, &hello);
-        let datagram = initial(version, &destination, &[], number, &payload, 1_250, &keys(Role::Client));
-        wire.udp(now, (client, port), (server, 443), &datagram);
-        offset += hello.len();
-        hello = rest;
-        number += 1;
-        now += 200_000;
+    let hello = quic_hello(wire, kind, name);
+    let mut session = Session { wire, client, server, port, version, destination, source, number: 0, now: at };
+    // What fits in a datagram of 1,250 bytes beside headers and tag.
+    for (n, piece) in hello.chunks(1_150).enumerate() {
+        session.ask(&[], &crypto(n * 1_150, piece));
     }
-    now += 14 * MS;
-    let answer = server_hello_13(&mut wire.random, &[]);
-    // ACK of what came (RFC 9000 §19.3), then the server hello.
-    let payload = [&[2, number - 1, 0, 0, number - 1][..], &crypto(0, &answer)].concat();
-    let mut datagram = initial(version, &[], &source, 0, &payload, 200, &keys(Role::Server));
-    datagram.extend(handshake(wire, version, &source, 900));
-    wire.udp(now, (server, 443), (client, port), &datagram);
-    now += 1_000_000;
-    let acknowledge = initial(version, &source, &[], number, &[2, 0, 0, 0, 0], 1_250, &keys(Role::Client));
-    wire.udp(now, (client, port), (server, 443), &acknowledge);
-    for n in 0..4 {
-        now += 9 * MS;
-        let (from, to) = if n % 2 == 0 { ((client, port), (server, 443)) } else { ((server, 443), (client, port)) };
-        let id: &[u8] = if n % 2 == 0 { &source } else { &[] };
-        let length = wire.random.between(60, 900) as usize;
-        let short = [&[0x40 | wire.random.next() as u8 & 0x3f][..], id, &wire.random.bytes(length)].concat();
-        wire.udp(now, from, to, &short);
+    session.answered()
+}
+
+/// A server that wants to see the client's address first (RFC 9000 §8.1.2): Retry, new keys, and the hello again; it
+/// comes in seven pieces over three datagrams, the last piece first.
+pub(crate) fn retried(wire: &mut Wire, at: Nanos, client: &Host, server: &Host, name: &str) -> Nanos {
+    let port = wire.port(client);
+    let (destination, source) = (wire.random.bytes(8), wire.random.bytes(8));
+    let hello = quic_hello(wire, Client::ChromiumPostQuantum, name);
+    let version = Version::V1;
+    let mut session = Session { wire, client, server, port, version, destination, source, number: 0, now: at };
+    session.ask(&[], &crypto(0, &hello[..1_150]));
+    session.now += 14 * MS;
+    let (chosen, token) = (session.wire.random.bytes(8), session.wire.random.bytes(40));
+    let retry = [&[0xf0, 0, 0, 0, 1, 0, 8][..], &chosen, &token].concat();
+    let sealed = [&retry[..], &integrity(&session.destination, &retry)].concat();
+    session.wire.udp(session.now, (server, 443), (client, port), &sealed);
+    session.destination = chosen;
+    let mut pieces: Vec<_> = hello.chunks(270).enumerate().map(|(n, piece)| crypto(n * 270, piece)).collect();
+    pieces.reverse();
+    for some in pieces.chunks(3) {
+        session.ask(&token, &some.concat());
     }
-    now
+    session.answered()
+}
+
+/// A client that begins with a version the server does not speak (RFC 9000 §6): the list, then version 1.
+pub(crate) fn negotiated(wire: &mut Wire, at: Nanos, client: &Host, server: &Host, name: &str) -> Nanos {
+    let port = wire.port(client);
+    let (destination, source) = (wire.random.bytes(8), wire.random.bytes(8));
+    let hello = quic_hello(wire, Client::Firefox, name);
+    let first = [&[0xc9, 0x1a, 0x2a, 0x3a, 0x4a, 8][..], &destination, &[0], &wire.random.bytes(1_235)].concat();
+    wire.udp(at, (client, port), (server, 443), &first);
+    let list = [&[0x8a, 0, 0, 0, 0, 0, 8][..], &destination, &[0x6b, 0x33, 0x43, 0xcf, 0, 0, 0, 1]].concat();
+    wire.udp(at + 14 * MS, (server, 443), (client, port), &list);
+    let (version, now) = (Version::V1, at + 15 * MS);
+    let mut session = Session { wire, client, server, port, version, destination, source, number: 1, now };
+    session.ask(&[], &crypto(0, &hello));
+    session.answered()
+}
+
+/// A connection in the making. The client's connection id is empty; the server has chosen its own (`source`).
+struct Session<'a> {
+    wire: &'a mut Wire,
+    client: &'a Host,
+    server: &'a Host,
+    port: u16,
+    version: Version,
+    destination: Vec<u8>,
+    source: Vec<u8>,
+    number: u8,
+    now: Nanos,
+}
+
+impl Session<'_> {
+    /// An Initial of the client's, under the keys of its first connection id.
+    fn ask(&mut self, token: &[u8], payload: &[u8]) {
+        let keys = initial_keys(self.version, &self.destination, Role::Client);
+        let ids = [&self.destination[..], &[], token];
+        let datagram = initial(self.version, ids, self.number, payload, 1_250, &keys);
+        self.wire.udp(self.now, (self.client, self.port), (self.server, 443), &datagram);
+        self.number += 1;
+        self.now += 200_000;
+    }
+
+    /// The server's flight, the client's acknowledgement to the id that the server chose, four packets more.
+    fn answered(self) -> Nanos {
+        let Self { wire, client, server, port, version, destination, source, number, mut now } = self;
+        let keys = |role| initial_keys(version, &destination, role);
+        now += 14 * MS;
+        let answer = server_hello_13(&mut wire.random, &[]);
+        // ACK of what came (RFC 9000 §19.3), then the server hello.
+        let payload = [&[2, number - 1, 0, 0, number - 1][..], &crypto(0, &answer)].concat();
+        let mut datagram = initial(version, [&[], &source, &[]], 0, &payload, 200, &keys(Role::Server));
+        datagram.extend(handshake(wire, version, &source, 900));
+        wire.udp(now, (server, 443), (client, port), &datagram);
+        now += 1_000_000;
+        let acknowledge = initial(version, [&source, &[], &[]], number, &[2, 0, 0, 0, 0], 1_250, &keys(Role::Client));
+        wire.udp(now, (client, port), (server, 443), &acknowledge);
+        for n in 0..4 {
+            now += 9 * MS;
+            let (from, to) = if n % 2 == 0 { ((client, port), (server, 443)) } else { ((server, 443), (client, port)) };
+            let id: &[u8] = if n % 2 == 0 { &source } else { &[] };
+            let length = wire.random.between(60, 900) as usize;
+            let short = [&[0x40 | wire.random.next() as u8 & 0x3f][..], id, &wire.random.bytes(length)].concat();
+            wire.udp(now, from, to, &short);
+        }
+        now
+    }
+}
+
+/// RFC 9001 §5.8: the tag of a Retry, under a key that everybody knows.
+fn integrity(first_id: &[u8], retry: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 16] =
+        [0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a, 0x1d, 0x76, 0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e];
+    const NONCE: [u8; 12] = [0x46, 0x15, 0x99, 0xd3, 0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb];
+    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &KEY).expect("sixteen bytes"));
+    let known = [&[first_id.len() as u8][..], first_id, retry].concat();
+    let nonce = Nonce::assume_unique_for_key(NONCE);
+    key.seal_in_place_separate_tag(nonce, Aad::from(known), &mut []).expect("nothing to seal").as_ref().to_vec()
 }
 
 /// A client hello for QUIC: ALPN h3, transport parameters, no session id.
@@ -110,8 +182,7 @@ fn varint(value: usize) -> [u8; 2] {
 /// A protected Initial packet, padded so that it has `size` bytes.
 fn initial(
     version: Version,
-    destination: &[u8],
-    source: &[u8],
+    [destination, source, token]: [&[u8]; 3],
     number: u8,
     frames: &[u8],
     size: usize,
@@ -125,7 +196,8 @@ fn initial(
     header.extend_from_slice(destination);
     header.push(source.len() as u8);
     header.extend_from_slice(source);
-    header.push(0); // No token.
+    header.push(token.len() as u8); // Below 64: one byte.
+    header.extend_from_slice(token);
     let tag = keys.packet.tag_len();
     let length = size - header.len() - 2;
     header.extend_from_slice(&varint(length));

@@ -143,6 +143,24 @@ impl<'t, 'w> Smb<'t, 'w> {
         self.exchange(11, &ask, 0, &answer);
     }
 
+    /// An encrypted request and its answer, of so many bytes within (MS-SMB2 §2.2.41).
+    pub(crate) fn sealed(&mut self, up: usize, down: usize) {
+        let session = self.session;
+        let mut message = |length: usize| {
+            let random = &mut self.tcp.wire.random;
+            let mut out = ((52 + length) as u32).to_be_bytes().to_vec();
+            out.extend_from_slice(b"\xfdSMB");
+            out.extend(random.bytes(16)); // Signature.
+            out.extend(random.bytes(11));
+            out.extend_from_slice(&[0; 5]); // The nonce of AES-CCM has eleven bytes.
+            out.extend(numbers(&[(length as u64, 4), (0, 2), (1, 2), (session, 8)]));
+            out.extend(random.bytes(length));
+            out
+        };
+        let (ask, answer) = (message(up), message(down));
+        self.tcp.orig(&ask).resp(&answer);
+    }
+
     /// Closes a file or a pipe.
     pub(crate) fn close_file(&mut self, id: &[u8; 16]) {
         let ask = [numbers(&[(24, 2), (0, 2), (0, 4)]), id.to_vec()].concat();

@@ -21,6 +21,8 @@ pub(crate) enum Answer {
     Modern,
     /// TLS 1.2 with its certificate in the clear.
     Full12,
+    /// TLS 1.2 of an onion router: one certificate, of two made-up hosts.
+    Relay12,
     /// TLS 1.2, continuing an earlier session (RFC 5077): nothing but hellos and Finished.
     Resumed12,
 }
@@ -47,10 +49,15 @@ impl<'t, 'w> Tls<'t, 'w> {
                 let finished = sealed(&mut tcp.wire.random, DATA, 53);
                 tcp.orig(&[record(CHANGE_CIPHER, 0x0303, &[1]), finished].concat());
             }
-            Answer::Full12 => {
+            Answer::Full12 | Answer::Relay12 => {
                 let name = name.unwrap_or("appliance.example");
                 let hello = server_hello_12(random, &[], hello.suite);
-                let chain = [der::certificate(random, name, "Example Issuing CA"), authority()];
+                let chain = match answer {
+                    Answer::Relay12 => {
+                        vec![der::certificate_with(random, "www.q5tz2mlhxw3r.net", "www.bn4ojk7vdyfe.com", &[])]
+                    }
+                    _ => vec![der::certificate(random, name, "Example Issuing CA"), authority()],
+                };
                 let flight = [hello, certificates(&chain), key_exchange(random), message(14, &[])].concat();
                 tcp.resp(&record(HANDSHAKE, 0x0303, &flight));
                 let random = &mut tcp.wire.random;
@@ -147,7 +154,7 @@ pub(crate) fn server_hello_13(random: &mut Random, session: &[u8]) -> Vec<u8> {
     server_hello(random, session, 0x1301, &extensions)
 }
 
-fn server_hello_12(random: &mut Random, session: &[u8], suite: u16) -> Vec<u8> {
+pub(crate) fn server_hello_12(random: &mut Random, session: &[u8], suite: u16) -> Vec<u8> {
     // extended_master_secret and an empty renegotiation_info: every client here offers both.
     let extensions = [extension(23, &[]), extension(0xff01, &[0])].concat();
     server_hello(random, session, suite, &extensions)

@@ -48,6 +48,13 @@ pub(crate) fn gzipped() -> Vec<u8> {
     gzip(&pcap(&visit(56)))
 }
 
+/// Level 3, in frames of their own for the first half and the second (RFC 8878 §3.1: frames may follow one another).
+pub(crate) fn zstandard() -> Vec<u8> {
+    let whole = pcap(&visit(57));
+    let halves = whole.split_at(whole.len() / 2);
+    [halves.0, halves.1].map(|half| zstd::encode_all(half, 3).expect("memory")).concat()
+}
+
 fn raw_frame(frame: &Frame) -> Frame {
     Frame { ts: frame.ts, bytes: packet_of(&frame.bytes).to_vec() }
 }

@@ -76,6 +76,50 @@ pub(crate) fn erspan() -> Vec<u8> {
     tunnelled(36, GRE, |frame| [&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0x0a, 0, 7, 0, 0, 0, 0][..], frame].concat())
 }
 
+/// Type I: the frame right behind GRE, without a sequence number.
+pub(crate) fn erspan_i() -> Vec<u8> {
+    tunnelled(43, GRE, |frame| [&[0, 0, 0x88, 0xbe][..], frame].concat())
+}
+
+/// Type III (draft-foschiano-erspan §4.3): version 2, VLAN 10, session 7, a time stamp, and every second frame with the
+/// platform's subheader.
+pub(crate) fn erspan_iii() -> Vec<u8> {
+    tunnelled(44, GRE, |frame| {
+        let more = frame.len() % 2;
+        let head = [0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 0x0a, 0, 7, 0, 0, 1, 0, 0, 0, 0, more as u8];
+        [&head[..], &[0; 8][..8 * more], frame].concat()
+    })
+}
+
+/// RFC 4380 §5.1.1: IPv6 in UDP, the first packet behind an authentication and an origin indication.
+pub(crate) fn teredo() -> Vec<u8> {
+    let mut wire = Wire::new(45);
+    let (pc, server) = (Host::v6("2001:0:c000:201::21"), Host::v6("2001:db8:80::1"));
+    let mut tcp = Tcp::new(&mut wire, MORNING, &pc, (&server, 80));
+    tcp.mss = 1_200;
+    tcp.open().orig(&http::get("/", "six.example", BROWSER)).resp(&http::ok("text/html", &http::page(2_000)));
+    tcp.close(Side::Orig);
+    let inside = net::IPV6.to_be_bytes();
+    let frames: Vec<Frame> = wire
+        .finish()
+        .into_iter()
+        .enumerate()
+        .map(|(n, f)| {
+            assert_eq!(f.bytes[12..14], inside);
+            let length = 40 + usize::from(u16::from_be_bytes([f.bytes[18], f.bytes[19]]));
+            let before: &[u8] = match n {
+                0 => &[0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0x3c, 0xaf, 0xf5, 0xff, 0xfe, 0xfd],
+                _ => &[],
+            };
+            let datagram = [before, &f.bytes[14..14 + length]].concat();
+            let udp = net::udp(ENDS[0].into(), ENDS[1].into(), 50_000, 3544, &datagram);
+            let packet = ipv4(ENDS[0], ENDS[1], UDP, 255, n as u16, 0, &udp);
+            Frame { ts: f.ts, bytes: ethernet(net::ROUTER, [0, 0, 0x5e, 0, 0x53, 0xfd], IPV4, &packet) }
+        })
+        .collect();
+    pcap(&frames)
+}
+
 /// RFC 7348 §5.
 pub(crate) fn vxlan() -> Vec<u8> {
     over_udp(37, 4789, |frame| [&[8, 0, 0, 0, 0, 0, 42, 0][..], frame].concat())

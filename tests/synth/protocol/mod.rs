@@ -3,6 +3,8 @@
 pub(crate) mod files;
 pub(crate) mod links;
 pub(crate) mod names;
+pub(crate) mod services;
+pub(crate) mod turns;
 pub(crate) mod web;
 pub(crate) mod windows;
 

@@ -42,6 +42,49 @@ pub(crate) fn dns_tcp() -> Vec<u8> {
     pcap(&wire.finish())
 }
 
+/// Names without a server: mDNS (RFC 6762), LLMNR (RFC 4795), NetBIOS (RFC 1002 §4.2).
+pub(crate) fn local() -> Vec<u8> {
+    let mut wire = Wire::new(6);
+    let (pc, printer) = (pc(), Host::inside([10, 20, 1, 90]));
+    let group = |last: u8| Host { ip: IpAddr::from([224, 0, 0, last]), ttl: 255 };
+    // A query by multicast, answered by multicast: no question in it, the cache-flush bit set (RFC 6762 §10.2).
+    wire.udp(MORNING, (&pc, 5353), (&group(251), 5353), &dns::query(0, "printer-3.local", dns::A));
+    let mut answer = dns::header(0, 0x8400, 1);
+    answer[4..6].fill(0);
+    answer.extend(dns::labels("printer-3.local"));
+    answer.extend([0, 1, 0x80, 1, 0, 0, 0, 120, 0, 4, 10, 20, 1, 90]);
+    wire.udp(MORNING + 9 * MS, (&printer, 5353), (&group(251), 5353), &answer);
+    // The same by LLMNR, answered to the one who asked.
+    let now = MORNING + SECOND;
+    let name = "files-old";
+    let (ask, found) = (dns::query(0x2211, name, dns::A), [Answer::Address([10, 20, 1, 91].into())]);
+    wire.udp(now, (&pc, 55_001), (&group(252), 5355), &ask);
+    let reply = dns::response(0x2211, name, dns::A, FOUND, 30, &found);
+    let old = Host::inside([10, 20, 1, 91]);
+    wire.udp(now + 4 * MS, (&old, 5355), (&pc, 55_001), &reply);
+    // A registration, then a query that is answered.
+    let now = now + SECOND;
+    let all = Host::inside([10, 20, 1, 255]);
+    let (question, pointer) = ([&netbios("PC-0021", 0)[..], &[0, 0x20, 0, 1]].concat(), [0xc0, 0x0c, 0, 0x20, 0, 1]);
+    let mine = [&[0, 4, 0x93, 0xe0, 0, 6, 0, 0][..], &[10, 20, 1, 21]].concat();
+    let registration = [&[0x80, 1, 0x29, 0x10, 0, 1, 0, 0, 0, 0, 0, 1][..], &question, &pointer, &mine].concat();
+    wire.udp(now, (&pc, 137), (&all, 137), &registration);
+    let ask =
+        [&[0x80, 2, 0x01, 0x10, 0, 1, 0, 0, 0, 0, 0, 0][..], &netbios("FILES-OLD", 0x20), &[0, 0x20, 0, 1]].concat();
+    wire.udp(now + SECOND, (&pc, 137), (&all, 137), &ask);
+    let theirs = [&[0, 0x20, 0, 1, 0, 4, 0x93, 0xe0, 0, 6, 0, 0][..], &[10, 20, 1, 91]].concat();
+    let reply = [&[0x80, 2, 0x85, 0, 0, 0, 0, 1, 0, 0, 0, 0][..], &netbios("FILES-OLD", 0x20), &theirs].concat();
+    wire.udp(now + SECOND + 2 * MS, (&old, 137), (&pc, 137), &reply);
+    pcap(&wire.finish())
+}
+
+/// First-level encoding (RFC 1001 §14.1): fifteen characters and the kind, a nibble a letter.
+fn netbios(name: &str, kind: u8) -> Vec<u8> {
+    let letters = name.bytes().chain(std::iter::repeat(b' ')).take(15).chain([kind]);
+    let coded: Vec<u8> = letters.flat_map(|b| [b'A' + (b >> 4), b'A' + (b & 15)]).collect();
+    [&[32][..], &coded, &[0]].concat()
+}
+
 /// A lease from the beginning, announced by ARP.
 pub(crate) fn dhcp() -> Vec<u8> {
     let mut wire = Wire::new(3);

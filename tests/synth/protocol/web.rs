@@ -82,6 +82,14 @@ pub(crate) fn quic_v1() -> Vec<u8> {
     pcap(&wire.finish())
 }
 
+/// A Retry with the hello in seven pieces afterwards; a version that the server refuses.
+pub(crate) fn quic_retry() -> Vec<u8> {
+    let mut wire = Wire::new(75);
+    let now = quic::retried(&mut wire, MORNING, &pc(), &web(), "retry.example");
+    quic::negotiated(&mut wire, now + SECOND, &pc(), &web(), "versions.example");
+    pcap(&wire.finish())
+}
+
 /// RFC 9369.
 pub(crate) fn quic_v2() -> Vec<u8> {
     let mut wire = Wire::new(15);
