@@ -121,9 +121,10 @@ impl CoercedAuthentication {
         let in_time = |asked: &Asked| {
             asked.answered.is_none() && (0.0..=self.rule.window_s).contains(&touch.ts.secs_since(asked.last))
         };
-        if let Some(asked) = self.pairs.get(&key).filter(|asked| in_time(asked)) {
-            let asked = asked.clone();
-            self.pairs.note(key, || asked).answered = Some((touch.ts, touch.resp));
+        if self.pairs.get(&key).is_some_and(in_time)
+            && let Some(asked) = self.pairs.amend(&key)
+        {
+            asked.answered = Some((touch.ts, touch.resp));
         }
     }
 }

@@ -31,6 +31,13 @@ impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
         }
     }
 
+    /// The note about `key` when there is one; it will be told again at the next step.
+    pub(super) fn amend(&mut self, key: &K) -> Option<&mut V> {
+        let note = self.noted.get_mut(key)?;
+        self.untold.insert(*key);
+        Some(note)
+    }
+
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.noted.get(key)
     }

@@ -6,6 +6,7 @@
 //!
 //! To add one: `detect/<stem>.rs`, one line in `DETECTORS`, `rules/<stem>.toml`.
 
+mod admin_path;
 mod beacon;
 mod calibrate;
 mod claim;
@@ -14,6 +15,8 @@ mod controller;
 mod cue;
 mod dga;
 mod dns_tunnel;
+mod encrypted_dns;
+mod entry;
 mod enumeration;
 mod execution_fan_out;
 mod fan;
@@ -23,11 +26,15 @@ mod icmp_tunnel;
 mod identify;
 mod ledger;
 mod long_connection;
+mod management_egress;
 mod meter;
 mod new_destination;
 mod policy;
 mod protocol_mismatch;
+mod push_pattern;
 mod remote_execution;
+mod remote_management;
+mod resolver_bypass;
 mod rule;
 mod score;
 mod script_download;
@@ -83,18 +90,25 @@ pub(crate) struct Spec {
 
 /// All detectors but the beacon's, whose meters the campaign reads too. They are shown an activity in this order.
 pub(crate) const DETECTORS: &[Spec] = &[
+    admin_path::SPEC,
     coerced_authentication::SPEC,
     dga::SPEC,
     dns_tunnel::SPEC,
+    encrypted_dns::SPEC,
+    entry::SPEC,
     enumeration::SPEC,
     execution_fan_out::SPEC,
     feed::SPEC,
     icmp_tunnel::SPEC,
     long_connection::SPEC,
+    management_egress::SPEC,
     new_destination::SPEC,
     policy::SPEC,
     protocol_mismatch::SPEC,
+    push_pattern::SPEC,
     remote_execution::SPEC,
+    remote_management::SPEC,
+    resolver_bypass::SPEC,
     script_download::SPEC,
     telltale_call::SPEC,
 ];

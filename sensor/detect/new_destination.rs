@@ -4,6 +4,7 @@
 //! look-alikes: a new backup store, a vendor's new address. Evasion: a service the tables do not know.
 
 use super::beacon::reason;
+use super::claim::has_role;
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::ledger::Ledger;
@@ -27,6 +28,7 @@ struct Rule {
     attack: Vec<Box<str>>,
     notable: Vec<String>,
     person_roles: Vec<String>,
+    elsewhere_roles: Vec<String>,
     undeclared: Severity,
     server: Severity,
 }
@@ -39,8 +41,11 @@ struct NewDestination {
 }
 
 impl Detector for NewDestination {
-    fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         let Activity::Contact(seen) = seen else { return };
+        if has_role(usual, seen.host, &self.rule.elsewhere_roles) {
+            return;
+        }
         let class = seen.standing.class.as_deref().filter(|class| self.rule.notable.iter().any(|n| n == class));
         if let Some(class) = class.filter(|_| seen.first && self.rule.enabled) {
             self.firsts.note_once((seen.host, seen.tenant), || class.into());

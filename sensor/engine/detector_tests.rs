@@ -15,7 +15,6 @@ fn a_code_host_is_news_for_a_server_and_not_for_a_person() {
         ("nobody declared it", None, Severity::Info),
         ("a person's machine", Some(HostRole::Workstation), Severity::Info),
         ("a server", Some(HostRole::Server), Severity::High),
-        ("an antivirus server", Some(HostRole::AntivirusManagement), Severity::High),
     ] {
         let mut world = World::new(1_600_000_000);
         role.into_iter().for_each(|role| world.declare(HOST, role));

@@ -1,0 +1,151 @@
+//! Administration path: a server administers another machine it never administered before (ATT&CK T1021.002; IN-115).
+//!
+//! The 2019 case went from a management server overseas to one at home. Measure: a first act of a management server or
+//! domain controller on a server, or on a machine of another site, after three days of learning. Benign look-alikes:
+//! migrations, a new machine. Evasion: paths that exist already.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Deed, Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp};
+use crate::event::Uid;
+use crate::profile::{Act, Activity, HostId, Profiles};
+use std::net::IpAddr;
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "admin_path",
+    rule: include_str!("../../rules/admin_path.toml"),
+    build: |text| {
+        Ok(Box::new(AdminPath { rule: parse(text)?, known: Capped::new(MAX_PATHS), noted: Ledger::new(MAX_NEW) }))
+    },
+};
+
+/// `rules/admin_path.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    roles: Vec<String>,
+    target_roles: Vec<String>,
+    learn_s: f64,
+    severity: Severity,
+}
+
+/// Who administered whom.
+#[derive(Debug)]
+struct AdminPath {
+    rule: Rule,
+    known: Capped<(HostId, HostId), ()>,
+    noted: Ledger<(HostId, HostId), Path>,
+}
+
+#[derive(Clone, Debug)]
+struct Path {
+    first: Timestamp,
+    channel: &'static str,
+    watched_days: f64,
+    uid: Uid,
+}
+
+impl Detector for AdminPath {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
+        if let Activity::Act(act) = seen
+            && self.rule.enabled
+            && act.by != act.on
+            && has_role(usual, act.by, &self.rule.roles)
+        {
+            self.act(act, usual);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl AdminPath {
+    fn act(&mut self, act: &Act, usual: &Profiles) {
+        if self.known.get(&(act.by, act.on)).is_some() {
+            return;
+        }
+        self.known.insert((act.by, act.on), ());
+        let watched_s = usual.host(act.by).map_or(0.0, |host| host.watched_s(act.ts));
+        let elsewhere = match (usual.address(act.by), usual.address(act.on)) {
+            (Some(by), Some(on)) => site(by) != site(on),
+            _ => false,
+        };
+        if watched_s >= self.rule.learn_s && (elsewhere || has_role(usual, act.on, &self.rule.target_roles)) {
+            let channel = Deed::of(&act.what).channel;
+            let watched_days = watched_s / 86_400.0;
+            self.noted.note_once((act.by, act.on), || Path { first: act.ts, channel, watched_days, uid: act.uid });
+        }
+    }
+}
+
+impl Rule {
+    fn tell(&self, now: Timestamp, (by, on): (HostId, HostId), path: &Path, usual: &Profiles) -> Option<Finding> {
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (path.first, path.first),
+            severity: self.severity,
+            attack: &self.attack,
+            host: on,
+            role: Role::AffectedHost,
+            scope: &usual.subject(by),
+        };
+        let (actor, machine) = (usual.label(by), usual.label(on));
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{actor} administers {machine} for the first time"),
+                explanation: format!(
+                    "{actor} acted on {machine} through {} at {} UTC, which it had not done in {:.0} days of watching. \
+                     Whoever holds one management server goes on to the next by such a path.",
+                    path.channel,
+                    path.first.clock(),
+                    path.watched_days,
+                ),
+                reasons: vec![
+                    reason("channel", Value::Text(path.channel.into()), ""),
+                    reason("watched", Value::Number(path.watched_days.round()), "days"),
+                ],
+                others: vec![Entity::host(Role::StagingServer, by, usual)],
+                uids: vec![path.uid],
+            },
+        ))
+    }
+}
+
+/// What stands for a machine's site where nobody declared sites: the sixteen bits (of IPv6: 48) its addresses begin with.
+fn site(ip: IpAddr) -> [u8; 6] {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            [4, a, b, 0, 0, 0]
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, e, f, ..] = ip.octets();
+            [a, b, c, d, e, f]
+        }
+    }
+}
+
+/// Paths known, 60 bytes each.
+const MAX_PATHS: usize = 400_000;
+/// New ones held.
+const MAX_NEW: usize = 20_000;

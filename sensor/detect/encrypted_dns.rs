@@ -1,0 +1,141 @@
+//! Encrypted DNS: a host looks names up where nobody can read them (ATT&CK T1071.004, T1572; EG-010, EG-011).
+//!
+//! Measure: contact with a known resolver over HTTPS, or with anybody on the port of DNS over TLS. Benign look-alikes:
+//! browsers that do it by default, telephones. Evasion: a resolver of one's own on port 443.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role};
+use super::cue::{Cue, Group};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
+use crate::event::Uid;
+use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "encrypted_dns",
+    rule: include_str!("../../rules/encrypted_dns.toml"),
+    build: |text| Ok(Box::new(EncryptedDns { rule: parse(text)?, noted: Ledger::new(MAX_PAIRS) })),
+};
+
+/// `rules/encrypted_dns.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    classes: Vec<String>,
+    ports: Vec<u16>,
+    nats: f64,
+    person_roles: Vec<String>,
+    resolver_roles: Vec<String>,
+    person: Severity,
+    server: Severity,
+}
+
+/// Which host uses which resolver, and how.
+#[derive(Debug)]
+struct EncryptedDns {
+    rule: Rule,
+    noted: Ledger<(HostId, TenantId), &'static str>,
+}
+
+impl Detector for EncryptedDns {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        if let Activity::Contact(contact) = seen
+            && self.rule.enabled
+            && contact.first
+        {
+            self.contact(contact, usual, said);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl EncryptedDns {
+    fn contact(&mut self, seen: &Contact, usual: &Profiles, said: &mut Said) {
+        let known = seen.standing.class.as_deref().is_some_and(|class| self.rule.classes.iter().any(|c| c == class));
+        let how = match seen.resp.port {
+            port if self.rule.ports.contains(&port) => "TLS or QUIC",
+            443 if known => "HTTPS",
+            _ => return,
+        };
+        if has_role(usual, seen.host, &self.rule.resolver_roles) {
+            return;
+        }
+        self.noted.note_once((seen.host, seen.tenant), || how);
+        said.cues.push(Cue {
+            detector: SPEC.stem,
+            ts: seen.ts,
+            host: seen.host,
+            tenant: Some(seen.tenant),
+            group: Group::Protocol,
+            nats: self.rule.nats,
+            reason: reason("encrypted_dns", Value::Text(how.into()), ""),
+            uid: usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+        });
+    }
+}
+
+impl Rule {
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        how: &'static str,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let is_person = usual.roles(host).iter().all(|role| self.person_roles.iter().any(|p| p == role.name()));
+        let resolver = tie.destination(Some(&owner.key));
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (tie.first, tie.last),
+            severity: if is_person { self.person } else { self.server },
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let ip = usual.address_text(host);
+        let users = owner.used_by();
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{ip} looks names up at {resolver} over {how}"),
+                explanation: format!(
+                    "{ip} used {resolver} for look-ups over {how} from {} UTC on; {users} hosts of {} do. What it asks \
+                     cannot be read, and names of its destinations may be missing.",
+                    tie.first.clock(),
+                    usual.fleet(),
+                ),
+                reasons: vec![
+                    reason("over", Value::Text(how.into()), ""),
+                    reason("flows", Value::Count(u64::from(tie.flows)), ""),
+                    reason("hosts_using_resolver", Value::Count(u64::from(users)), "hosts"),
+                ],
+                others: vec![Entity { role: Role::Resolver, ..Entity::destination(tie) }],
+                uids: tie.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// (host, resolver) pairs held.
+const MAX_PAIRS: usize = 50_000;

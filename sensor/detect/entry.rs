@@ -1,0 +1,182 @@
+//! Entry: somebody outside talks to a server that manages others, and what that server then does outside (ATT&CK T1190,
+//! T1133).
+//!
+//! Every case of `cases-and-rules.md` begins there. Measure: a conversation from outside in which both sides spoke, and
+//! first contacts of the server within a day of it. Benign look-alikes: remote agents that report over the internet,
+//! a vendor's support session: both belong behind a gateway. Evasion: entry by mail or by another machine.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role, keep};
+use super::cue::{Cue, Group};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
+use crate::event::{Reach, Uid};
+use crate::profile::{Activity, Closed, Contact, HostId, Profiles, TenantId};
+use std::net::IpAddr;
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "entry",
+    rule: include_str!("../../rules/entry.toml"),
+    build: |text| Ok(Box::new(Entry { rule: parse(text)?, noted: Ledger::new(MAX_SERVERS) })),
+};
+
+/// `rules/entry.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    roles: Vec<String>,
+    least_bytes: u64,
+    window_s: f64,
+    nats: f64,
+    exposed: Severity,
+    followed: Severity,
+}
+
+/// Conversations from outside, by server.
+#[derive(Debug)]
+struct Entry {
+    rule: Rule,
+    noted: Ledger<HostId, Entered>,
+}
+
+#[derive(Clone, Debug)]
+struct Entered {
+    first: Timestamp,
+    last: Timestamp,
+    port: u16,
+    times: u64,
+    peers: Vec<IpAddr>,
+    /// Whom the server met for the first time within the window.
+    then: Vec<TenantId>,
+    uids: Vec<Uid>,
+}
+
+impl Detector for Entry {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        match seen {
+            Activity::Closed(closed) if self.rule.enabled && closed.reach == Reach::Inbound => {
+                self.entered(closed, usual);
+            }
+            Activity::Contact(contact) if contact.first && !contact.background => self.reached(contact, said),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl Entry {
+    fn entered(&mut self, seen: &Closed, usual: &Profiles) {
+        let spoke = seen.counters.orig_bytes.min(seen.counters.resp_bytes);
+        if spoke < self.rule.least_bytes || !has_role(usual, seen.host, &self.rule.roles) {
+            return;
+        }
+        let entered = self.noted.note(seen.host, || Entered {
+            first: seen.began,
+            last: seen.ts,
+            port: seen.port,
+            times: 0,
+            peers: Vec::new(),
+            then: Vec::new(),
+            uids: Vec::new(),
+        });
+        entered.times = entered.times.saturating_add(1);
+        entered.last = entered.last.max(seen.ts);
+        if entered.peers.len() < MAX_PEERS && !entered.peers.contains(&seen.peer) {
+            entered.peers.push(seen.peer);
+        }
+        keep(&mut entered.uids, seen.uid);
+    }
+
+    fn reached(&mut self, seen: &Contact, said: &mut Said) {
+        let within = |entered: &&Entered| {
+            (0.0..=self.rule.window_s).contains(&seen.ts.secs_since(entered.first)) && entered.then.len() < MAX_PEERS
+        };
+        if self.noted.get(&seen.host).filter(within).is_none() {
+            return;
+        }
+        let Some(entered) = self.noted.amend(&seen.host) else { return };
+        entered.then.push(seen.tenant);
+        let uid = entered.uids.first().copied().unwrap_or(Uid::NONE);
+        said.cues.push(Cue {
+            detector: SPEC.stem,
+            ts: seen.ts,
+            host: seen.host,
+            tenant: Some(seen.tenant),
+            group: Group::Timing,
+            nats: self.rule.nats,
+            reason: reason("first_contact_after_entry", Value::Text("within a day".into()), ""),
+            uid,
+        });
+    }
+}
+
+impl Rule {
+    fn tell(&self, now: Timestamp, host: HostId, entered: &Entered, usual: &Profiles) -> Option<Finding> {
+        let peer = entered.peers.first()?;
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (entered.first, entered.last),
+            severity: if entered.then.is_empty() { self.exposed } else { self.followed },
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &"entry",
+        };
+        let ip = usual.address_text(host);
+        let ties = entered.then.iter().filter_map(|tenant| usual.tie(host, *tenant));
+        let reached: Vec<String> = ties.clone().map(|tie| tie.destination(None)).collect();
+        let then = if reached.is_empty() {
+            "It met nobody new outside within a day.".to_owned()
+        } else {
+            format!("Within a day it met {} outside for the first time.", reached.join(", "))
+        };
+        let mut others: Vec<Entity> =
+            entered.peers.iter().map(|ip| Entity { role: Role::Destination, ip: Some(*ip), name: None }).collect();
+        others.extend(ties.map(Entity::destination));
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{peer} talked to management server {ip} from outside"),
+                explanation: format!(
+                    "{} addresses outside, {peer} first, held {} conversations with port {} of {ip}, which manages other \
+                     machines, from {} UTC on. {then}",
+                    entered.peers.len(),
+                    entered.times,
+                    entered.port,
+                    entered.first.clock(),
+                ),
+                reasons: vec![
+                    reason("conversations", Value::Count(entered.times), ""),
+                    reason("port", Value::Count(u64::from(entered.port)), ""),
+                    reason("new_destinations_after", Value::Count(entered.then.len() as u64), ""),
+                ],
+                others,
+                uids: entered.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// Servers held.
+const MAX_SERVERS: usize = 4_096;
+/// Addresses and destinations named.
+const MAX_PEERS: usize = 8;

@@ -1,0 +1,203 @@
+//! Management egress: a server that manages others reaches somebody outside who is not its vendor (ATT&CK T1567, T1102,
+//! T1071.001; EG-001 to EG-003).
+//!
+//! Such servers have tight habits and reach every endpoint, so what is ordinary for a person is not for them. Measure:
+//! first contact, after three days of learning, or at once for kinds of service that attackers hide in, for addresses
+//! without a name and for script agents. Benign look-alikes: a vendor's new address, the first backup target. Evasion:
+//! a destination the server uses already.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, keep};
+use super::cue::{Cue, Group};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
+use crate::event::Uid;
+use crate::profile::{Activity, Contact, Fetch, HostId, Profiles, TenantId};
+use std::collections::BTreeMap;
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "management_egress",
+    rule: include_str!("../../rules/management_egress.toml"),
+    build: |text| Ok(Box::new(ManagementEgress { rule: parse(text)?, noted: Ledger::new(MAX_REACHED) })),
+};
+
+/// `rules/management_egress.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    learn_s: f64,
+    learned_nats: f64,
+    learning_nats: f64,
+    notable: Vec<String>,
+    notable_severity: Severity,
+    script: Severity,
+    nameless: Severity,
+    learned: Severity,
+    learning: Severity,
+    /// Roles, with the kinds of products whose vendors they may call.
+    vendors: BTreeMap<String, Vec<String>>,
+}
+
+/// Destinations that are not the vendor's, by server.
+#[derive(Debug)]
+struct ManagementEgress {
+    rule: Rule,
+    noted: Ledger<(HostId, TenantId), Reached>,
+}
+
+#[derive(Clone, Debug)]
+struct Reached {
+    first: Timestamp,
+    severity: Severity,
+    why: &'static str,
+    catalogue: &'static str,
+    uids: Vec<Uid>,
+}
+
+impl Detector for ManagementEgress {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        match seen {
+            Activity::Contact(contact) if self.rule.enabled => self.contact(contact, usual, said),
+            Activity::Fetch(fetch) if self.rule.enabled => self.fetch(fetch),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl ManagementEgress {
+    fn contact(&mut self, seen: &Contact, usual: &Profiles, said: &mut Said) {
+        if !seen.first || seen.background || !self.rule.is_management(seen.host, usual) {
+            return;
+        }
+        if seen.name.as_deref().is_some_and(|name| self.rule.is_vendor(seen.host, name, usual)) {
+            return;
+        }
+        let watched_s = usual.host(seen.host).map_or(0.0, |host| host.watched_s(seen.ts));
+        let learned = watched_s >= self.rule.learn_s;
+        let class = seen.standing.class.as_deref();
+        let notable = class.is_some_and(|class| self.rule.notable.iter().any(|n| n == class));
+        let looked_up = usual.counts().resolutions > 0;
+        let (severity, why, catalogue) = match () {
+            () if notable => (self.rule.notable_severity, "a kind of service that attackers hide in", "EG-001"),
+            () if seen.name.is_none() && looked_up => (self.rule.nameless, "an address that nobody named", "EG-002"),
+            () if learned => (self.rule.learned, "new to it after days of the same", "EG-001"),
+            () => (self.rule.learning, "not its vendor; what is usual is still being learned", "EG-001"),
+        };
+        let uid = usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE);
+        self.noted.note_once((seen.host, seen.tenant), || Reached {
+            first: seen.ts,
+            severity,
+            why,
+            catalogue,
+            uids: vec![uid],
+        });
+        said.cues.push(Cue {
+            detector: SPEC.stem,
+            ts: seen.ts,
+            host: seen.host,
+            tenant: Some(seen.tenant),
+            group: Group::Destination,
+            nats: if learned { self.rule.learned_nats } else { self.rule.learning_nats },
+            reason: reason("management_server_reached", Value::Text(why.into()), ""),
+            uid,
+        });
+    }
+
+    /// A script asks: EG-003.
+    fn fetch(&mut self, seen: &Fetch) {
+        let key = (seen.host, seen.tenant);
+        let script = matches!(seen.agent.as_deref(), Some("script" | "tool"));
+        let worse = |reached: &&Reached| script && reached.severity < self.rule.script;
+        if self.noted.get(&key).filter(worse).is_some()
+            && let Some(reached) = self.noted.amend(&key)
+        {
+            (reached.severity, reached.why, reached.catalogue) =
+                (self.rule.script, "asked for by a script or command line tool", "EG-003");
+            keep(&mut reached.uids, seen.uid);
+        }
+    }
+}
+
+impl Rule {
+    fn is_management(&self, host: HostId, usual: &Profiles) -> bool {
+        usual.roles(host).iter().any(|role| self.vendors.contains_key(role.name()))
+    }
+
+    fn is_vendor(&self, host: HostId, name: &str, usual: &Profiles) -> bool {
+        let kinds = usual.roles(host).iter().filter_map(|role| self.vendors.get(role.name()));
+        let kinds: Vec<&str> = kinds.flatten().map(String::as_str).collect();
+        usual.intel().is_vendor(name, &kinds)
+    }
+
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        reached: &Reached,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let role = usual.roles(host).iter().find(|role| self.vendors.contains_key(role.name()))?;
+        let destination = tie.destination(Some(&owner.key));
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (reached.first, tie.last.max(reached.first)),
+            severity: reached.severity,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let ip = usual.address_text(host);
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("Management server {ip} reached {destination}"),
+                explanation: format!(
+                    "{ip}, declared as {}, reached {destination} for the first time at {} UTC: {}. It sent {} bytes \
+                     there and received {}; {} hosts of {} use it. A server that manages others can do to all of them \
+                     what is done to it.",
+                    role.name(),
+                    reached.first.clock(),
+                    reached.why,
+                    tie.up,
+                    tie.down,
+                    owner.used_by(),
+                    usual.fleet(),
+                ),
+                reasons: vec![
+                    reason("role", Value::Text(role.name().into()), ""),
+                    reason("why", Value::Text(reached.why.into()), ""),
+                    reason("bytes_out", Value::Count(tie.up), "bytes"),
+                    reason("bytes_in", Value::Count(tie.down), "bytes"),
+                    reason("catalogue_rule", Value::Text(reached.catalogue.into()), ""),
+                ],
+                others: vec![Entity::destination(tie)],
+                uids: reached.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// (server, owner) pairs held.
+const MAX_REACHED: usize = 20_000;

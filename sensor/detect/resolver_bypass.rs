@@ -1,0 +1,164 @@
+//! Resolver bypass: a host asks an outside resolver though the site has its own (ATT&CK T1071.004, T1568; EG-011).
+//!
+//! Measure: what share of the asking hosts use resolvers inside; who asks outside beside them. Benign look-alikes:
+//! appliances with a resolver set by hand, virtual machines. Evasion: asking the site's resolver.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role, keep};
+use super::cue::{Cue, Group};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp};
+use crate::event::Uid;
+use crate::profile::{Activity, HostId, Lookup, Profiles};
+use std::net::IpAddr;
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "resolver_bypass",
+    rule: include_str!("../../rules/resolver_bypass.toml"),
+    build: |text| {
+        Ok(Box::new(ResolverBypass {
+            rule: parse(text)?,
+            noted: Ledger::new(MAX_PAIRS),
+            inside: Capped::new(MAX_HOSTS),
+            resolvers: Capped::new(MAX_RESOLVERS),
+        }))
+    },
+};
+
+/// `rules/resolver_bypass.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    least_inside_hosts: usize,
+    least_lookups: u64,
+    resolver_roles: Vec<String>,
+    nats: f64,
+    severity: Severity,
+}
+
+/// Who asks whom.
+#[derive(Debug)]
+struct ResolverBypass {
+    rule: Rule,
+    noted: Ledger<(HostId, IpAddr), Asked>,
+    /// Hosts that ask a resolver inside.
+    inside: Capped<HostId, ()>,
+    resolvers: Capped<IpAddr, ()>,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    first: Timestamp,
+    last: Timestamp,
+    times: u64,
+    /// Enough hosts asked inside when this one went on asking outside.
+    told: bool,
+    uids: Vec<Uid>,
+}
+
+impl Detector for ResolverBypass {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        if let Activity::Lookup(lookup) = seen
+            && self.rule.enabled
+        {
+            self.lookup(lookup, usual, said);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl ResolverBypass {
+    fn lookup(&mut self, seen: &Lookup, usual: &Profiles, said: &mut Said) {
+        if usual.declared().site.is_inside(seen.resolver) {
+            self.inside.insert(seen.host, ());
+            self.resolvers.insert(seen.resolver, ());
+            return;
+        }
+        let new = || Asked { first: seen.ts, last: seen.ts, times: 0, told: false, uids: Vec::new() };
+        let asked = self.noted.note((seen.host, seen.resolver), new);
+        asked.last = asked.last.max(seen.ts);
+        asked.times = asked.times.saturating_add(1);
+        keep(&mut asked.uids, seen.uid);
+        let is_resolver = usual.address(seen.host).is_some_and(|ip| self.resolvers.get(&ip).is_some());
+        let enough = asked.times >= self.rule.least_lookups && self.inside.len() >= self.rule.least_inside_hosts;
+        if asked.told || !enough || is_resolver {
+            return;
+        }
+        asked.told = true;
+        said.cues.push(Cue {
+            detector: SPEC.stem,
+            ts: seen.ts,
+            host: seen.host,
+            tenant: None,
+            group: Group::Protocol,
+            nats: self.rule.nats,
+            reason: reason("outside_resolver", Value::Text(seen.resolver.to_string().into()), ""),
+            uid: seen.uid,
+        });
+    }
+}
+
+impl Rule {
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, resolver): (HostId, IpAddr),
+        asked: &Asked,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        if !asked.told || has_role(usual, host, &self.resolver_roles) {
+            return None;
+        }
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (asked.first, asked.last),
+            severity: self.severity,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &resolver,
+        };
+        let ip = usual.address_text(host);
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{ip} asks {resolver} for names, past the site's resolvers"),
+                explanation: format!(
+                    "{ip} sent {} look-ups to {resolver} outside from {} UTC on, although the site has resolvers of its \
+                     own that others ask.",
+                    asked.times,
+                    asked.first.clock(),
+                ),
+                reasons: vec![reason("lookups", Value::Count(asked.times), "")],
+                others: vec![Entity { role: Role::Resolver, ip: Some(resolver), name: None }],
+                uids: asked.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// (host, resolver) pairs held.
+const MAX_PAIRS: usize = 50_000;
+/// Hosts that ask inside: that there are enough is all that is asked.
+const MAX_HOSTS: usize = 4_096;
+/// Resolvers of the site.
+const MAX_RESOLVERS: usize = 1_024;

@@ -1,0 +1,186 @@
+//! Servers that manage others as a specification: whom they may reach, who may reach them, what their habits are.
+
+use super::scene::{Talk, severities};
+use super::world::World;
+use crate::detect::Severity;
+use crate::event::{Act, Channel};
+use crate::profile::HostRole;
+
+const START: i64 = 1_600_000_000;
+const DAY: i64 = 86_400;
+const SERVER: &str = "172.16.0.5";
+const OUTSIDE: &str = "203.0.113.9";
+
+#[test]
+fn a_management_server_reaches_its_vendor_and_nobody_else() {
+    let antivirus = Some(HostRole::AntivirusManagement);
+    for (what, role, at, name, expected) in [
+        ("a code host on day one", antivirus, 10, Some("github.com"), vec![Severity::High]),
+        ("its vendor", antivirus, 10, Some("x.activeupdate.trendmicro.com"), vec![]),
+        (
+            "somebody else's vendor",
+            Some(HostRole::Backup),
+            10,
+            Some("x.activeupdate.trendmicro.com"),
+            vec![Severity::Info],
+        ),
+        ("updates of the system", antivirus, 10, Some("download.windowsupdate.com"), vec![]),
+        ("an ordinary name while it is learned", antivirus, 10, Some("www.new.example"), vec![Severity::Info]),
+        ("an ordinary name after a week", antivirus, 7 * DAY, Some("www.new.example"), vec![Severity::Medium]),
+        ("an address nobody named", antivirus, 10, None, vec![Severity::Medium]),
+        ("a person's machine", Some(HostRole::Workstation), 10, Some("github.com"), vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(SERVER, role));
+        world.ask(1, SERVER, "172.16.0.2", ("www.known.example", "A"), &["198.51.100.1"]);
+        world.touch(2, SERVER, "172.16.1.1", 21112);
+        world.contact(at, SERVER, OUTSIDE, 443, name);
+        assert_eq!(severities(&world.told(), "management_egress"), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_script_on_a_management_server_raises_what_it_reaches() {
+    for (what, agent, expected) in [
+        (
+            "PowerShell",
+            "Mozilla/5.0 (Windows NT; Windows NT 10.0; ja-JP) WindowsPowerShell/5.1.17763.1",
+            Severity::High,
+        ),
+        (
+            "a browser",
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:120.0) Gecko/20100101 Firefox/120.0",
+            Severity::Info,
+        ),
+    ] {
+        let mut world = World::new(START);
+        world.declare(SERVER, HostRole::SoftwareDistribution);
+        world.request(10, SERVER, OUTSIDE, "files.new.example", Some(agent));
+        assert_eq!(severities(&world.told(), "management_egress"), [expected], "{what}");
+    }
+}
+
+#[test]
+fn a_remote_management_product_is_news_the_first_time_and_on_a_server() {
+    for (what, role, name, earlier, expected) in [
+        ("a new product", None, Some("router1.teamviewer.com"), false, Severity::Low),
+        ("a product somebody uses", None, Some("router1.teamviewer.com"), true, Severity::Info),
+        ("on a server", Some(HostRole::FileServer), Some("router1.teamviewer.com"), true, Severity::High),
+        ("the help desk", Some(HostRole::RemoteManagement), Some("router1.teamviewer.com"), false, Severity::Info),
+        ("a tunnel", None, Some("a-b-c.trycloudflare.com"), false, Severity::Low),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare("172.16.0.7", role));
+        if earlier {
+            world.contact(5, "172.16.0.99", OUTSIDE, 443, name);
+        }
+        world.contact(10, "172.16.0.7", OUTSIDE, 443, name);
+        let told = world.told();
+        let ip = Some(super::world::ip("172.16.0.7"));
+        let mut of_host = told.findings.iter().filter(|f| f.detector == "remote_management");
+        let found = of_host.find(|f| f.entities.first().is_some_and(|e| e.ip == ip)).map(|f| f.severity);
+        assert_eq!(found, Some(expected), "{what}");
+    }
+    let mut world = World::new(START);
+    world.contact(10, "172.16.0.7", OUTSIDE, 5938, None);
+    world.contact(10, "172.16.0.8", "198.51.100.7", 8219, None);
+    world.contact(10, "172.16.0.9", "198.51.100.8", 443, Some("www.ordinary.example"));
+    assert_eq!(severities(&world.told(), "remote_management"), [Severity::Low], "by the product's own port");
+}
+
+#[test]
+fn who_talks_to_a_management_server_from_outside_came_in() {
+    for (what, role, bytes, then, expected) in [
+        ("an exposed console", Some(HostRole::UpdateServer), 900, None, vec![Severity::Medium]),
+        ("and it calls out an hour later", Some(HostRole::UpdateServer), 900, Some(3600), vec![Severity::High]),
+        ("and it calls out two days later", Some(HostRole::UpdateServer), 900, Some(2 * DAY), vec![Severity::Medium]),
+        ("refused", Some(HostRole::UpdateServer), 100, Some(3600), vec![]),
+        ("a web server", Some(HostRole::Server), 900, Some(3600), vec![]),
+        ("nobody said what it is", None, 900, Some(3600), vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(SERVER, role));
+        world.touch(1, SERVER, "172.16.1.1", 445);
+        world.say(10, &Talk { from: OUTSIDE, to: SERVER, port: 8530, up: bytes, down: bytes, ..Talk::default() });
+        then.into_iter().for_each(|s| world.contact(s, SERVER, "198.51.100.7", 443, Some("hook.new.example")));
+        assert_eq!(severities(&world.told(), "entry"), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_path_between_servers_is_news_once_habits_are_known() {
+    for (what, target, role, at, expected) in [
+        ("another management server", "172.16.0.6", Some(HostRole::Inventory), 7 * DAY, 1),
+        ("on day one", "172.16.0.6", Some(HostRole::Inventory), 60, 0),
+        ("a PC of its own site", "172.16.0.7", None, 7 * DAY, 0),
+        ("a PC of another site", "172.17.0.7", None, 7 * DAY, 1),
+    ] {
+        let mut world = World::new(START);
+        world.declare(SERVER, HostRole::AntivirusManagement);
+        role.into_iter().for_each(|role| world.declare(target, role));
+        world.contact(1, SERVER, OUTSIDE, 443, Some("x.activeupdate.trendmicro.com"));
+        world.act(at, SERVER, target, 445, Channel::Svcctl, Act::Execute, "x");
+        world.act(at + DAY, SERVER, target, 445, Channel::Svcctl, Act::Execute, "x");
+        let site = crate::event::Site::new(&["172.16.0.0/12".parse().unwrap()], &[]);
+        let told = world.told_with(site);
+        assert_eq!(severities(&told, "admin_path"), vec![Severity::Medium; expected], "{what}");
+    }
+}
+
+#[test]
+fn a_hub_that_pushes_at_another_hour_or_to_far_more_breaks_its_pattern() {
+    // 1,600,000,000 is 12:26:40 UTC; the hub pushes to twelve machines every day at 13.
+    for (what, day, hour, machines, expected) in [
+        ("as always", 6, 1, 12, 0),
+        ("at night", 6, 13, 12, 1),
+        ("at night, two machines", 6, 13, 2, 0),
+        ("to four times as many", 6, 1, 48, 1),
+        ("to three times as many", 6, 1, 36, 0),
+        ("at night, on the second day", 1, 13, 48, 0),
+    ] {
+        let mut world = World::new(START);
+        world.declare(SERVER, HostRole::AntivirusManagement);
+        for d in 0..day {
+            (0..12).for_each(|n| world.touch(d * DAY + 3600 + n * 9, SERVER, &format!("172.16.1.{n}"), 21112));
+        }
+        let at = day * DAY + hour * 3600;
+        (0..machines).for_each(|n| world.touch(at + n * 9, SERVER, &format!("172.16.1.{n}"), 21112));
+        assert_eq!(severities(&world.told(), "push_pattern"), vec![Severity::Medium; expected], "{what}");
+    }
+}
+
+#[test]
+fn look_ups_that_nobody_can_read_matter_on_a_server() {
+    for (what, role, port, name, expected) in [
+        ("a browser's", None, 443, "cloudflare-dns.com", vec![Severity::Info]),
+        ("a server's", Some(HostRole::FileServer), 443, "cloudflare-dns.com", vec![Severity::Medium]),
+        ("over TLS", Some(HostRole::FileServer), 853, "dot.rare.example", vec![Severity::Medium]),
+        ("the site's own resolver", Some(HostRole::Dns), 853, "dot.rare.example", vec![]),
+        ("an ordinary service", Some(HostRole::FileServer), 443, "www.rare.example", vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare("172.16.0.7", role));
+        world.contact(10, "172.16.0.7", OUTSIDE, port, Some(name));
+        assert_eq!(severities(&world.told(), "encrypted_dns"), expected, "{what}");
+    }
+}
+
+#[test]
+fn asking_past_the_sites_resolvers_is_noted_where_there_are_some() {
+    for (what, inside_hosts, lookups, role, expected) in [
+        ("others ask inside", 3, 6, None, vec![Severity::Info]),
+        ("a site without resolvers", 0, 6, None, vec![]),
+        ("a connectivity check", 3, 2, None, vec![]),
+        ("a mail server", 3, 6, Some(HostRole::Mail), vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare("172.16.0.7", role));
+        for n in 0..inside_hosts {
+            world.ask(n, &format!("172.16.1.{n}"), "172.16.0.2", ("www.a.example", "A"), &["198.51.100.1"]);
+        }
+        for n in 0..lookups {
+            world.ask(20 + n, "172.16.0.7", "203.0.113.53", ("www.a.example", "A"), &["198.51.100.1"]);
+        }
+        assert_eq!(severities(&world.told(), "resolver_bypass"), expected, "{what}");
+    }
+}
