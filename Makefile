@@ -14,7 +14,7 @@ help:
 	@echo 'make demo         build, analyse a shipped attack capture, print what was found'
 	@echo 'make test         everything: check, dissectors, conformance, ladders; minutes per part printed'
 	@echo 'make check        the quick suite: format, lints, units, scenarios, invariants'
-	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations'
+	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations; CPU per message of each parser'
 	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000, REPORT=1'
 	@echo 'make fuzz         ten minutes of mutation over every parser'
 	@echo 'make conformance CORPUS=DIR SCORER=DIR    score against independent dissectors'

@@ -1,13 +1,14 @@
 //! The test face: what fuzz bodies and benches outside the crate may reach. No interface; it may change at any time.
 
 use crate::alert::{Alert, Rules};
-use crate::base::Timestamp;
+use crate::base::{Timestamp, Transport};
 use crate::capture::{Frame, LinkType};
 use crate::config;
 use crate::engine::{Analysis, Copies, Pipeline, Setup};
-use crate::event::Observation;
+use crate::event::{Direction, Observation};
 use crate::intel::Intel;
 use crate::output::alert_line;
+use crate::protocol::{Input, Output, PORT_BOUND, PROTOCOLS, Probe, Progress, Protocol};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,6 +31,72 @@ pub fn observations<'a>(frames: impl IntoIterator<Item = RawFrame<'a>>, shards: 
     }
     let Ok(_) = pipeline.finish(&mut keep);
     seen
+}
+
+/// A message of a flow: whether the originator sent it, and its payload.
+pub type Said = (bool, Vec<u8>);
+
+/// The parser of a flow by itself, without the flow: for benches.
+#[derive(Clone, Copy)]
+pub struct Reading(&'static Protocol);
+
+impl Reading {
+    /// The parser that the first words ask for, as a flow would choose it.
+    #[must_use]
+    pub fn of(udp: bool, ports: [u16; 2], said: &[Said]) -> Option<Self> {
+        let transport = if udp { Transport::Udp } else { Transport::Tcp };
+        let at_port = |p: &&Protocol| p.ports.iter().any(|port| ports.contains(port));
+        let bound = PORT_BOUND.iter().filter(|p| at_port(p));
+        let (first, rest): (Vec<&&'static Protocol>, Vec<_>) = PROTOCOLS.iter().partition(|p| at_port(p));
+        let mut order = bound.chain(first).chain(rest).filter(|p| p.transport == transport);
+        let matches =
+            |p: &&&'static Protocol| said.iter().any(|(orig, data)| (p.probe)(side(*orig), data) == Probe::Match);
+        order.find(matches).map(|protocol| Self(protocol))
+    }
+
+    /// The name in `service`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Lets a fresh parser read until it is done; gives back how many messages it saw and how many facts it told.
+    #[must_use]
+    pub fn read(self, said: &[Said]) -> [usize; 2] {
+        let (mut parser, mut out) = ((self.0.new)(), Output::default());
+        let [mut orig, mut resp] = [(Vec::new(), 0_usize), (Vec::new(), 0)];
+        let mut seen = 0_usize;
+        'said: for (by_orig, data) in said {
+            let (pending, skip) = if *by_orig { &mut orig } else { &mut resp };
+            let skipped = data.len().min(*skip);
+            *skip = skip.saturating_sub(skipped);
+            let fresh = data.get(skipped..).unwrap_or_default();
+            seen = seen.saturating_add(usize::from(!fresh.is_empty()));
+            if self.0.transport == Transport::Udp {
+                pending.clear();
+            }
+            pending.extend_from_slice(fresh);
+            let mut at = 0;
+            while let Some(rest @ [_, ..]) = pending.get(at..) {
+                let input = Input { from: side(*by_orig), ts: Timestamp(0), data: rest };
+                match parser.parse(input, &mut out) {
+                    Progress::Consumed(0) => break,
+                    Progress::Consumed(n) => {
+                        *skip = n.saturating_sub(rest.len());
+                        at = at.saturating_add(n.min(rest.len()));
+                    }
+                    Progress::Handover(_) | Progress::Done | Progress::Malformed(_) => break 'said,
+                }
+            }
+            pending.drain(..at.min(pending.len()));
+        }
+        parser.finish(&mut out);
+        [seen, out.events.len()]
+    }
+}
+
+const fn side(orig: bool) -> Direction {
+    if orig { Direction::Orig } else { Direction::Resp }
 }
 
 /// The right side of the waist, fed with observations in order.

@@ -17,6 +17,7 @@
 )]
 
 mod mix;
+mod parsers;
 mod scan;
 mod speech;
 mod wire;
@@ -31,8 +32,15 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--bare", file] => bare(file),
         ["--measure", program, ref rest @ ..] => measure(program, rest),
-        ["--quick"] => compare(1, 20),
-        [] => compare(5, 1),
+        ["--quick"] => {
+            compare(1, 20);
+            parsers::compare(50);
+        }
+        ["--parsers"] => parsers::compare(2_000),
+        [] => {
+            compare(5, 1);
+            parsers::compare(2_000);
+        }
         ref other => panic!("no such arguments: {other:?}"),
     }
 }
