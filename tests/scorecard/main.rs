@@ -34,7 +34,7 @@ use std::sync::Mutex;
 use std::{env, fs};
 use table::Gate;
 use trial::{Outcome, Trial};
-use yukue::event::Event;
+use yukue::event::{Event, Timestamp};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -43,10 +43,27 @@ fn main() -> ExitCode {
         ["--trial", plan, number, ref file] => alone(&plan.parse().unwrap(), number.parse().unwrap(), Path::new(file)),
         ["--report", date] => report(date),
         ["--generate", size, days] => generate(size.parse().unwrap(), days.parse().unwrap()),
+        ["--look", size, days, seed] => look(size.parse().unwrap(), days.parse().unwrap(), seed.parse().unwrap()),
         [plan] => score(&plan.parse().unwrap()),
         [] => score(&Plan::Development),
         ref other => panic!("no such arguments: {other:?}"),
     }
+}
+
+/// One fleet of any size, with everything in it, told alert by alert: for those who work on a detector.
+fn look(size: usize, days: u32, seed: u64) -> ExitCode {
+    let campaigns = if size < 200 { vec![5] } else { vec![5, 9, 3, 20] };
+    let story = Story { campaigns, lone: true, ..Story::quiet(seed, size, days) };
+    let trial = Trial { group: "attack".to_owned(), story, without: Vec::new() };
+    let mut lines = Vec::new();
+    let outcome = trial.run_and_tell(|_| String::new(), |at, alert| lines.push((at, alert.clone()))).unwrap();
+    for (at, alert) in &lines {
+        println!("{} {alert}", Timestamp(*at));
+    }
+    println!("{:#}", outcome.to_json());
+    let (cpu, peak) = used();
+    println!("{cpu:.1} s of CPU, {:.0} observations/s, peak {peak} MiB", outcome.observations as f64 / cpu.max(1e-9));
+    ExitCode::SUCCESS
 }
 
 /// What the simulator alone costs.

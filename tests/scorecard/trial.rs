@@ -33,6 +33,15 @@ pub(crate) struct Outcome {
 impl Trial {
     /// Plays it; `rule` gives a shipped rule's text. Err: what the right side said to its rules or site.
     pub(crate) fn run(&self, rule: impl Fn(&str) -> String) -> Result<Outcome, String> {
+        self.run_and_tell(rule, |_, _| {})
+    }
+
+    /// The same; `hear` is told each alert as it is told.
+    pub(crate) fn run_and_tell(
+        &self,
+        rule: impl Fn(&str) -> String,
+        mut hear: impl FnMut(Ns, &Value),
+    ) -> Result<Outcome, String> {
         let off: Vec<(String, String)> =
             self.without.iter().map(|stem| (stem.clone(), switched_off(&rule(stem)))).collect();
         let rules: Vec<(&str, &str)> = off.iter().map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
@@ -49,6 +58,7 @@ impl Trial {
         let end = fleet.now();
         let calibration = right.calibration();
         told.extend(right.finish().into_iter().map(|alert| (end, alert)));
+        told.iter().for_each(|(at, alert)| hear(*at, alert));
         let verdict = judge(&told, fleet.truth(), fleet.leases(), self.story.days);
         Ok(Outcome {
             group: self.group.clone(),
