@@ -27,20 +27,11 @@ mod support;
 #[cfg(test)]
 mod synth;
 #[cfg(test)]
-#[path = "scorecard/interval.rs"]
-mod interval;
+#[path = "scorecard/scoring/mod.rs"]
+mod scoring;
 #[cfg(test)]
-#[path = "scorecard/judge.rs"]
-mod judge;
-#[cfg(test)]
-#[path = "scorecard/judge_tests.rs"]
-mod judge_tests;
-#[cfg(test)]
-#[path = "scorecard/table.rs"]
-mod table;
-#[cfg(test)]
-#[path = "scorecard/trial.rs"]
-mod trial;
+#[path = "scorecard/scoring/tests.rs"]
+mod scoring_tests;
 
 #[cfg(test)]
 use synth::fleet;

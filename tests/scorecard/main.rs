@@ -13,27 +13,24 @@
     clippy::panic,
     reason = "a test that cannot go on should say where"
 )]
-#![expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "statistics")]
+#![expect(clippy::cast_precision_loss, reason = "counts become rates")]
 
 #[path = "../synth/fleet/mod.rs"]
 mod fleet;
-mod interval;
-mod judge;
 mod plan;
-mod table;
-mod trial;
+mod scoring;
 
 use fleet::{Fleet, Story};
 use nix::sys::resource::{UsageWho, getrusage};
 use plan::Plan;
+use scoring::table::{self, Gate};
+use scoring::trial::{Outcome, Trial};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::{env, fs};
-use table::Gate;
-use trial::{Outcome, Trial};
 use yukue::event::{Event, Timestamp};
 
 fn main() -> ExitCode {

@@ -68,6 +68,11 @@ pub(crate) enum Benign {
     Replayed,
 }
 
+/// Days in which nothing is staged: a week where there is one. A sensor that begins to watch knows nobody yet.
+pub(crate) const fn learning_days(days: u32) -> u32 {
+    if days < 21 { days / 3 } else { 7 }
+}
+
 /// What is to happen.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
@@ -148,7 +153,7 @@ impl Fleet {
         let end = START + Ns::from(days) * DAY;
         let mut dice = Dice::of([seed, 6, 0, 0]);
         // After a week of learning where there is one, spread over what is left but the last day.
-        let learned = START + Ns::from((days / 3).min(7)) * DAY;
+        let learned = START + Ns::from(learning_days(days)) * DAY;
         let room = (end - 2 * DAY - learned).max(DAY / 2);
         let when = |n: usize, of: usize, dice: &mut Dice| {
             learned + ((n as f64 + dice.unit()) / of.max(1) as f64 * room as f64) as Ns

@@ -46,7 +46,7 @@ fn the_same_seed_tells_the_same_and_another_does_not() {
     let digest = |seed: u64| {
         let mut sum = 0_u64;
         play(Story { lone: true, ..Story::quiet(seed, 80, 2) }, |o| {
-            let word = o.ts.0 as u64 ^ u64::from(o.uid.0[0]) << 17 ^ u64::from(o.n);
+            let word = o.ts.0.cast_unsigned() ^ u64::from(o.uid.0[0]) << 17 ^ u64::from(o.n);
             sum = sum.rotate_left(7) ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         });
         sum

@@ -1,7 +1,7 @@
 //! One fleet through the right side of the waist, judged.
 
-use crate::fleet::{Benign, Fleet, Ns, Story};
-use crate::judge::{Fate, Verdict, judge};
+use super::judge::{Fate, Verdict, judge};
+use crate::fleet::{self, Benign, Fleet, Ns, Story};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use yukue::testing::Right;
@@ -81,8 +81,9 @@ fn switched_off(text: &str) -> String {
 }
 
 impl Outcome {
+    /// After the learning days.
     pub(crate) fn host_days(&self) -> f64 {
-        self.hosts as f64 * f64::from(self.days)
+        self.hosts as f64 * f64::from(self.days - fleet::learning_days(self.days))
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -103,7 +104,7 @@ impl Outcome {
             "replayed": self.replayed, "observations": self.observations, "calibration": self.calibration,
             "campaigns": campaigns, "lone": v.lone, "lookalikes": v.lookalikes, "false": v.false_by_kind,
             "upper_true": v.upper.0, "upper_false": v.upper.1, "false_servers": v.false_servers,
-            "accused": v.accused, "by_day": v.by_day, "notices": v.notices,
+            "accused": v.accused, "by_day": v.by_day, "notices": v.notices, "learning": v.learning,
         })
     }
 
@@ -155,6 +156,7 @@ impl Outcome {
                     .map(|n| n.as_u64().map(|n| n as usize))
                     .collect::<Option<_>>()?,
                 notices: count("notices")?,
+                learning: count("learning")?,
             },
         })
     }

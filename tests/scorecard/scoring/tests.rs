@@ -1,7 +1,7 @@
 //! The judge on alerts whose worth is plain.
 
+use super::scoring::judge::judge;
 use crate::fleet::{HOUR, Leases, MINUTE, Ns, START, Staged, Truth, truth::Victim};
-use crate::judge::judge;
 use serde_json::{Value, json};
 
 fn campaign() -> Staged {

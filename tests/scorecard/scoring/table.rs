@@ -1,9 +1,10 @@
 //! Outcomes → the table of goals and floors, as Markdown. A row is gated when its interval lies on one side of the floor;
 //! one that straddles it is not measurable at this size, and says so.
 
-use crate::interval::{self, Estimate};
-use crate::judge::Fate;
-use crate::trial::Outcome;
+use super::interval::{self, Estimate};
+use super::judge::Fate;
+use super::trial::Outcome;
+use crate::fleet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -204,9 +205,13 @@ fn detection_by_k(all: &[Outcome]) -> String {
 }
 
 fn false_incidents(all: &[Outcome]) -> String {
-    let mut out =
-        "\n## False incidents per 100,000 host-days\n\n| kind | first generator | second generator |\n|---|---|---|\n"
-            .to_owned();
+    let quiet = || all.iter().filter(|o| o.group == "quiet");
+    let learning: usize = quiet().map(|o| o.verdict.learning).sum();
+    let learned: f64 = quiet().map(|o| o.hosts as f64 * f64::from(fleet::learning_days(o.days)) / 100_000.0).sum();
+    let early = interval::rate(learning, learned).map_or_else(|| "–".to_owned(), |e| number(e.value));
+    let mut out = "\n## False incidents per 100,000 host-days\n\n".to_owned();
+    writeln!(out, "After the learning days; in them, when nobody is known yet, {early} of all kinds.\n").unwrap();
+    out += "| kind | first generator | second generator |\n|---|---|---|\n";
     let side = |replayed: bool| -> (BTreeMap<&str, usize>, f64) {
         let of = all.iter().filter(|o| o.group == "quiet" && o.replayed == replayed);
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();

@@ -4,7 +4,7 @@
 //! only the campaign has; to a single act likewise. What belongs to nothing and is above a notice is a false incident,
 //! whatever look-alike caused it. Only fields of the output contract are read.
 
-use crate::fleet::{DAY, Fleet, HOUR, Leases, Lone, MINUTE, Ns, START, Staged, Truth};
+use crate::fleet::{self, DAY, Fleet, HOUR, Leases, Lone, MINUTE, Ns, START, Staged, Truth};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -111,7 +111,9 @@ pub(crate) struct Verdict {
     pub(crate) lone: Vec<(String, bool, String)>,
     /// Kind and the upmost tier of a false incident that names its hosts or destination; 4 is none.
     pub(crate) lookalikes: Vec<(String, u64)>,
-    /// Incidents that belong to nothing, by kind and tier.
+    /// Incidents that belong to nothing, told in the learning days: there, not judged further.
+    pub(crate) learning: usize,
+    /// Incidents that belong to nothing, by kind and tier, after the learning days. What follows is of these days too.
     pub(crate) false_by_kind: BTreeMap<String, usize>,
     /// Upper two tiers: true, false.
     pub(crate) upper: (usize, usize),
@@ -151,6 +153,10 @@ pub(crate) fn judge(told: &[(Ns, Value)], truth: &Truth, leases: &Leases, days: 
         verdict.by_day[day] += 1;
         let campaign = truth.campaigns.iter().find(|staged| last.is_of(staged));
         let real = campaign.is_some() || truth.lone.iter().any(|lone| last.is_about(lone));
+        if first < START + Ns::from(fleet::learning_days(days)) * DAY {
+            verdict.learning += usize::from(!real);
+            continue;
+        }
         accused.extend(last.hosts.iter().filter(|host| !victims.contains(host)).copied());
         if last.tier <= 2 {
             *if real { &mut verdict.upper.0 } else { &mut verdict.upper.1 } += 1;
@@ -191,7 +197,7 @@ fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>) -> Fate {
     let cause = lasts().filter(|c| c.tier == 1 && !c.servers.is_empty()).max_by_key(overlap);
     let called: BTreeSet<u32> = staged.victims.iter().filter(|v| v.called.is_some()).map(|v| v.host).collect();
     let endpoints = |c: &&Claim| c.hosts.iter().filter(|h| !staged.servers.contains(h)).count();
-    let mark = calls.get(4).or(calls.last());
+    let mark = calls.get(4).or_else(|| calls.last());
     let push = staged.victims.iter().map(|v| v.pushed).min();
     Fate {
         family: staged.family.clone(),
