@@ -10,10 +10,13 @@ mod admin_path;
 mod beacon;
 mod calibrate;
 mod claim;
+mod client_mismatch;
 mod coerced_authentication;
+mod cohort_exfiltration;
 mod controller;
 mod cue;
 mod dga;
+mod direct_address;
 mod dns_tunnel;
 mod encrypted_dns;
 mod entry;
@@ -29,9 +32,12 @@ mod long_connection;
 mod management_egress;
 mod meter;
 mod new_destination;
+mod off_hours;
 mod policy;
 mod protocol_mismatch;
 mod push_pattern;
+mod ranks;
+mod rare_destination;
 mod remote_execution;
 mod remote_management;
 mod resolver_bypass;
@@ -39,6 +45,8 @@ mod rule;
 mod score;
 mod script_download;
 mod shown;
+mod slow_drip;
+mod sni_mismatch;
 mod telltale_call;
 
 pub(crate) use beacon::{Beacon, reason};
@@ -91,8 +99,11 @@ pub(crate) struct Spec {
 /// All detectors but the beacon's, whose meters the campaign reads too. They are shown an activity in this order.
 pub(crate) const DETECTORS: &[Spec] = &[
     admin_path::SPEC,
+    client_mismatch::SPEC,
     coerced_authentication::SPEC,
+    cohort_exfiltration::SPEC,
     dga::SPEC,
+    direct_address::SPEC,
     dns_tunnel::SPEC,
     encrypted_dns::SPEC,
     entry::SPEC,
@@ -103,13 +114,17 @@ pub(crate) const DETECTORS: &[Spec] = &[
     long_connection::SPEC,
     management_egress::SPEC,
     new_destination::SPEC,
+    off_hours::SPEC,
     policy::SPEC,
     protocol_mismatch::SPEC,
     push_pattern::SPEC,
+    rare_destination::SPEC,
     remote_execution::SPEC,
     remote_management::SPEC,
     resolver_bypass::SPEC,
     script_download::SPEC,
+    slow_drip::SPEC,
+    sni_mismatch::SPEC,
     telltale_call::SPEC,
 ];
 

@@ -21,6 +21,8 @@ mod detector_tests;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod habit_tests;
+#[cfg(test)]
 mod server_tests;
 #[cfg(test)]
 mod staging_tests;

@@ -1,0 +1,352 @@
+//! Client mismatch: a program that is not the one it claims to be, or not the kind that goes there (ATT&CK T1036.003,
+//! T1036.005, T1059.001; EG-004, EG-005).
+//!
+//! In 2019 PowerShell ran under a browser's file name; the TLS library underneath was still the system's. Measure
+//! (`detection.md` §5): the class of a client hello by its cipher list, against the user agent, against who else goes to
+//! that destination, against what this host showed before. Classes calibrate themselves on the fleet; where one hello
+//! stands for nearly everybody, something re-originates TLS and nothing is said. Benign look-alikes: old embedded
+//! browsers. Evasion: shipping a browser's TLS library.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words};
+use super::cue::{Cue, Group};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp};
+use crate::event::Uid;
+use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "client_mismatch",
+    rule: include_str!("../../rules/client_mismatch.toml"),
+    build: |text| {
+        Ok(Box::new(ClientMismatch {
+            rule: parse(text)?,
+            pairs: Capped::new(MAX_PAIRS),
+            owners: Capped::new(MAX_OWNERS),
+            hosts: Capped::new(MAX_HOSTS),
+            hellos: Capped::new(MAX_HELLOS),
+            all: [0.0; CLASSES.len()],
+            noted: Ledger::new(MAX_NOTED),
+        }))
+    },
+};
+
+/// `rules/client_mismatch.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    browser_ciphers: Vec<String>,
+    system_ciphers: Vec<String>,
+    script_kinds: Vec<String>,
+    obsolete_agents: Vec<String>,
+    contradiction_nats: f64,
+    no_agent_nats: f64,
+    obsolete_nats: f64,
+    least_nats: f64,
+    shrink: f64,
+    least_connections: f64,
+    least_hosts: u32,
+    least_hellos: f64,
+    one_hello_share: f64,
+    same_flow: Severity,
+    other_flow: Severity,
+}
+
+/// Kinds of programs a client hello tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Browser,
+    System,
+    Script,
+    Unknown,
+}
+
+const CLASSES: [Class; 4] = [Class::Browser, Class::System, Class::Script, Class::Unknown];
+
+impl Class {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Browser => "a browser",
+            Self::System => "the Windows system library, as PowerShell and .NET use it",
+            Self::Script => "a script or command line tool",
+            Self::Unknown => "a program nobody knows",
+        }
+    }
+}
+
+/// What each host, owner and the fleet showed.
+#[derive(Debug)]
+struct ClientMismatch {
+    rule: Rule,
+    pairs: Capped<(HostId, TenantId), Shown>,
+    owners: Capped<TenantId, Visitors>,
+    /// Hellos of each host by class.
+    hosts: Capped<HostId, [f64; CLASSES.len()]>,
+    /// How often each hello was seen.
+    hellos: Capped<Box<str>, f64>,
+    all: [f64; CLASSES.len()],
+    noted: Ledger<(HostId, TenantId), Contradiction>,
+}
+
+/// What a host showed an owner.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    /// The flow in which the user agent named a browser.
+    claimed: Option<Uid>,
+    /// A hello of a system library or script, and of a browser.
+    other: Option<(Uid, usize)>,
+    browser: bool,
+    counted: bool,
+}
+
+/// Who goes to an owner.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visitors {
+    by_class: [f64; CLASSES.len()],
+    hosts: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Contradiction {
+    ts: Timestamp,
+    class: Class,
+    same_flow: bool,
+    uids: Vec<Uid>,
+}
+
+impl Detector for ClientMismatch {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        match seen {
+            Activity::Hello(hello) if self.rule.enabled => self.hello(hello, usual, said),
+            Activity::Fetch(fetch) if self.rule.enabled => self.fetch(fetch, usual, said),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl ClientMismatch {
+    fn hello(&mut self, seen: &Hello, usual: &Profiles, said: &mut Said) {
+        let Some(ja4) = seen.told.ja4.as_deref() else { return };
+        let class = self.rule.class(ja4, seen, usual);
+        let at = CLASSES.iter().position(|c| *c == class).unwrap_or(0);
+        let background = usual.tie(seen.host, seen.tenant).is_none_or(|tie| tie.background);
+        let inspected = self.is_inspected(ja4);
+        if !background && !inspected && class != Class::Unknown {
+            if let Some((measure, p)) = self.surprise(seen, at) {
+                let nats = -p.ln();
+                if nats >= self.rule.least_nats {
+                    self.cue(seen.ts, (seen.host, seen.tenant), (measure, Value::Number(p), nats), seen.uid, said);
+                }
+            }
+        }
+        self.learn(seen, ja4, at);
+        let shown = self.pairs.entry((seen.host, seen.tenant), Shown::default);
+        match class {
+            Class::Browser => shown.browser = true,
+            Class::System | Class::Script => {
+                shown.other.get_or_insert((seen.uid, at));
+            }
+            Class::Unknown => {}
+        }
+        if !inspected {
+            self.compare((seen.host, seen.tenant), seen.ts, said);
+        }
+    }
+
+    fn fetch(&mut self, seen: &Fetch, usual: &Profiles, said: &mut Said) {
+        let key = (seen.host, seen.tenant);
+        if usual.tie(seen.host, seen.tenant).is_none_or(|tie| tie.background) {
+            return;
+        }
+        let agent = seen.user_agent.as_deref().unwrap_or_default();
+        let obsolete = self.rule.obsolete_agents.iter().any(|old| agent.contains(old.as_str()));
+        match () {
+            () if agent.is_empty() => {
+                let sign = ("user_agent", Value::Text("none".into()), self.rule.no_agent_nats);
+                self.cue(seen.ts, key, sign, seen.uid, said);
+            }
+            () if obsolete => {
+                let sign = ("user_agent", Value::Text(agent.into()), self.rule.obsolete_nats);
+                self.cue(seen.ts, key, sign, seen.uid, said);
+            }
+            () if seen.agent.as_deref() == Some("browser") => {
+                self.pairs.entry(key, Shown::default).claimed.get_or_insert(seen.uid);
+                self.compare(key, seen.ts, said);
+            }
+            () => {}
+        }
+    }
+
+    /// The user agent says browser, the hello says otherwise, and no browser's hello was seen there.
+    fn compare(&mut self, key: (HostId, TenantId), ts: Timestamp, said: &mut Said) {
+        let Some(shown) = self.pairs.get(&key) else { return };
+        let (Some(claimed), Some((other, at)), false) = (shown.claimed, shown.other, shown.browser) else { return };
+        if self.noted.get(&key).is_some() {
+            return;
+        }
+        let class = CLASSES.get(at).copied().unwrap_or(Class::Unknown);
+        let same_flow = claimed == other;
+        self.noted.note_once(key, || Contradiction { ts, class, same_flow, uids: vec![claimed, other] });
+        let sign = ("claims_a_browser_and_is", Value::Text(class.words().into()), self.rule.contradiction_nats);
+        self.cue(ts, key, sign, other, said);
+    }
+
+    /// How surprising this class is here: for the owner's visitors, or for the host.
+    fn surprise(&self, seen: &Hello, at: usize) -> Option<(&'static str, f64)> {
+        let total: f64 = self.all.iter().sum();
+        let prior = self.all.get(at).copied().unwrap_or(0.0) / total.max(1.0);
+        let of_owner = self.owners.get(&seen.tenant).filter(|visitors| visitors.hosts >= self.rule.least_hosts);
+        let of_owner = of_owner.and_then(|visitors| {
+            let n: f64 = visitors.by_class.iter().sum();
+            let here = visitors.by_class.get(at).copied().unwrap_or(0.0);
+            let k = self.rule.shrink;
+            (n >= self.rule.least_connections).then_some(("share_of_this_class_there", (here + k * prior) / (n + k)))
+        });
+        let of_host = self.hosts.get(&seen.host).and_then(|shown| {
+            let n: f64 = shown.iter().sum();
+            let kinds = shown.iter().filter(|count| **count > 0.0).count();
+            let new = shown.get(at).copied().unwrap_or(0.0) < 1.0 && n >= self.rule.least_hellos;
+            let kinds = f64::from(u32::try_from(kinds).unwrap_or(1));
+            new.then_some(("chance_of_a_new_class_of_client", kinds / (n + 1.0)))
+        });
+        of_owner.into_iter().chain(of_host).min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn learn(&mut self, seen: &Hello, ja4: &str, at: usize) {
+        match self.hellos.get_mut(ja4) {
+            Some(count) => *count += 1.0,
+            None => {
+                self.hellos.insert(ja4.into(), 1.0);
+            }
+        }
+        let new_host = {
+            let shown = self.pairs.entry((seen.host, seen.tenant), Shown::default);
+            !std::mem::replace(&mut shown.counted, true)
+        };
+        let visitors = self.owners.entry(seen.tenant, Visitors::default);
+        visitors.hosts = visitors.hosts.saturating_add(u32::from(new_host));
+        let of_host = self.hosts.entry(seen.host, || [0.0; CLASSES.len()]);
+        for counts in [&mut visitors.by_class, of_host, &mut self.all] {
+            if let Some(count) = counts.get_mut(at) {
+                *count += 1.0;
+            }
+        }
+    }
+
+    /// Nearly everybody shows this hello: a proxy or antivirus program speaks for them.
+    fn is_inspected(&self, ja4: &str) -> bool {
+        let total: f64 = self.all.iter().sum();
+        let this = self.hellos.get(ja4).copied().unwrap_or(0.0);
+        total >= self.rule.least_connections && this > self.rule.one_hello_share * total
+    }
+
+    fn cue(
+        &self,
+        ts: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        (measure, observed, nats): (&'static str, Value, f64),
+        uid: Uid,
+        said: &mut Said,
+    ) {
+        let reason = reason(measure, observed, "");
+        said.cues.push(Cue {
+            detector: SPEC.stem,
+            ts,
+            host,
+            tenant: Some(tenant),
+            group: Group::Client,
+            nats,
+            reason,
+            uid,
+        });
+    }
+}
+
+impl Rule {
+    /// JA4 is `a_b_c`; `b` is the cipher list, which programs of one library share over many versions.
+    fn class(&self, ja4: &str, seen: &Hello, usual: &Profiles) -> Class {
+        let ciphers = ja4.split('_').nth(1).unwrap_or_default();
+        let is_in = |list: &[String]| list.iter().any(|known| known == ciphers);
+        if is_in(&self.browser_ciphers) {
+            return Class::Browser;
+        }
+        if is_in(&self.system_ciphers) {
+            return Class::System;
+        }
+        match usual.intel().fingerprint(seen.told.ja3.as_deref(), Some(ja4)) {
+            Some(client) if &*client.kind == "browser" => Class::Browser,
+            Some(client) if self.script_kinds.iter().any(|kind| **kind == *client.kind) => Class::Script,
+            _ => Class::Unknown,
+        }
+    }
+
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        found: &Contradiction,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let destination = tie.destination(Some(&owner.key));
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (found.ts, tie.last.max(found.ts)),
+            severity: if found.same_flow { self.same_flow } else { self.other_flow },
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let ip = usual.address_text(host);
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{ip} claims to be a browser towards {destination} and is not"),
+                explanation: format!(
+                    "{ip} named a browser in its user agent towards {destination}; {} its TLS hello is that of {}, and no \
+                     browser's was seen there from it.",
+                    if found.same_flow { "within the same connection" } else { "in another connection" },
+                    found.class.words(),
+                ),
+                reasons: vec![
+                    reason("tls_client", Value::Text(found.class.words().into()), ""),
+                    reason("same_connection", Value::Count(u64::from(found.same_flow)), ""),
+                ],
+                others: vec![Entity::destination(tie)],
+                uids: found.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// (host, owner) pairs, 60 bytes each.
+const MAX_PAIRS: usize = 200_000;
+/// Owners, 60 bytes each.
+const MAX_OWNERS: usize = 120_000;
+/// Hosts, 50 bytes each.
+const MAX_HOSTS: usize = 300_000;
+/// Distinct hellos: `detection.md` §5.1.
+const MAX_HELLOS: usize = 8_192;
+/// Contradictions held.
+const MAX_NOTED: usize = 20_000;

@@ -1,0 +1,187 @@
+//! Cohort exfiltration: many hosts send a little each to one destination that few use (ATT&CK T1567.002, T1030).
+//!
+//! In 2019 some 200 MB left over months from up to 132 machines: 15 kB a machine and day, which no threshold of one host
+//! sees. Measure: a destination owner adopted after the fleet was known, whose users mostly send more than they receive,
+//! none of them most of it. Benign look-alikes: telemetry of a newly installed product. Evasion: a destination per host.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words};
+use super::cue::{Cue, Group};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Detector, Said, Spec, parse};
+use crate::base::Timestamp;
+use crate::event::Reach;
+use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
+use std::collections::BTreeMap;
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "cohort_exfiltration",
+    rule: include_str!("../../rules/cohort_exfiltration.toml"),
+    build: |text| Ok(Box::new(CohortExfiltration { rule: parse(text)?, since: None, noted: Ledger::new(MAX_OWNERS) })),
+};
+
+/// `rules/cohort_exfiltration.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    learn_s: f64,
+    settle_s: f64,
+    least_hosts: usize,
+    least_fleet: u32,
+    crowd_share: f64,
+    least_bytes: u64,
+    least_senders_share: f64,
+    most_of_one: f64,
+    nats: f64,
+    hiding: Vec<String>,
+    severity: Severity,
+    hiding_severity: Severity,
+}
+
+/// What the users of each newly adopted owner moved.
+#[derive(Debug)]
+struct CohortExfiltration {
+    rule: Rule,
+    since: Option<Timestamp>,
+    noted: Ledger<TenantId, Cohort>,
+}
+
+#[derive(Clone, Debug)]
+struct Cohort {
+    first: Timestamp,
+    last: Timestamp,
+    /// Bytes sent and received by user.
+    hosts: BTreeMap<HostId, (u64, u64)>,
+    up: u64,
+    told: usize,
+}
+
+impl Detector for CohortExfiltration {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        if let Activity::Closed(closed) = seen
+            && self.rule.enabled
+            && closed.reach == Reach::Outbound
+            && let Some(tenant) = closed.tenant
+        {
+            self.closed(closed, tenant, usual, said);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl CohortExfiltration {
+    fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
+        let since = *self.since.get_or_insert(seen.began);
+        let (Some(tie), Some(owner)) = (usual.tie(seen.host, tenant), usual.tenant(tenant)) else { return };
+        let Some((_, adopted)) = owner.users.first() else { return };
+        if tie.background || adopted.secs_since(since) < self.rule.learn_s {
+            return;
+        }
+        let new = || Cohort { first: seen.began, last: seen.ts, hosts: BTreeMap::new(), up: 0, told: 0 };
+        let cohort = self.noted.note(tenant, new);
+        cohort.last = cohort.last.max(seen.ts);
+        if cohort.hosts.len() < MAX_HOSTS || cohort.hosts.contains_key(&seen.host) {
+            let (up, down) = cohort.hosts.entry(seen.host).or_default();
+            *up = up.saturating_add(seen.counters.orig_bytes);
+            *down = down.saturating_add(seen.counters.resp_bytes);
+            cohort.up = cohort.up.saturating_add(seen.counters.orig_bytes);
+        }
+        // Each host that joins is a sign of its own; the first ones are said when the cohort is one.
+        if cohort.hosts.len() > cohort.told && self.rule.holds(cohort, usual) {
+            cohort.told = cohort.hosts.len();
+            let nats = self.rule.nats;
+            said.cues.extend(cohort.hosts.keys().map(|host| Cue {
+                detector: SPEC.stem,
+                ts: seen.ts,
+                host: *host,
+                tenant: Some(tenant),
+                group: Group::Volume,
+                nats,
+                reason: reason("hosts_sending_together", Value::Count(cohort.hosts.len() as u64), "hosts"),
+                uid: seen.uid,
+            }));
+        }
+    }
+}
+
+impl Rule {
+    #[expect(clippy::cast_precision_loss, reason = "shares of bytes")]
+    fn holds(&self, cohort: &Cohort, usual: &Profiles) -> bool {
+        let (hosts, fleet) = (cohort.hosts.len(), usual.fleet());
+        let senders = cohort.hosts.values().filter(|(up, down)| up > down).count();
+        let most = cohort.hosts.values().map(|(up, _)| *up).max().unwrap_or(0);
+        hosts >= self.least_hosts
+            && cohort.last.secs_since(cohort.first) >= self.settle_s
+            && fleet >= self.least_fleet
+            && hosts as f64 <= self.crowd_share * f64::from(fleet)
+            && cohort.up >= self.least_bytes
+            && senders as f64 >= self.least_senders_share * hosts as f64
+            && most as f64 <= self.most_of_one * cohort.up as f64
+    }
+
+    fn tell(&self, now: Timestamp, tenant: TenantId, cohort: &Cohort, usual: &Profiles) -> Option<Finding> {
+        if !self.holds(cohort, usual) {
+            return None;
+        }
+        let (host, owner) = (*cohort.hosts.keys().next()?, usual.tenant(tenant)?);
+        let tie = usual.tie(host, tenant)?;
+        let destination = tie.destination(Some(&owner.key));
+        let hides = tie.standing.class.as_deref().is_some_and(|class| self.hiding.iter().any(|h| h == class));
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (cohort.first, cohort.last),
+            severity: if hides || tie.is_nameless() { self.hiding_severity } else { self.severity },
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let mut others: Vec<Entity> =
+            cohort.hosts.keys().skip(1).map(|host| Entity::host(Role::AffectedHost, *host, usual)).collect();
+        others.push(Entity::destination(tie));
+        let hosts = cohort.hosts.len();
+        let each = cohort.up / u64::try_from(hosts).unwrap_or(1).max(1) / 1000;
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{hosts} hosts send to {destination}, a little each"),
+                explanation: format!(
+                    "{hosts} hosts of {} sent {} kB to {destination} since {} UTC, {each} kB each on average, and most of \
+                     them received less than they sent; nobody used it in the week before.",
+                    usual.fleet(),
+                    cohort.up / 1000,
+                    cohort.first.clock(),
+                ),
+                reasons: vec![
+                    reason("hosts", Value::Count(hosts as u64), "hosts"),
+                    reason("bytes_out", Value::Count(cohort.up), "bytes"),
+                ],
+                others,
+                uids: tie.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// Owners adopted lately.
+const MAX_OWNERS: usize = 20_000;
+/// Users counted: more are a crowd.
+const MAX_HOSTS: usize = 256;

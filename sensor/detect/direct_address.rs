@@ -1,0 +1,95 @@
+//! Direct to an address: a conversation with an address that no look-up and no handshake named (ATT&CK T1071, T1573). Says
+//! weak signs only; for management servers `management_egress` claims it (EG-002).
+//!
+//! Measure: how often this host does that. Said only where its look-ups are seen: absence is no sign where nothing can be
+//! seen. Benign look-alikes: peer to peer, telephony. Evasion: a name of one's own.
+
+use super::beacon::reason;
+use super::cue::{Cue, Group};
+use super::finding::Value;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp, Transport};
+use crate::event::Uid;
+use crate::profile::{Activity, Contact, HostId, Profiles};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "direct_address",
+    rule: include_str!("../../rules/direct_address.toml"),
+    build: |text| Ok(Box::new(DirectAddress { rule: parse(text)?, hosts: Capped::new(MAX_HOSTS) })),
+};
+
+/// `rules/direct_address.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    least_contacts: f64,
+    least_named_share: f64,
+    least_nats: f64,
+}
+
+/// Contacts by host, with and without a name.
+#[derive(Debug)]
+struct DirectAddress {
+    rule: Rule,
+    hosts: Capped<HostId, Named>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Named {
+    contacts: f64,
+    nameless: f64,
+    lookups: f64,
+}
+
+impl Detector for DirectAddress {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        match seen {
+            Activity::Lookup(lookup) => self.hosts.entry(lookup.host, Named::default).lookups += 1.0,
+            Activity::Contact(contact) if self.rule.enabled && !contact.background => {
+                self.contact(contact, usual, said);
+            }
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, _: Timestamp, _: &Profiles, _: &mut Said) {}
+
+    fn finish(&mut self, _: Timestamp, _: &Profiles, _: &mut Said) {}
+
+    fn evicted(&self) -> u64 {
+        self.hosts.evicted()
+    }
+}
+
+impl DirectAddress {
+    fn contact(&mut self, seen: &Contact, usual: &Profiles, said: &mut Said) {
+        let tie = usual.tie(seen.host, seen.tenant);
+        let tcp = tie.is_some_and(|tie| tie.transport == Transport::Tcp && !tie.under_way);
+        let rule = &self.rule;
+        let host = self.hosts.entry(seen.host, Named::default);
+        let nameless = seen.name.is_none();
+        let visible = host.lookups > 0.0
+            && host.contacts >= rule.least_contacts
+            && host.contacts - host.nameless >= rule.least_named_share * host.contacts;
+        let p = (host.nameless + 0.5) / (host.contacts + 1.0);
+        if seen.first && nameless && tcp && visible && -p.ln() >= rule.least_nats {
+            said.cues.push(Cue {
+                detector: SPEC.stem,
+                ts: seen.ts,
+                host: seen.host,
+                tenant: Some(seen.tenant),
+                group: Group::Destination,
+                nats: -p.ln(),
+                reason: reason("share_of_contacts_without_a_name", Value::Number(p), "probability"),
+                uid: tie.and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+            });
+        }
+        host.contacts += 1.0;
+        host.nameless += if nameless { 1.0 } else { 0.0 };
+    }
+}
+
+/// Hosts held, 40 bytes each.
+const MAX_HOSTS: usize = 300_000;

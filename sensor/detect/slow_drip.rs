@@ -1,0 +1,204 @@
+//! Slow drip: a host sends a little to a rare destination, day after day (ATT&CK T1567.002, T1030; EG-013).
+//!
+//! Measure (`detection.md` §3): a cumulative sum of daily uploads beyond what the fleet's pairs usually send. Benign
+//! look-alikes: telemetry of a rare product, backup of one machine. Evasion: less than the usual upload a day.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role};
+use super::cue::{Cue, Group};
+use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::ranks::Ranks;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp};
+use crate::event::Reach;
+use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "slow_drip",
+    rule: include_str!("../../rules/slow_drip.toml"),
+    build: |text| {
+        Ok(Box::new(SlowDrip {
+            rule: parse(text)?,
+            pairs: Capped::new(MAX_PAIRS),
+            days: Ranks::new(),
+            sums: Ranks::new(),
+            noted: Ledger::new(MAX_NOTED),
+        }))
+    },
+};
+
+/// `rules/slow_drip.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    allowance_times: f64,
+    least_allowance: f64,
+    alarm_quantile: f64,
+    least_alarm: f64,
+    least_days: u32,
+    crowd_share: f64,
+    nats: f64,
+    server_roles: Vec<String>,
+    person: Severity,
+    server: Severity,
+}
+
+/// What each host sends each owner, and what pairs usually send.
+#[derive(Debug)]
+struct SlowDrip {
+    rule: Rule,
+    pairs: Capped<(HostId, TenantId), Drip>,
+    /// Uploads of a pair and day; cumulative sums at the end of a day.
+    days: Ranks,
+    sums: Ranks,
+    noted: Ledger<(HostId, TenantId), Drip>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Drip {
+    first: Timestamp,
+    last: Timestamp,
+    day: i64,
+    today: f64,
+    sum: f64,
+    active_days: u32,
+    alarm: f64,
+}
+
+impl Detector for SlowDrip {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        if let Activity::Closed(closed) = seen
+            && self.rule.enabled
+            && closed.reach == Reach::Outbound
+            && let Some(tenant) = closed.tenant
+        {
+            self.closed(closed, tenant, usual, said);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl SlowDrip {
+    fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
+        let Some(tie) = usual.tie(seen.host, tenant).filter(|tie| !tie.background) else { return };
+        let day = seen.ts.utc_day();
+        let drip = self.pairs.entry((seen.host, tenant), || Drip {
+            first: seen.began,
+            last: seen.ts,
+            day,
+            today: 0.0,
+            sum: 0.0,
+            active_days: 1,
+            alarm: 0.0,
+        });
+        if drip.day != day {
+            let rule = &self.rule;
+            let usually = self.days.quantile(0.5).unwrap_or(0.0);
+            let allowance = (rule.allowance_times * usually).max(rule.least_allowance);
+            // Days of silence take their allowance too.
+            let days = u32::try_from((day - drip.day).clamp(1, 366)).unwrap_or(1);
+            drip.sum = (drip.sum + drip.today - allowance * f64::from(days)).max(0.0);
+            self.days.learn(drip.today);
+            let alarm = self.sums.quantile(rule.alarm_quantile).unwrap_or(0.0).max(rule.least_alarm);
+            self.sums.learn(drip.sum);
+            (drip.day, drip.today) = (day, 0.0);
+            drip.active_days = drip.active_days.saturating_add(1);
+            let users = usual.tenant(tenant).map_or(0, |owner| owner.used_by());
+            let rare = f64::from(users) <= (rule.crowd_share * f64::from(usual.fleet())).max(1.0);
+            if drip.sum > alarm && drip.active_days >= rule.least_days && rare && tie.up > tie.down {
+                drip.alarm = alarm;
+                let drip = *drip;
+                *self.noted.note((seen.host, tenant), || drip) = drip;
+                said.cues.push(Cue {
+                    detector: SPEC.stem,
+                    ts: seen.ts,
+                    host: seen.host,
+                    tenant: Some(tenant),
+                    group: Group::Volume,
+                    nats: rule.nats,
+                    reason: reason("bytes_beyond_the_usual", Value::Number(drip.sum.round()), "bytes"),
+                    uid: seen.uid,
+                });
+                return;
+            }
+        }
+        drip.last = seen.ts;
+        drip.today += f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
+    }
+}
+
+impl Rule {
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        drip: &Drip,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let destination = tie.destination(Some(&owner.key));
+        let server = has_role(usual, host, &self.server_roles);
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (drip.first, drip.last),
+            severity: if server { self.server } else { self.person },
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let ip = usual.address_text(host);
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{ip} sends a little to {destination} day after day"),
+                explanation: format!(
+                    "On {} days {ip} sent more to {destination} than pairs of this site usually do: {:.0} kB beyond it \
+                     since {} UTC, {:.0} kB in all; {} hosts of {} use it.",
+                    drip.active_days,
+                    drip.sum / 1000.0,
+                    drip.first.clock(),
+                    f64::from(u32::try_from(tie.up / 1000).unwrap_or(u32::MAX)),
+                    owner.used_by(),
+                    usual.fleet(),
+                ),
+                reasons: vec![
+                    Evidence {
+                        measure: "bytes_beyond_the_usual",
+                        observed: Value::Number(drip.sum.round()),
+                        against: Against::Limit(Value::Number(drip.alarm.round())),
+                        unit: "bytes",
+                    },
+                    reason("active", Value::Count(u64::from(drip.active_days)), "days"),
+                    reason("bytes_out", Value::Count(tie.up), "bytes"),
+                    reason("bytes_in", Value::Count(tie.down), "bytes"),
+                ],
+                others: vec![Entity::destination(tie)],
+                uids: tie.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// (host, owner) pairs held, 90 bytes each.
+const MAX_PAIRS: usize = 200_000;
+/// Findings held.
+const MAX_NOTED: usize = 20_000;

@@ -1,0 +1,155 @@
+//! What needs a fleet and days to be unusual, as a specification: who goes where, with what, when and with how much.
+
+use super::scene::{Talk, certificate, severities};
+use super::world::World;
+use crate::detect::Severity;
+use crate::event::Timestamp;
+use crate::profile::HostRole;
+
+const START: i64 = 1_600_000_000;
+const DAY: i64 = 86_400;
+const HOST: &str = "172.16.0.7";
+const OUTSIDE: &str = "203.0.113.9";
+const CHROMIUM: &str = "t13d1516h2_8daaf6152771_02713d6af862";
+const SYSTEM: &str = "t12d190800_d83cc789557e_7af1ed941c26";
+const FIREFOX_AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:120.0) Gecko/20100101 Firefox/120.0";
+
+#[test]
+fn a_browser_by_name_that_is_the_systems_library_is_found_out() {
+    for (what, agent, ja4, expected) in [
+        ("a browser's name, the system's hello", Some(FIREFOX_AGENT), SYSTEM, vec![Severity::Info]),
+        ("a browser's name and hello", Some(FIREFOX_AGENT), CHROMIUM, vec![]),
+        ("an honest script", Some("WindowsPowerShell/5.1"), SYSTEM, vec![]),
+        ("a hello nobody knows", Some(FIREFOX_AGENT), "t13d0101h2_000000000000_000000000000", vec![]),
+    ] {
+        let mut world = World::new(START);
+        world.request(10, HOST, OUTSIDE, "files.rare.example", agent);
+        world.greet(20, HOST, OUTSIDE, |hello| {
+            hello.sni = Some("files.rare.example".into());
+            hello.ja4 = Some(ja4.into());
+        });
+        assert_eq!(severities(&world.told(), "client_mismatch"), expected, "{what}");
+    }
+}
+
+#[test]
+fn where_one_hello_speaks_for_everybody_nothing_is_said_about_clients() {
+    for (what, others, expected) in [("a fleet of browsers", CHROMIUM, 1), ("a proxy speaks for all", SYSTEM, 0)] {
+        let mut world = World::new(START);
+        for n in 0..80 {
+            world.greet(n, &format!("172.16.1.{}", n % 8), "198.51.100.7", |hello| {
+                hello.sni = Some("www.common.example".into());
+                hello.ja4 = Some(others.into());
+            });
+        }
+        world.request(100, HOST, OUTSIDE, "files.rare.example", Some(FIREFOX_AGENT));
+        world.greet(110, HOST, OUTSIDE, |hello| {
+            hello.sni = Some("files.rare.example".into());
+            hello.ja4 = Some(SYSTEM.into());
+        });
+        assert_eq!(severities(&world.told(), "client_mismatch").len(), expected, "{what}");
+    }
+}
+
+#[test]
+fn name_address_and_certificate_belong_together() {
+    let old = Timestamp::from_secs(START - 90 * DAY);
+    let new = Timestamp::from_secs(START - DAY);
+    let covers: &[&str] = &["*.rare.example"];
+    let other: &[&str] = &["other.example"];
+    for (what, sni, looked_up, shown, expected) in [
+        ("an ordinary server", "www.rare.example", "www.rare.example", Some((covers, old, false)), vec![]),
+        ("nobody looked it up", "www.rare.example", "", Some((covers, old, false)), vec![]),
+        ("for other names", "www.rare.example", "www.rare.example", Some((other, old, false)), vec![Severity::Info]),
+        ("and self-signed", "www.rare.example", "www.rare.example", Some((other, old, true)), vec![Severity::Low]),
+        (
+            "and looked up by another name",
+            "www.rare.example",
+            "x.front.example",
+            Some((other, new, true)),
+            vec![Severity::Medium],
+        ),
+        ("an address as a name", "203.0.113.9", "", None, vec![Severity::Info]),
+        ("a younger name of the same owner", "b.rare.example", "a.rare.example", None, vec![]),
+    ] {
+        let mut world = World::new(START);
+        if !looked_up.is_empty() {
+            world.ask(5, HOST, "172.16.0.2", (looked_up, "A"), &[OUTSIDE]);
+        }
+        world.greet(10, HOST, OUTSIDE, |hello| {
+            hello.sni = Some(sni.into());
+            hello.certificate = shown.map(|(names, from, own)| certificate(names, from, own));
+        });
+        assert_eq!(severities(&world.told(), "sni_mismatch"), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_little_every_day_is_a_drip_and_once_much_is_none() {
+    for (what, days, up, down, others, role, expected) in [
+        ("900 kB on six days", 6, 900_000, 9_000, 0, None, vec![Severity::Low]),
+        ("from a server", 6, 900_000, 9_000, 0, Some(HostRole::FileServer), vec![Severity::Medium]),
+        ("less than is forgiven", 6, 50_000, 900, 0, None, vec![]),
+        ("once, and then nothing", 1, 5_000_000, 9_000, 0, None, vec![]),
+        ("more comes than goes", 6, 900_000, 9_000_000, 0, None, vec![]),
+        ("a service that many use", 6, 900_000, 9_000, 6, None, vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(HOST, role));
+        for n in 0..others {
+            world.contact(n, &format!("172.16.3.{n}"), OUTSIDE, 443, Some("drop.rare.example"));
+        }
+        for day in 0..days {
+            world.say(100 + day * DAY, &Talk { up, down, name: Some("drop.rare.example"), ..Talk::default() });
+        }
+        world.say(100 + days * DAY, &Talk { up: 900, down: 90, name: Some("drop.rare.example"), ..Talk::default() });
+        let told = world.told();
+        assert_eq!(severities(&told, "slow_drip"), expected, "{what}");
+    }
+}
+
+#[test]
+fn many_that_send_a_little_to_one_rare_place_are_a_cohort() {
+    for (what, senders, day, up, down, name, expected) in [
+        ("eight to a bucket", 8, 10, 300_000, 9_000, "b.s3.amazonaws.com", vec![Severity::Medium]),
+        ("eight to an unknown name", 8, 10, 300_000, 9_000, "in.rare.example", vec![Severity::Low]),
+        ("three", 3, 10, 900_000, 9_000, "in.rare.example", vec![]),
+        ("they browse it", 8, 10, 300_000, 900_000, "in.rare.example", vec![]),
+        ("from the first day on", 8, 0, 300_000, 9_000, "in.rare.example", vec![]),
+        ("a tenth of the fleet", 20, 10, 300_000, 9_000, "in.rare.example", vec![]),
+        ("hardly anything", 8, 10, 4_000, 900, "in.rare.example", vec![]),
+    ] {
+        let mut world = World::new(START);
+        (0..180).for_each(|n| world.contact(n, &format!("172.16.5.{n}"), "192.0.2.9", 443, Some("www.a.example")));
+        for n in 0..senders {
+            let from = format!("172.16.5.{n}");
+            let talk = Talk { from: &from, up, down, name: Some(name), ..Talk::default() };
+            world.say(day * DAY + 600 + n * 700, &talk);
+            world.say((day + 1) * DAY + 900 + n * 700, &talk);
+        }
+        assert_eq!(severities(&world.told(), "cohort_exfiltration"), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_server_that_never_had_a_night_is_told_when_it_has_one() {
+    for (what, role, day, hour, expected) in [
+        ("at night, after three weeks", Some(HostRole::FileServer), 21, 14, vec![Severity::Medium]),
+        ("by day", Some(HostRole::FileServer), 21, 2, vec![]),
+        ("at night, in the first week", Some(HostRole::FileServer), 5, 14, vec![]),
+        ("a person's machine", None, 21, 14, vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(HOST, role));
+        // 1,600,000,000 is 12:26:40 UTC; the site works from 13 to 21.
+        for d in 0..day {
+            for n in 0..320 {
+                let from = format!("172.16.6.{}", n % 40);
+                world.contact(d * DAY + 2000 + n * 90, &from, "192.0.2.9", 443, Some("www.a.example"));
+            }
+            world.contact(d * DAY + 9000, HOST, "192.0.2.9", 443, Some("www.a.example"));
+        }
+        world.contact(day * DAY + hour * 3600, HOST, OUTSIDE, 443, Some("www.rare.example"));
+        assert_eq!(severities(&world.told(), "off_hours"), expected, "{what}");
+    }
+}
