@@ -52,6 +52,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_host_that_promises_without_end_fills_no_more_than_the_table() {
+        let end = |port| Endpoint::new("10.0.0.1".parse().unwrap(), port);
+        let mut promises = Promises::new();
+        let without_end = (1..=u16::MAX).map(|port| Promise { side: Direction::Orig, port, what: Promised::FtpData });
+        promises.note(without_end, end(1), end(2), Timestamp(0));
+        assert_eq!(promises.0.len(), MAX_PROMISES);
+    }
+
+    #[test]
     fn promises_hold_for_their_hosts_and_their_hour() {
         let end = |ip: &str, port| Endpoint::new(ip.parse().unwrap(), port);
         let (client, server) = (end("10.0.0.1", 50_000), end("10.0.0.2", 135));

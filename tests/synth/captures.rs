@@ -140,6 +140,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
         "a request of 400 fragments, none of them the last",
         hostile::dcerpc_endless,
     ),
+    capture(
+        "hostile/http2-endless.pcap",
+        "a head without end, one that unfolds two hundredfold, streams without end",
+        hostile::http2_endless,
+    ),
     capture("hostile/text-escapes.pcap", "terminal commands in names and headers", hostile::text_escapes),
 ];
 

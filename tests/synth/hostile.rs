@@ -100,6 +100,28 @@ pub(crate) fn dcerpc_endless() -> Vec<u8> {
     pcap(&wire.finish())
 }
 
+/// HTTP/2 against its reader: a head that never ends, a head of two hundred octets that unfolds to eight hundred
+/// kilobytes, three hundred requests that wait for answers.
+pub(crate) fn http2_endless() -> Vec<u8> {
+    let mut wire = Wire::new(97);
+    let frame = |kind: u8, flags: u8, stream: u32, body: &[u8]| {
+        [&(body.len() as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), body].concat()
+    };
+    let open = b"\x82\x84\x86";
+    let endless = [frame(1, 0, 1, open), frame(9, 0, 1, &[0x82; 14_000]).repeat(5)].concat();
+    // A field of 4,000 octets into the table (RFC 7541 §6.2.1), then that field by its index again and again.
+    let long = [&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'a'; 4_000], &[0xbe; 200]].concat();
+    let unfolding = frame(1, 4, 1, &[&open[..], &long].concat());
+    let many: Vec<u8> = (0..300).flat_map(|n| frame(1, 5, 2 * n + 1, open)).collect();
+    for (at, said) in (0..).zip([endless, unfolding, many]) {
+        let mut tcp = Tcp::new(&mut wire, MORNING + at * SECOND, &pc(), (&web(), 8080));
+        tcp.open().orig(&[super::http2::PREFACE, super::http2::SETTINGS, &said].concat());
+        tcp.resp(super::http2::SETTINGS).wait(SECOND / 2);
+        tcp.reset(Side::Resp);
+    }
+    pcap(&wire.finish())
+}
+
 /// What a terminal would obey: a title, a colour, a line break, text that runs backwards.
 pub(crate) fn text_escapes() -> Vec<u8> {
     const COMMANDS: &str = "\u{1b}]0;owned\u{7}\u{1b}[31mred\u{1b}[0m";
