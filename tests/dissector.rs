@@ -11,6 +11,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("hostile/dns-pointer-loop.pcap", "dns.qry.name contains \"pointer that loops\"", ""),
     ("hostile/tls-length-lies.pcap", "tls.handshake.extensions_length && frame.number < 6", ""),
     ("hostile/dcerpc-endless.pcap", "dcerpc.cn_flags.last_frag == 0", ""),
+    ("hostile/http2-endless.pcap", "http2.type == 9 && http2.flags.eh == 0", ""),
     ("hostile/text-escapes.pcap", "http && frame contains e2:80:ae", ""),
 ];
 
