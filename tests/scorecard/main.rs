@@ -40,20 +40,23 @@ fn main() -> ExitCode {
         ["--trial", plan, number, ref file] => alone(&plan.parse().unwrap(), number.parse().unwrap(), Path::new(file)),
         ["--report", date] => report(date),
         ["--generate", size, days] => generate(size.parse().unwrap(), days.parse().unwrap()),
-        ["--look", size, days, seed] => look(size.parse().unwrap(), days.parse().unwrap(), seed.parse().unwrap()),
+        ["--look", size, days, seed, ref without @ ..] => {
+            look(size.parse().unwrap(), days.parse().unwrap(), seed.parse().unwrap(), without)
+        }
         [plan] => score(&plan.parse().unwrap()),
         [] => score(&Plan::Development),
         ref other => panic!("no such arguments: {other:?}"),
     }
 }
 
-/// One fleet of any size, with everything in it, told alert by alert: for those who work on a detector.
-fn look(size: usize, days: u32, seed: u64) -> ExitCode {
+/// One fleet of any size, with everything in it, told alert by alert, some rules off: for those who work on a detector.
+fn look(size: usize, days: u32, seed: u64, without: &[&str]) -> ExitCode {
     let campaigns = if size < 200 { vec![5] } else { vec![5, 9, 3, 20] };
     let story = Story { campaigns, lone: true, ..Story::quiet(seed, size, days) };
-    let trial = Trial { group: "attack".to_owned(), story, without: Vec::new() };
+    let without = without.iter().map(|stem| (*stem).to_owned()).collect();
+    let trial = Trial { group: "attack".to_owned(), story, without };
     let mut lines = Vec::new();
-    let outcome = trial.run_and_tell(|_| String::new(), |at, alert| lines.push((at, alert.clone()))).unwrap();
+    let outcome = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone()))).unwrap();
     for (at, alert) in &lines {
         println!("{} {alert}", Timestamp(*at));
     }
@@ -77,6 +80,11 @@ fn generate(size: usize, days: u32) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A shipped rule's text.
+fn rule(stem: &str) -> String {
+    fs::read_to_string(root().join(format!("rules/{stem}.toml"))).unwrap()
+}
+
 /// Seconds of CPU and peak memory in MiB of this process.
 fn used() -> (f64, i64) {
     let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
@@ -87,7 +95,6 @@ fn used() -> (f64, i64) {
 /// One trial in this process.
 fn alone(plan: &Plan, number: usize, file: &Path) -> ExitCode {
     let trial = &plan.trials()[number];
-    let rule = |stem: &str| fs::read_to_string(root().join(format!("rules/{stem}.toml"))).unwrap();
     let outcome = trial.run(rule).unwrap_or_else(|wrong| panic!("{wrong}"));
     let (cpu, peak) = used();
     let machine = json!({ "cpu_s": cpu, "peak_mib": peak });

@@ -17,6 +17,7 @@ pub(crate) mod directory;
 pub(crate) mod dns;
 pub(crate) mod file;
 pub(crate) mod fleet;
+mod fleet_packets;
 #[path = "fleet/tests.rs"]
 mod fleet_tests;
 pub(crate) mod habits;

@@ -147,7 +147,7 @@ pub(crate) fn stage(kind: &'static str, s: &mut Stage<'_>) -> Lookalike {
         // Inventory: every hour the same questions to a tenth of the servers.
         _ => {
             let monitor = *s.dice.pick(&s.hubs.applications);
-            for server in s.hubs.applications.iter().filter(|n| **n % 10 == 3 || **n == monitor) {
+            for server in s.hubs.applications.iter().filter(|n| **n % 10 == 3 && **n != monitor) {
                 for n in 0..24 {
                     let ts = at + n * HOUR + Ns::from(*server % 600) * SECOND;
                     s.out.push(acts::single(ts, ip(monitor), ip(*server), 445, acts::query_services()));

@@ -15,16 +15,16 @@
 mod acts;
 pub(crate) mod campaign;
 mod dice;
-mod flow;
+pub(crate) mod flow;
 mod hubs;
 mod implant;
 mod lone;
 pub(crate) mod lookalikes;
-mod names;
+pub(crate) mod names;
 mod people;
 mod replayed;
 mod software;
-mod speak;
+pub(crate) mod speak;
 pub(crate) mod truth;
 mod world;
 
@@ -208,12 +208,20 @@ impl Fleet {
 
     /// Tells the next quarter of an hour; false when the story is over and all was told.
     pub(crate) fn go_on(&mut self, mut tell: impl FnMut(&Observation)) -> bool {
-        let from = self.now;
-        if from >= START + Ns::from(self.story.days) * DAY {
-            let rest = std::mem::take(&mut self.plan);
-            drop(rest);
+        let Some(due) = self.planned() else {
             self.speaker.say(Vec::new(), Ns::MAX, &self.names, &mut tell);
             return false;
+        };
+        self.speaker.say(due, self.now, &self.names, &mut tell);
+        true
+    }
+
+    /// The flows that begin in the next quarter of an hour, in order; `None` when the story is over.
+    pub(crate) fn planned(&mut self) -> Option<Vec<Flow>> {
+        let from = self.now;
+        if from >= START + Ns::from(self.story.days) * DAY {
+            self.plan.clear();
+            return None;
         }
         self.live(from);
         self.stage(from);
@@ -225,10 +233,8 @@ impl Fleet {
         self.plan.sort_unstable_by_key(|flow| flow.ts);
         let split = self.plan.partition_point(|flow| flow.ts < until);
         let later = self.plan.split_off(split);
-        let due = std::mem::replace(&mut self.plan, later);
-        self.speaker.say(due, until, &self.names, &mut tell);
         self.now = until;
-        true
+        Some(std::mem::replace(&mut self.plan, later))
     }
 
     fn live(&mut self, from: Ns) {
@@ -297,6 +303,10 @@ impl Fleet {
         plan.retain(|flow| {
             flow.ts < from || !(inside(flow.orig) && inside(flow.resp)) || !(blind(flow.orig) || blind(flow.resp))
         });
+    }
+
+    pub(crate) const fn names(&self) -> &Names {
+        &self.names
     }
 
     pub(crate) const fn truth(&self) -> &Truth {

@@ -65,6 +65,7 @@ impl Speaker {
         let facts = match &flow.says {
             Says::Nothing => 0,
             Says::Facts(facts) => facts.len() as u32,
+            Says::Lease(_) => 2,
             _ => 1,
         };
         let (orig, resp) = (endpoint(flow.orig, *port), endpoint(flow.resp, flow.port));
@@ -113,17 +114,17 @@ fn fact(flow: &mut Flow, n: u32, ts: Timestamp, names: &Names) -> Event {
         Says::Quic(name, client) => hello(ts, HandshakeTransport::Quic, &names.text(*name), *client),
         Says::Get(name, client) => get(ts, &names.text(*name), *client, flow.down),
         Says::Lookup(name, ip) => lookup(flow.ts, ts, names.text(*name), *ip),
-        Says::Lease(host) => Event::Identity(Box::new(Identity {
-            ip: Some(address(flow.orig)),
-            side: None,
-            mac: Some(mac(*host)),
-            hostname: Some(names.host(*host).into()),
-            domain: None,
-            source: IdentitySource::Dhcp,
-        })),
+        // The client says its name before it has an address; the server gives the address to the hardware's.
+        Says::Lease(host) if n == 0 => identity(None, *host, Some(names.host(*host).into())),
+        Says::Lease(host) => identity(Some(address(flow.orig)), *host, None),
         Says::Facts(facts) => std::mem::replace(&mut facts[n as usize].1, Event::FlowOpened),
         Says::Nothing => Event::FlowOpened,
     }
+}
+
+fn identity(ip: Option<IpAddr>, host: u32, hostname: Option<Box<str>>) -> Event {
+    let (side, domain, source) = (None, None, IdentitySource::Dhcp);
+    Event::Identity(Box::new(Identity { ip, side, mac: Some(mac(host)), hostname, domain, source }))
 }
 
 /// From the block for documentation (RFC 7042 §2.1.2), as far as three octets reach.

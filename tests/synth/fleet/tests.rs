@@ -2,6 +2,7 @@
 
 use super::fleet::{self, Benign, DAY, Fleet, Ns, START, Story, Truth};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use yukue::event::{Event, Observation, Timestamp, Uid};
 
 /// Plays a story to its end.
@@ -119,16 +120,20 @@ fn held_out_families_stay_out_of_tuning() {
 
 #[test]
 fn leases_name_the_holder_of_an_address() {
-    let mut told: Vec<(Ns, String, String)> = Vec::new();
+    let mut told: Vec<(Ns, IpAddr, Box<str>)> = Vec::new();
+    let mut said: BTreeMap<[u8; 6], Box<str>> = BTreeMap::new();
     let fleet = play(Story::quiet(4, 120, 4), |o| {
-        if let Event::Identity(identity) = &o.event {
-            let name = identity.hostname.as_deref().unwrap_or_default().to_owned();
-            told.push((o.ts.0, identity.ip.unwrap().to_string(), name));
+        let Event::Identity(identity) = &o.event else { return };
+        let mac = identity.mac.unwrap();
+        match (identity.ip, &identity.hostname) {
+            (None, Some(name)) => drop(said.insert(mac, name.clone())),
+            (Some(ip), None) => told.push((o.ts.0, ip, said[&mac].clone())),
+            other => panic!("{other:?}"),
         }
     });
     assert!(told.len() > 200, "{}", told.len());
     for (at, ip, name) in told {
-        let ip: std::net::Ipv4Addr = ip.parse().unwrap();
+        let IpAddr::V4(ip) = ip else { panic!("{ip}") };
         assert_eq!(fleet.leases().holder(ip.to_bits(), at), Fleet::number(&name), "{ip} at {at}");
     }
 }
