@@ -123,6 +123,23 @@ fn every_rule_file_is_compiled_in_and_explained() {
     }
 }
 
+/// Egress EG-001 to EG-018, inside IN-101 to IN-115, joins CO-201 to CO-203: each must say which detector it is.
+#[test]
+fn every_rule_of_the_catalogue_has_its_detector() {
+    let readme = fs::read_to_string(root().join("rules/README.md")).unwrap();
+    let catalogue = [("EG", 1..=18), ("IN", 101..=115), ("CO", 201..=203)];
+    let ids = catalogue.into_iter().flat_map(|(group, numbers)| numbers.map(move |n| format!("{group}-{n:03}")));
+    let told = |id: &str| {
+        let row = readme.lines().find(|line| line.starts_with('|') && line.split('|').nth(1).unwrap().contains(id));
+        row.is_some_and(|row| {
+            let stems = row.split('`').skip(1).step_by(2);
+            stems.into_iter().any(|stem| root().join(format!("rules/{stem}.toml")).exists())
+        })
+    };
+    let missing: Vec<String> = ids.filter(|id| !told(id)).collect();
+    assert!(missing.is_empty(), "rules/README.md names no detector for {missing:?}");
+}
+
 #[test]
 fn the_top_level_is_what_it_may_be() {
     const ALLOWED: &[&str] = &[

@@ -64,6 +64,7 @@ fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 const JOINS: &[(&str, &str)] = &[
     ("beacon", include_str!("../../rules/beacon.toml")),
+    ("coordinated_poller", include_str!("../../rules/coordinated_poller.toml")),
     ("common_cause", include_str!("../../rules/common_cause.toml")),
     ("execution_chain", include_str!("../../rules/execution_chain.toml")),
     ("host_anomaly", include_str!("../../rules/host_anomaly.toml")),

@@ -7,6 +7,7 @@
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
+use super::pollers::{PollerRule, Pollers};
 use super::{Cue, Group, Said};
 use crate::base::{Capped, Timestamp, Transport};
 use crate::event::Uid;
@@ -45,6 +46,8 @@ pub(crate) struct Beacon {
     due: BTreeSet<(HostId, TenantId)>,
     /// The severity a pair was told with.
     told: Capped<(HostId, TenantId), Severity>,
+    /// Who else keeps the same time.
+    pollers: Pollers,
 }
 
 /// Two check-ins are remembered by their moment; the third makes a meter.
@@ -55,13 +58,14 @@ enum Pair {
 }
 
 impl Beacon {
-    pub(crate) fn new(rule: BeaconRule) -> Self {
+    pub(crate) fn new(rule: BeaconRule, pollers: PollerRule) -> Self {
         Self {
             rule,
             pairs: Capped::new(MAX_PAIRS),
             touched: BTreeSet::new(),
             due: BTreeSet::new(),
             told: Capped::new(MAX_PAIRS),
+            pollers: Pollers::new(pollers),
         }
     }
 
@@ -119,7 +123,8 @@ impl Beacon {
             self.due.append(&mut self.touched);
         }
         for key in std::mem::take(&mut self.due) {
-            said.cues.extend(self.cue(key, usual));
+            said.findings.extend(self.poll(now, key, usual));
+            said.cues.extend(self.cue(now, key, usual));
             if let Some(finding) = self.read(now, key, usual)
                 && self.told.get(&key).is_none_or(|told| *told < finding.severity)
             {
@@ -134,10 +139,21 @@ impl Beacon {
         said.findings.extend(self.pairs.iter().filter_map(|(key, _)| self.read(now, *key, usual)));
     }
 
+    /// Notes that a host keeps time, and what that makes of its destination.
+    fn poll(&mut self, now: Timestamp, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Finding> {
+        let median_s = self.rhythm(host, tenant)?.median_s;
+        let tie = usual.tie(host, tenant).filter(|tie| !tie.background)?;
+        self.pollers.note((host, tenant), tie.first, median_s);
+        self.pollers.tell(now, tenant, median_s, usual)
+    }
+
     /// A timer is a weak sign of somebody's program, whatever it is for.
-    fn cue(&self, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Cue> {
+    fn cue(&self, now: Timestamp, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Cue> {
         let tie = usual.tie(host, tenant).filter(|tie| !tie.background)?;
         let rhythm = self.rhythm(host, tenant)?;
+        if self.pollers.is_fleets(tenant, rhythm.median_s, now, usual.fleet()) {
+            return None;
+        }
         Some(Cue {
             detector: "beacon",
             ts: tie.last,
@@ -171,12 +187,13 @@ impl Beacon {
         let rule = &self.rule;
         let users = usual.tenant(tenant).map_or(1, |t| t.used_by());
         let fleet = usual.fleet();
+        let fleets = self.pollers.is_fleets(tenant, rhythm.median_s, now, fleet);
         // A flow that was under way may have named its destination before the data began.
         let nameless = tie.is_nameless() && tie.transport == Transport::Tcp && !tie.under_way;
         let named_if_any = tie.literal_host || usual.counts().resolutions > 0;
         let odd_port = nameless && tie.resps.first().is_some_and(|resp| !rule.usual_ports.contains(&resp.port));
         let terms = [
-            ("timing", (-rhythm.p.ln()).min(rule.cap_timing_nats), true),
+            ("timing", (-rhythm.p.ln()).min(rule.cap_timing_nats), !fleets),
             ("nameless", rule.nameless_nats, nameless && named_if_any),
             ("nameless_as_far_as_seen", rule.unseen_name_nats, nameless && !named_if_any),
             ("odd_port", rule.odd_port_nats, odd_port),

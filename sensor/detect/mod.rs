@@ -34,6 +34,7 @@ mod meter;
 mod new_destination;
 mod off_hours;
 mod policy;
+mod pollers;
 mod protocol_mismatch;
 mod push_pattern;
 mod ranks;
@@ -48,6 +49,7 @@ mod shown;
 mod slow_drip;
 mod sni_mismatch;
 mod telltale_call;
+mod upload_tail;
 
 pub(crate) use beacon::{Beacon, reason};
 pub(crate) use cue::{Cue, Group};
@@ -126,6 +128,7 @@ pub(crate) const DETECTORS: &[Spec] = &[
     slow_drip::SPEC,
     sni_mismatch::SPEC,
     telltale_call::SPEC,
+    upload_tail::SPEC,
 ];
 
 /// All detectors at work.
@@ -141,7 +144,7 @@ impl Detectors {
     pub(crate) fn new(rules: &RuleTexts) -> Result<Self, RuleError> {
         let others = DETECTORS.iter().map(|spec| (spec.build)(rules.text(spec.stem)));
         Ok(Self {
-            beacon: Beacon::new(rules.parse("beacon")?),
+            beacon: Beacon::new(rules.parse("beacon")?, rules.parse("coordinated_poller")?),
             others: others.collect::<Result<_, _>>()?,
             controllers: Controllers::new(),
         })

@@ -34,6 +34,14 @@ impl Ranks {
         (f64::from(below) + f64::from(same) / 2.0 + 0.5) / (f64::from(self.total) + 1.0)
     }
 
+    /// Likewise, at least this one.
+    pub(super) fn at_least(&self, value: f64) -> f64 {
+        let at = bin(value);
+        let same = self.counts.get(at).copied().unwrap_or(0);
+        let above: u32 = self.counts.iter().skip(at + 1).sum();
+        (f64::from(above) + f64::from(same) / 2.0 + 0.5) / (f64::from(self.total) + 1.0)
+    }
+
     /// The value below which this share lies, to a power of two; `None` before enough was learned.
     pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         if self.total < LEAST {

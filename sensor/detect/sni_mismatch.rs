@@ -152,7 +152,8 @@ impl Rule {
     fn certificate(&self, sni: Option<&str>, shown: &Certificate, ts: Timestamp) -> Vec<(&'static str, f64)> {
         let mut signs = Vec::new();
         let covers = |name: &str| shown.san.iter().any(|san| matches(san, name)) || is_subject(&shown.subject, name);
-        if sni.is_some_and(|name| !covers(name)) {
+        let named = sni.filter(|name| name.parse::<IpAddr>().is_err());
+        if named.is_some_and(|name| !covers(name)) {
             signs.push(("the certificate is for other names", self.not_covered_nats));
         }
         if shown.self_signed {

@@ -153,3 +153,73 @@ fn a_server_that_never_had_a_night_is_told_when_it_has_one() {
         assert_eq!(severities(&world.told(), "off_hours"), expected, "{what}");
     }
 }
+
+#[test]
+fn a_large_upload_to_somebody_new_is_told_against_the_hosts_own_past() {
+    const MB: u64 = 1_000_000;
+    for (what, role, day, up, down, name, past, expected) in [
+        ("60 MB after a week", None, 7, 60 * MB, MB, "in.rare.example", MB, vec![Severity::Medium]),
+        ("60 MB on day one", None, 0, 60 * MB, MB, "in.rare.example", MB, vec![Severity::Info]),
+        ("40 MB after a week", None, 7, 40 * MB, MB, "in.rare.example", MB, vec![]),
+        ("as much as it always sends", None, 7, 60 * MB, MB, "in.rare.example", 20 * MB, vec![]),
+        ("a download", None, 7, 60 * MB, 90 * MB, "in.rare.example", MB, vec![]),
+        (
+            "6 MB of a server to file sharing",
+            Some(HostRole::FileServer),
+            0,
+            6 * MB,
+            MB,
+            "mega.nz",
+            MB,
+            vec![Severity::Medium],
+        ),
+        ("4 MB of a server to file sharing", Some(HostRole::FileServer), 0, 4 * MB, MB, "mega.nz", MB, vec![]),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(HOST, role));
+        for d in 0..=day {
+            let to = "192.0.2.9";
+            world.say(100 + d * DAY, &Talk { to, up: past, name: Some("store.usual.example"), ..Talk::default() });
+        }
+        world.say(3600 + day * DAY, &Talk { up, down, name: Some(name), ..Talk::default() });
+        assert_eq!(severities(&world.told(), "upload_tail"), expected, "{what}");
+    }
+}
+
+#[test]
+fn hosts_that_take_up_one_rhythm_are_one_event_about_the_destination() {
+    for (what, pollers, day, period, stagger, expected) in [
+        ("four in a week", 4_i64, 10, 600, 0, vec![Severity::Medium]),
+        ("two", 2, 10, 600, 0, vec![]),
+        ("four since the first day", 4, 0, 600, 0, vec![]),
+        ("four with rhythms of their own", 4, 10, 600, 400, vec![]),
+        ("a tenth of the fleet", 40, 10, 600, 0, vec![]),
+    ] {
+        let mut world = World::new(START);
+        (0..240).for_each(|n| world.contact(n, &format!("172.16.5.{n}"), "192.0.2.9", 443, Some("www.a.example")));
+        (0..200).for_each(|n| world.contact(n, &format!("172.16.6.{n}"), "192.0.2.9", 443, Some("www.a.example")));
+        for n in 0..pollers {
+            let (from, every) = (format!("172.16.5.{n}"), period + n * stagger);
+            world.beacon(day * DAY + n * 77, &from, OUTSIDE, 443, Some("c2.rare.example"), 30, every);
+        }
+        let told = severities(&world.told(), "coordinated_poller");
+        assert_eq!(told, expected, "{what}");
+    }
+}
+
+#[test]
+fn a_rhythm_that_a_fleet_has_kept_for_weeks_weighs_nothing() {
+    for (what, agents, days, expected) in [("a product's agent", 12_i64, 16, false), ("three hosts", 3, 16, true)] {
+        let mut world = World::new(START);
+        for n in 0..agents {
+            for day in 0..days {
+                let from = format!("172.16.5.{n}");
+                world.beacon(day * DAY + n * 77, &from, OUTSIDE, 443, Some("agent.product.example"), 30, 600);
+            }
+        }
+        let told = world.told();
+        let mut beacons = told.findings.iter().filter(|f| f.detector == "beacon");
+        let timed = beacons.any(|f| f.reasons.iter().any(|r| r.measure == "timing"));
+        assert_eq!(timed, expected, "{what}");
+    }
+}

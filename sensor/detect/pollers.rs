@@ -1,0 +1,130 @@
+//! Pollers: who else keeps the same time towards the same destination. Many since long is a product's agent and says
+//! nothing; three that began within a week is one event about the destination, never one for each (`detection.md` §1.3).
+
+use super::beacon::reason;
+use super::claim::{Claim, Words};
+use super::finding::{Entity, Finding, Role, Severity, Value};
+use crate::base::{Capped, Timestamp};
+use crate::profile::{HostId, Profiles, TenantId};
+use std::collections::BTreeMap;
+
+/// `rules/coordinated_poller.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PollerRule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    alike: f64,
+    fleet_hosts: f64,
+    fleet_share: f64,
+    fleet_age_s: f64,
+    new_hosts: usize,
+    new_window_s: f64,
+    learn_s: f64,
+    crowd_share: f64,
+    severity: Severity,
+}
+
+/// Hosts that keep time, by destination owner.
+#[derive(Debug)]
+pub(super) struct Pollers {
+    rule: PollerRule,
+    by_owner: Capped<TenantId, BTreeMap<HostId, Poll>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Poll {
+    first: Timestamp,
+    median_s: f64,
+}
+
+impl Pollers {
+    pub(super) fn new(rule: PollerRule) -> Self {
+        Self { rule, by_owner: Capped::new(MAX_OWNERS) }
+    }
+
+    /// A host was seen to keep time.
+    pub(super) fn note(&mut self, (host, tenant): (HostId, TenantId), first: Timestamp, median_s: f64) {
+        let polls = self.by_owner.entry(tenant, BTreeMap::new);
+        if polls.len() < MAX_POLLS || polls.contains_key(&host) {
+            polls.insert(host, Poll { first, median_s });
+        }
+    }
+
+    /// So many have kept this time for so long that it is a product's agent.
+    pub(super) fn is_fleets(&self, tenant: TenantId, median_s: f64, now: Timestamp, fleet: u32) -> bool {
+        let polls = self.alike(tenant, median_s);
+        let enough = self.rule.fleet_hosts.max(self.rule.fleet_share * f64::from(fleet));
+        let hosts = f64::from(u32::try_from(polls.len()).unwrap_or(u32::MAX));
+        let first = polls.iter().map(|(_, poll)| poll.first).min();
+        hosts >= enough && first.is_some_and(|first| now.secs_since(first) >= self.rule.fleet_age_s)
+    }
+
+    /// Several hosts took up the same time towards a destination that few use.
+    pub(super) fn tell(&self, now: Timestamp, tenant: TenantId, median_s: f64, usual: &Profiles) -> Option<Finding> {
+        let rule = &self.rule;
+        let polls = self.alike(tenant, median_s);
+        let first = polls.iter().map(|(_, poll)| poll.first).min()?;
+        let last = polls.iter().map(|(_, poll)| poll.first).max()?;
+        let (watched, _) = usual.counts().span?;
+        let owner = usual.tenant(tenant)?;
+        let crowd = (rule.crowd_share * f64::from(usual.fleet())).max(f64::from(u32::try_from(rule.new_hosts).ok()?));
+        let new = polls.len() >= rule.new_hosts
+            && last.secs_since(first) <= rule.new_window_s
+            && first.secs_since(watched) >= rule.learn_s
+            && f64::from(owner.used_by()) <= crowd;
+        if !rule.enabled || !new {
+            return None;
+        }
+        let (host, _) = polls.first()?;
+        let tie = usual.tie(*host, tenant)?;
+        let destination = tie.destination(Some(&owner.key));
+        let claim = Claim {
+            detector: "coordinated_poller",
+            now,
+            span: (first, now),
+            severity: rule.severity,
+            attack: &rule.attack,
+            host: *host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let mut others: Vec<Entity> =
+            polls.iter().skip(1).map(|(host, _)| Entity::host(Role::AffectedHost, *host, usual)).collect();
+        others.push(Entity::destination(tie));
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{} hosts took up the same rhythm towards {destination}", polls.len()),
+                explanation: format!(
+                    "{} hosts began to contact {destination} every {median_s:.0} s, like clockwork, within {:.1} days from \
+                     {} UTC on; {} hosts of {} use it, and nobody kept this time before.",
+                    polls.len(),
+                    last.secs_since(first) / 86_400.0,
+                    first.clock(),
+                    owner.used_by(),
+                    usual.fleet(),
+                ),
+                reasons: vec![
+                    reason("hosts_keeping_time", Value::Count(polls.len() as u64), "hosts"),
+                    reason("median_gap", Value::Number(median_s), "seconds"),
+                    reason("hosts_using_destination", Value::Count(u64::from(owner.used_by())), "hosts"),
+                ],
+                others,
+                uids: tie.uids.clone(),
+            },
+        ))
+    }
+
+    /// Hosts that keep this time, in order of id.
+    fn alike(&self, tenant: TenantId, median_s: f64) -> Vec<(HostId, Poll)> {
+        let polls = self.by_owner.get(&tenant).into_iter().flatten();
+        let alike = |poll: &Poll| (poll.median_s - median_s).abs() <= self.rule.alike * median_s;
+        polls.filter(|(_, poll)| alike(poll)).map(|(host, poll)| (*host, *poll)).collect()
+    }
+}
+
+/// Destination owners somebody keeps time towards.
+const MAX_OWNERS: usize = 20_000;
+/// Hosts remembered for each, 40 bytes each: enough to tell a fleet's.
+const MAX_POLLS: usize = 512;

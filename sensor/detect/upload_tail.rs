@@ -1,0 +1,230 @@
+//! Upload tail: a host sends far more to a destination in a day than hosts of this site do (ATT&CK T1567.002, T1048;
+//! EG-012, EG-014).
+//!
+//! Measure: the day's upload of a host to one owner, ranked among all of the fleet's, and against the most the host itself
+//! sent anybody on an earlier day. Benign look-alikes: a first backup, the first synchronisation of a cloud drive.
+//! Evasion: a little every day (`slow_drip`).
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, has_role, keep};
+use super::cue::{Cue, Group};
+use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::ranks::Ranks;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Capped, Timestamp};
+use crate::event::{Reach, Uid};
+use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "upload_tail",
+    rule: include_str!("../../rules/upload_tail.toml"),
+    build: |text| {
+        Ok(Box::new(UploadTail {
+            rule: parse(text)?,
+            pairs: Capped::new(MAX_PAIRS),
+            most: Capped::new(MAX_HOSTS),
+            days: Ranks::new(),
+            noted: Ledger::new(MAX_NOTED),
+        }))
+    },
+};
+
+/// `rules/upload_tail.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    attack: Vec<Box<str>>,
+    least_bytes: f64,
+    least_days: u32,
+    cue_p: f64,
+    crowd_share: f64,
+    large_bytes: f64,
+    large_times: f64,
+    new_s: f64,
+    learn_s: f64,
+    large: Severity,
+    large_unlearned: Severity,
+    sharing_classes: Vec<String>,
+    sharing_bytes: f64,
+    sharing: Severity,
+    server_roles: Vec<String>,
+}
+
+/// Uploads of today and what is usual.
+#[derive(Debug)]
+struct UploadTail {
+    rule: Rule,
+    pairs: Capped<(HostId, TenantId), Day>,
+    /// The most each host sent anybody on an earlier day.
+    most: Capped<HostId, f64>,
+    days: Ranks,
+    noted: Ledger<(HostId, TenantId), Large>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Day {
+    day: i64,
+    up: f64,
+    down: f64,
+    said_nats: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Large {
+    first: Timestamp,
+    last: Timestamp,
+    up: f64,
+    most: f64,
+    severity: Severity,
+    catalogue: &'static str,
+    uids: Vec<Uid>,
+}
+
+impl Detector for UploadTail {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+        if let Activity::Closed(closed) = seen
+            && self.rule.enabled
+            && closed.reach == Reach::Outbound
+            && let Some(tenant) = closed.tenant
+        {
+            self.closed(closed, tenant, usual, said);
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.noted.evicted()
+    }
+}
+
+impl UploadTail {
+    fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
+        let key = (seen.host, tenant);
+        let Some(tie) = usual.tie(seen.host, tenant).filter(|tie| !tie.background) else { return };
+        let day = seen.ts.utc_day();
+        let sums = self.pairs.entry(key, || Day { day, up: 0.0, down: 0.0, said_nats: 0.0 });
+        if sums.day != day {
+            self.days.learn(sums.up);
+            let most = self.most.entry(seen.host, || 0.0);
+            *most = most.max(sums.up);
+            *sums = Day { day, up: 0.0, down: 0.0, said_nats: 0.0 };
+        }
+        sums.up += f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
+        sums.down += f64::from(u32::try_from(seen.counters.resp_bytes).unwrap_or(u32::MAX));
+        let rule = &self.rule;
+        let users = usual.tenant(tenant).map_or(0, |owner| owner.used_by());
+        let rare = f64::from(users) <= (rule.crowd_share * f64::from(usual.fleet())).max(1.0);
+        if sums.up < rule.least_bytes || sums.up <= sums.down || !rare {
+            return;
+        }
+        let p = self.days.at_least(sums.up);
+        let nats = -p.ln();
+        // Said again when it has grown by a nat.
+        if self.days.total() >= rule.least_days && p <= rule.cue_p && nats >= sums.said_nats + 1.0 {
+            sums.said_nats = nats;
+            said.cues.push(Cue {
+                detector: SPEC.stem,
+                ts: seen.ts,
+                host: seen.host,
+                tenant: Some(tenant),
+                group: Group::Volume,
+                nats,
+                reason: reason("share_of_uploads_as_large", Value::Number(p), "probability"),
+                uid: seen.uid,
+            });
+        }
+        let (up, most) = (sums.up, self.most.get(&seen.host).copied().unwrap_or(0.0));
+        let class = tie.standing.class.as_deref();
+        let shares = class.is_some_and(|class| rule.sharing_classes.iter().any(|c| c == class));
+        let new = seen.ts.secs_since(tie.first) <= rule.new_s;
+        let watched_s = usual.host(seen.host).map_or(0.0, |host| host.watched_s(seen.ts));
+        let large = new && up >= rule.large_bytes && up >= rule.large_times * most;
+        let (severity, catalogue) = match () {
+            () if shares && up >= rule.sharing_bytes && has_role(usual, seen.host, &rule.server_roles) => {
+                (rule.sharing, "EG-014")
+            }
+            () if large && watched_s >= rule.learn_s => (rule.large, "EG-012"),
+            () if large => (rule.large_unlearned, "EG-012"),
+            () => return,
+        };
+        let first = seen.began;
+        let new = || Large { first, last: seen.ts, up, most, severity, catalogue, uids: Vec::new() };
+        let noted = self.noted.note(key, new);
+        (noted.last, noted.up) = (seen.ts, noted.up.max(up));
+        if noted.severity < severity {
+            (noted.severity, noted.catalogue) = (severity, catalogue);
+        }
+        keep(&mut noted.uids, seen.uid);
+    }
+}
+
+impl Rule {
+    fn tell(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        large: &Large,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let destination = tie.destination(Some(&owner.key));
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (large.first, large.last),
+            severity: large.severity,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let ip = usual.address_text(host);
+        Some(claim.say(
+            usual,
+            Words {
+                title: format!("{ip} sent {:.1} MB to {destination} in a day", large.up / 1e6),
+                explanation: format!(
+                    "{ip} sent {:.1} MB to {destination} within a day from {} UTC on; on no earlier day had it sent anybody \
+                     more than {:.1} MB. {} hosts of {} use this destination.",
+                    large.up / 1e6,
+                    large.first.clock(),
+                    large.most / 1e6,
+                    owner.used_by(),
+                    usual.fleet(),
+                ),
+                reasons: vec![
+                    Evidence {
+                        measure: "bytes_out_in_a_day",
+                        observed: Value::Number(large.up),
+                        against: Against::Usual(Value::Number(large.most)),
+                        unit: "bytes",
+                    },
+                    reason("bytes_in", Value::Count(tie.down), "bytes"),
+                    reason("hosts_using_destination", Value::Count(u64::from(owner.used_by())), "hosts"),
+                    reason("catalogue_rule", Value::Text(large.catalogue.into()), ""),
+                ],
+                others: vec![Entity::destination(tie)],
+                uids: large.uids.clone(),
+            },
+        ))
+    }
+}
+
+/// (host, owner) pairs of a day, 60 bytes each.
+const MAX_PAIRS: usize = 200_000;
+/// Hosts held, 30 bytes each.
+const MAX_HOSTS: usize = 300_000;
+/// Findings held.
+const MAX_NOTED: usize = 20_000;
