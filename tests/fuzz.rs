@@ -7,6 +7,7 @@ use crate::packets::Packet;
 use crate::support::{captures, root};
 use crate::synth::random::Random;
 use std::time::{Duration, Instant};
+use yukue::event::{Event, Oddity};
 use yukue::testing::{RawFrame, observations};
 
 #[test]
@@ -30,6 +31,10 @@ fn bent_captures_are_survived_with_any_number_of_shards() {
                 panic!("seed {rounds}/{n}: shards are visible:\n{a:?}\n{b:?}");
             }
             assert_eq!(one.len(), three.len(), "seed {rounds}/{n}: shards are visible");
+            // A panic that the flow caught is a panic all the same.
+            let panicked =
+                one.iter().find(|seen| matches!(&seen.event, Event::Weird(w) if w.oddity == Oddity::ParserPanic));
+            assert!(panicked.is_none(), "seed {rounds}/{n}: {panicked:?}");
         }
         rounds += 1;
         if seconds.is_none_or(|seconds| began.elapsed() > Duration::from_secs(seconds)) {

@@ -260,7 +260,7 @@ impl FlowTable {
         if self.index.len() >= self.limits.flows {
             self.evict(at, out);
         }
-        let mut flow = Flow::new(key, sense, packet, identity::uid(&key, at));
+        let mut flow = Flow::new(key, sense, packet, identity::uid(&key, packet, at));
         self.generations = self.generations.wrapping_add(1);
         flow.generation = self.generations;
         flow.set_deadline(packet.ts, floor);

@@ -266,3 +266,18 @@ fn a_pause_begins_a_new_burst() {
     let bursts = run(&mut table(0), &segments).iter().filter(|o| matches!(o.event, Event::FlowProgress(_))).count();
     assert_eq!(bursts, 2);
 }
+
+#[test]
+fn flows_that_open_late_at_one_moment_have_names_of_their_own() {
+    let (mut table, mut out) = (table(0), Vec::new());
+    let floor = Timestamp::from_secs(100);
+    for number in [1, 2] {
+        let late = Packet { origin: (0, number), ..tcp(&(1_000, true, SYN, 1, 0, b"")) };
+        table.observe(&late, floor, &mut out);
+        table.advance(Timestamp::from_secs(400), &mut out);
+    }
+    let opened: Vec<_> = out.iter().filter(|o| matches!(o.event, Event::FlowOpened)).map(|o| (o.ts, o.uid)).collect();
+    let [(a, one), (b, two)] = opened[..] else { panic!("{opened:?}") };
+    assert_eq!((a, b), (floor, floor));
+    assert_ne!(one, two);
+}
