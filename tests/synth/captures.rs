@@ -1,6 +1,7 @@
 //! The list of files in `pcaps/`: path, what it shows, who makes it.
 
 use super::attack::{self, Campaign, Chain, Door};
+use super::covert;
 use super::file::pcap;
 use super::hostile;
 use super::office::{Office, Place};
@@ -45,6 +46,18 @@ pub(crate) const CAPTURES: &[Capture] = &[
     capture("attack/beacon-http-keepalive-5s.pcap", "72 requests by a timer on one connection", || {
         office(attack::beacon_http())
     }),
+    capture("attack/dns-tunnel.pcap", "190 look-ups of 52 random letters each, answered by text", || {
+        office(covert::dns_tunnel())
+    }),
+    capture("attack/icmp-tunnel.pcap", "echoes whose answers do not repeat them", || office(covert::icmp_tunnel())),
+    capture("attack/service-sweep.pcap", "a PC creates a service on five others within two minutes", || {
+        office(covert::sweep())
+    }),
+    capture("attack/directory-secrets.pcap", "a PC replicates the directory", || office(covert::directory_secrets())),
+    capture("attack/coerced-authentication.pcap", "a PC names a path to the domain controller, which comes", || {
+        office(covert::coerced())
+    }),
+    capture("benign/covert-lookalikes.pcap", "reputation look-ups and path MTU tests", || office(covert::lookalikes())),
     capture("benign/office-day.pcap", "three hours of 40 PCs", || office(quiet::office_day(Place::usual(0xda1)))),
     capture("benign/admin-then-browsing.pcap", "an administrator's WinRM command, then twenty ordinary sites", || {
         office(quiet::admin_then_browsing(Place::usual(0xda2)))

@@ -11,6 +11,7 @@
 pub(crate) mod acts;
 pub(crate) mod attack;
 pub(crate) mod captures;
+pub(crate) mod covert;
 pub(crate) mod dcerpc;
 pub(crate) mod der;
 pub(crate) mod directory;
