@@ -150,13 +150,14 @@ impl ClientMismatch {
         let at = CLASSES.iter().position(|c| *c == class).unwrap_or(0);
         let background = usual.tie(seen.host, seen.tenant).is_none_or(|tie| tie.background);
         let inspected = self.is_inspected(ja4);
-        if !background && !inspected && class != Class::Unknown {
-            if let Some((measure, p)) = self.surprise(seen, at) {
-                let nats = -p.ln();
-                if nats >= self.rule.least_nats {
-                    self.cue(seen.ts, (seen.host, seen.tenant), (measure, Value::Number(p), nats), seen.uid, said);
-                }
-            }
+        if !background
+            && !inspected
+            && class != Class::Unknown
+            && let Some((measure, p)) = self.surprise(seen, at)
+            && -p.ln() >= self.rule.least_nats
+        {
+            let sign = (measure, Value::Number(p), -p.ln());
+            self.cue(seen.ts, (seen.host, seen.tenant), sign, seen.uid, said);
         }
         self.learn(seen, ja4, at);
         let shown = self.pairs.entry((seen.host, seen.tenant), Shown::default);

@@ -1,11 +1,11 @@
 //! More observations in the making: look-ups, hellos, calls and flows that end as a test wants them to.
 
 use super::analysis::Told;
-use super::world::{World, record};
+use super::world::World;
 use crate::detect::Severity;
 use crate::event::{
-    Certificate, Counters, Endpoint, Event, FlowRecord, Handshake, HandshakeTransport, Observation, Request,
-    Resolution, ResolutionProtocol, Rpc, Timestamp, Transport, Uid,
+    Certificate, Counters, Event, Handshake, HandshakeTransport, Request, Resolution, ResolutionProtocol, Rpc,
+    Timestamp, Transport,
 };
 
 /// A flow as a table of scenes has it; what is not said is an ordinary short conversation over TLS.
