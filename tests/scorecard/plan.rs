@@ -55,6 +55,15 @@ impl Plan {
         }
     }
 
+    /// Seconds of CPU a trial may take. Ten minutes on two cores are 1,200 for all of the development plan.
+    pub(crate) const fn cpu_limit_s(self) -> u64 {
+        match self {
+            Self::Development => 180,
+            Self::Full | Self::Report => 1_800,
+            Self::Fleet(_) => 4 * 3_600,
+        }
+    }
+
     /// Trials that may run together; a large fleet has the machine to itself.
     pub(crate) const fn at_once(self) -> usize {
         match self {

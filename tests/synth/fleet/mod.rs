@@ -358,7 +358,7 @@ impl Fleet {
         for (n, role) in all {
             let ip = speak::address(self.world.hosts[n as usize].ip);
             text +=
-                &format!("[[host]]\naddress = [\"{ip}\"]\nname = \"{}\"\nroles = [\"{role}\"]\n", self.names.host(n));
+                &format!("[[host]]\naddress = [\"{ip}\"]\nname = \"{}\"\nroles = [\"{role}\"]\n", self.names().host(n));
         }
         text
     }
