@@ -153,7 +153,7 @@ impl Campaign {
         let by_antivirus = matches!(family.way, Way::Push | Way::Pull);
         let server = if by_antivirus { *dice.pick(&hubs.antivirus) } else { *dice.pick(&hubs.administrators()) };
         let count = (1 + dice.below(4)).min(k.div_ceil(3));
-        let spread = dice.octaves(0.05, 6.0) * DAY as f64;
+        let spread = (dice.octaves(0.05, 6.0) * DAY as f64).min((end - DAY - at).max(HOUR) as f64);
         let mut waves: Vec<(Ns, usize)> = (0..count)
             .map(|n| {
                 let part = k / count + usize::from(n < k % count);
@@ -283,11 +283,12 @@ impl Campaign {
     }
 }
 
-/// In the middle of a headquarters' working day, at or after `at`.
+/// In the middle of a headquarters' working day, that of `at` or the last one before it.
 fn working_hour(world: &World, at: Ns, dice: &mut Dice) -> Ns {
     let mut day = (at + world.sites[0].offset).div_euclid(DAY);
+    // Back to Friday: what falls on the last weekend would otherwise be after the end.
     while !super::world::works(day) {
-        day += 1;
+        day -= 1;
     }
     day * DAY - world.sites[0].offset + (dice.between(9.6, 16.5) * HOUR as f64) as Ns
 }

@@ -179,7 +179,7 @@ impl Fleet {
             // Any order, each on a working day between ten and three at headquarters.
             let mut at = when((n * 7) % all.len(), all.len(), &mut dice) + world.sites[0].offset;
             while !world::works(at.div_euclid(DAY)) {
-                at += DAY;
+                at -= DAY;
             }
             let at = at.div_euclid(DAY) * DAY + (dice.between(10.0, 15.0) * HOUR as f64) as Ns - world.sites[0].offset;
             staged.push((at, *deed));
