@@ -16,7 +16,7 @@ help:
 	@echo 'make check        the quick suite: format, lints, units, scenarios, invariants'
 	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations; CPU per message of each parser'
 	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000, REPORT=1'
-	@echo 'make fuzz         ten minutes of mutation over every parser'
+	@echo 'make fuzz         ten minutes of fuzzing, coverage-guided where the toolchain allows'
 	@echo 'make conformance CORPUS=DIR SCORER=DIR    score against independent dissectors'
 
 demo: tools
@@ -54,7 +54,7 @@ scorecard:
 	$(CARGO) bench --bench scorecard -- $(SCORE)
 
 fuzz:
-	YUKUE_FUZZ_SECONDS=600 $(CARGO) test --release --test suite fuzz -- --nocapture
+	@bash tests/fuzz.sh 600
 
 conformance:
 	@bash tests/conformance.sh '$(CORPUS)' '$(SCORER)'

@@ -120,7 +120,6 @@ impl Input {
 }
 
 /// A capture in memory, plain or compressed, as if it were a file; `None` when it is no capture.
-#[cfg(test)]
 pub(crate) fn of_bytes(bytes: Vec<u8>) -> Option<Capture<Layers>> {
     let (magic, buffer) = stream::peel(Stored::new(Box::new(io::Cursor::new(bytes))), FIRST_LOOK).ok()??;
     Capture::new(magic, buffer, 0).ok()

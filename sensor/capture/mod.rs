@@ -19,7 +19,6 @@ mod tests;
 
 use crate::base::Timestamp;
 
-#[cfg(test)]
 pub(crate) use inputs::of_bytes;
 pub(crate) use merge::open;
 
@@ -141,4 +140,4 @@ enum Step {
 
 /// tcpdump's and libpcap's largest snap length (MAXIMUM_SNAPLEN): offloads make frames of 64 KiB and a little more, and
 /// what claims more than this is damage.
-const MAX_FRAME: usize = 262_144;
+pub(crate) const MAX_FRAME: usize = 262_144;

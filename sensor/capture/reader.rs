@@ -55,7 +55,7 @@ impl<R: Read> Capture<R> {
 
     /// Goes to the next packet; its time, or `None` at the end. An error is the source's own, not damage.
     #[inline]
-    pub(super) fn advance(&mut self) -> io::Result<Option<Timestamp>> {
+    pub(crate) fn advance(&mut self) -> io::Result<Option<Timestamp>> {
         self.buffer.consume_bytes(self.frame.total);
         self.frame.total = 0;
         let step = match &mut self.format {
@@ -88,7 +88,7 @@ impl<R: Read> Capture<R> {
 
     /// The packet that [`Capture::advance`] went to; it lives until the next call.
     #[inline]
-    pub(super) fn frame(&self) -> Frame<'_> {
+    pub(crate) fn frame(&self) -> Frame<'_> {
         let Place { ts, link, at, len, wire_len, .. } = self.frame;
         let bytes = self.buffer.available().get(at..at.saturating_add(len)).unwrap_or_default();
         let number = u32::try_from(self.report.packets).unwrap_or(u32::MAX);

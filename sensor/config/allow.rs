@@ -32,14 +32,16 @@ struct Entry {
 /// The allow-list in `path`. Every entry has an owner, a reason and an expiry.
 pub(crate) fn allow(path: &Path) -> Result<AllowList, Box<ConfigError>> {
     let text = text_of(path)?;
-    let fail = |(message, span)| wrong(path, &text, message, span);
-    let file: File =
-        toml::from_str(&text).map_err(|e| fail((super::nearest(e.message()), e.span().unwrap_or_default())))?;
-    let entries = file.allow.iter().map(entry).collect::<Result<_, _>>().map_err(fail)?;
-    Ok(AllowList(entries))
+    allow_list(&text).map_err(|(message, span)| wrong(path, &text, message, span))
 }
 
-type Wrong = (String, std::ops::Range<usize>);
+/// The allow-list a text holds; what is wrong is said in words, with its place.
+pub(crate) fn allow_list(text: &str) -> Result<AllowList, Wrong> {
+    let file: File = toml::from_str(text).map_err(|e| (super::nearest(e.message()), e.span().unwrap_or_default()))?;
+    Ok(AllowList(file.allow.iter().map(entry).collect::<Result<_, _>>()?))
+}
+
+pub(crate) type Wrong = (String, std::ops::Range<usize>);
 
 fn entry(entry: &Entry) -> Result<Allow, Wrong> {
     let direction = |text: &str| {

@@ -7,7 +7,7 @@ mod intel;
 mod rules;
 mod site;
 
-pub(crate) use allow::allow;
+pub(crate) use allow::{allow, allow_list};
 pub(crate) use intel::{intel, tables};
 pub(crate) use rules::rules;
 pub(crate) use site::{declared, site};

@@ -11,8 +11,6 @@ mod database;
 mod dcerpc;
 mod dhcp;
 mod dns;
-#[cfg(test)]
-mod fuzz;
 mod gnutella;
 mod http;
 mod http2;

@@ -1,5 +1,7 @@
 //! The test face: what fuzz bodies and benches outside the crate may reach. No interface; it may change at any time.
 
+pub mod fuzz;
+
 use crate::alert::{Alert, Rules};
 use crate::base::{Timestamp, Transport};
 use crate::capture::{Frame, LinkType};

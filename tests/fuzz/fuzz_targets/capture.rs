@@ -1,0 +1,4 @@
+//! A capture file, any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| yukue::testing::fuzz::read_capture(data));

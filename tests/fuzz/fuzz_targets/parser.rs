@@ -1,0 +1,4 @@
+//! One parser, any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| yukue::testing::fuzz::parser(data));

@@ -1,0 +1,4 @@
+//! What an operator may give, any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| yukue::testing::fuzz::text(data));
