@@ -252,6 +252,26 @@ fn story_reasons(story: &Story, hosts: usize, at: &Context<'_>) -> Vec<Evidence>
         reasons.push(reason("candidate_servers", Value::Count(u64::from(cause.candidates)), "hosts"));
         reasons.push(reason("family_wise_p", Value::Number(suspect.p_adjusted), "probability"));
         reasons.push(reason("likelihood_ratio", Value::Number(suspect.llr), "nats"));
+        reasons.push(reason("contact_mark", Value::Text(suspect.mark.name().into()), ""));
+        reasons
+            .extend(suspect.shifted.map(|share| reason("share_of_time_shifts", Value::Number(share), "probability")));
+        let companion = &suspect.companion;
+        if companion.names {
+            reasons.push(reason("population_p", Value::Number(companion.population_p), "probability"));
+            reasons.push(reason("served_share", Value::Number(companion.served_share), ""));
+        }
+        if let Some(sweep) = companion.sweep.filter(|_| companion.names) {
+            reasons.push(reason("sweep_p", Value::Number(companion.sweep_p), "probability"));
+            reasons.push(reason("sweep_at", Value::Count(u64::from(sweep.at)), "seconds since 1970"));
+            reasons.push(reason("hosts_swept", Value::Count(u64::from(sweep.touched)), "hosts"));
+            reasons.push(reason("sweep_span", Value::Count(u64::from(sweep.span_s)), "seconds"));
+            reasons.push(Evidence {
+                measure: "cases_after_sweep",
+                observed: Value::Count(u64::from(sweep.followed)),
+                against: Against::Usual(Value::Number(sweep.expected)),
+                unit: "hosts",
+            });
+        }
     }
     reasons.push(reason("fleet", Value::Count(u64::from(at.usual.fleet())), "hosts"));
     reasons

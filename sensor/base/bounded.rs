@@ -30,6 +30,11 @@ impl<T> Ring<T> {
         self.items.iter()
     }
 
+    /// Oldest first, to change.
+    pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
+        self.items.iter_mut()
+    }
+
     /// Whether nothing is held.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()

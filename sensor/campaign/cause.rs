@@ -1,32 +1,58 @@
 //! Common cause: was one server in contact with the cases shortly before, beyond what it usually is?
 //!
-//! `detection.md` §4.4. Cases are chosen by egress evidence alone. For each candidate server and time scale the
+//! `detection.md` §4.4. Cases are chosen by egress evidence alone. For each candidate server, time scale and mark the
 //! exposures of the cases are held against the larger of two usual rates: how often each host is in contact with that
-//! server at other times (itself), and how many other hosts the server was in contact with at that moment (calendar).
-//! The number exposed is then a Poisson-binomial; Holm over the servers; the likelihood ratio ranks them and gives each
+//! server at other times of the same kind (itself), and how many other hosts the server was in contact with at that
+//! moment (calendar). The number exposed is then a Poisson-binomial. The companion tests (`companion`) catch a server
+//! that is in contact with everybody. Holm over all servers and tests; the likelihood ratio ranks them and gives each
 //! case the probability that this server caused it.
 
 use super::CauseRule;
-use super::exposure::{BIN_S, Case, Exposures};
-use crate::base::stats::poisson_binomial_tail;
+use super::case::Case;
+use super::companion::{Companion, companion};
+use super::contacts::Contacts;
+use super::pairs::{DAY_S, Mark, moment};
+use super::permute::shifted;
+use super::tails::{at_least, holm, real};
 use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+
+/// How much the evidence amounts to (§4.4, minimum evidence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Strength {
+    None,
+    Possible,
+    Probable,
+    Strong,
+}
 
 /// A server that may be behind the cases.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspect {
     pub(crate) host: HostId,
-    /// Cases in contact with it within the scale, and how many that would usually be.
+    /// Cases whose path to it the sensor could have seen; of them in contact with it, and how many that would usually be.
+    pub(crate) seen: u32,
     pub(crate) exposed: u32,
     pub(crate) expected: f64,
     pub(crate) scale_s: f64,
-    /// After the number of scales tried, and after Holm over the candidates.
+    pub(crate) mark: Mark,
+    /// Of the presence test alone, after the scales and marks tried.
     pub(crate) p: f64,
+    pub(crate) companion: Companion,
+    /// The smallest of its tests after Holm over all candidates and tests.
     pub(crate) p_adjusted: f64,
     pub(crate) llr: f64,
+    /// Share of cases it caused.
+    pub(crate) share: f64,
     /// Probability for each case that this server caused it.
     pub(crate) attribution: BTreeMap<HostId, f64>,
+    /// Share of random shifts of the cases in time that have as many exposed.
+    pub(crate) shifted: Option<f64>,
+    /// Ten-minute bins the exposed cases fell into.
+    pub(crate) bins: u32,
+    pub(crate) strength: Strength,
+    /// Servers with all but the same clients: the tests cannot tell them apart.
+    pub(crate) tied: Vec<HostId>,
 }
 
 /// The test's outcome for one set of cases.
@@ -40,83 +66,199 @@ pub(crate) struct Cause {
     pub(crate) baseline: bool,
 }
 
-/// Tests all servers that were in contact with at least two of the cases.
-pub(crate) fn common_cause(cases: &[&Case], exposures: &Exposures, fleet: u32, rule: &CauseRule) -> Cause {
-    let cases = cases.get(..cases.len().min(rule.max_cases)).unwrap_or_default();
-    let hosts: BTreeSet<HostId> = cases.iter().map(|case| case.host).collect();
-    let mut candidates: BTreeMap<HostId, u32> = BTreeMap::new();
-    for case in cases {
-        for exposure in case.exposures.iter().filter(|e| !hosts.contains(&e.peer)) {
-            *candidates.entry(exposure.peer).or_default() += 1;
+/// What the test is asked with.
+pub(crate) struct Question<'a> {
+    pub(crate) contacts: &'a Contacts,
+    pub(crate) rule: &'a CauseRule,
+    /// Hosts of the site.
+    pub(crate) fleet: u32,
+    /// Whether the sensor could have seen contacts between two hosts.
+    pub(crate) sees: &'a dyn Fn(HostId, HostId) -> bool,
+    /// Family-wise chance below which a server counts as the probable cause.
+    pub(crate) probable_p: f64,
+    /// Rare marks only: for sets of cases that nothing but the day holds together.
+    pub(crate) rare_only: bool,
+}
+
+/// Tests all servers that were in contact with at least two of the cases; again without the cases explained, up to
+/// three servers.
+pub(crate) fn common_cause(cases: &[&Case], ask: &Question<'_>) -> Cause {
+    let mut left: Vec<&Case> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for case in cases.iter().take(ask.rule.max_cases) {
+        // The first weak sign of each endpoint counts.
+        if seen.insert(case.host) {
+            left.push(case);
         }
     }
-    candidates.retain(|_, exposed| *exposed >= 2);
-    let others = f64::from(fleet).max(1.0) - f64::from(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
-    let test = |server: &HostId| {
-        let scales = rule.scales_s.iter();
-        let tested = scales.map(|scale| at_scale(*server, *scale, cases, &hosts, exposures, others.max(1.0), rule));
-        tested.min_by(|a, b| a.p.total_cmp(&b.p).then(b.llr.total_cmp(&a.llr)))
-    };
-    let mut suspects: Vec<Suspect> = candidates.keys().filter_map(test).collect();
-    let tried = f64::from(u32::try_from(rule.scales_s.len()).unwrap_or(u32::MAX));
-    suspects.iter_mut().for_each(|suspect| suspect.p = (suspect.p * tried).min(1.0));
-    holm(&mut suspects);
-    suspects.sort_by(|a, b| b.llr.total_cmp(&a.llr).then(a.p.total_cmp(&b.p)).then(a.host.cmp(&b.host)));
+    let baseline = !left.is_empty() && left.iter().all(|case| f64::from(case.watched_bins) >= ask.rule.baseline_bins);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Cause {
-        cases: count(cases.len()),
-        candidates: count(suspects.len()),
-        suspects,
-        baseline: !cases.is_empty() && cases.iter().all(|case| case.active_bins >= rule.baseline_bins),
+    let mut cause = round(&left, ask);
+    (cause.cases, cause.baseline) = (count(left.len()), baseline);
+    let mut named: Vec<Suspect> = Vec::new();
+    while let Some(first) = cause.suspects.first().filter(|first| first.strength >= Strength::Probable).cloned() {
+        left.retain(|case| first.attribution.get(&case.host).is_none_or(|r| *r <= 0.5));
+        named.push(first);
+        if named.len() >= MAX_SERVERS || left.len() < ask.rule.min_hosts {
+            break;
+        }
+        let next = round(&left, ask);
+        let fresh = next
+            .suspects
+            .first()
+            .is_some_and(|s| s.strength >= Strength::Probable && named.iter().all(|n| n.host != s.host));
+        if !fresh {
+            break;
+        }
+        let rest = cause.suspects.split_off(1.min(cause.suspects.len()));
+        cause.suspects = next.suspects;
+        cause.suspects.extend(rest);
+    }
+    if !named.is_empty() {
+        let first: BTreeSet<HostId> = named.iter().map(|suspect| suspect.host).collect();
+        let rest = std::mem::take(&mut cause.suspects).into_iter().filter(|suspect| !first.contains(&suspect.host));
+        cause.suspects = named.into_iter().chain(rest).collect();
+    }
+    cause
+}
+
+fn round(cases: &[&Case], ask: &Question<'_>) -> Cause {
+    let hosts: BTreeSet<HostId> = cases.iter().map(|case| case.host).collect();
+    let mut candidates: BTreeMap<HostId, u32> = BTreeMap::new();
+    for exposure in cases.iter().flat_map(|case| &case.exposures).filter(|e| !hosts.contains(&e.peer)) {
+        *candidates.entry(exposure.peer).or_default() += 1;
+    }
+    candidates.retain(|_, exposed| *exposed >= 2);
+    let mut suspects: Vec<Suspect> = candidates.keys().filter_map(|server| suspect(*server, cases, ask)).collect();
+    // One family: three tests for each server.
+    let all: Vec<f64> = suspects.iter().flat_map(|s| [s.p, s.companion.population_p, s.companion.sweep_p]).collect();
+    let adjusted = holm(&all);
+    for (suspect, p) in suspects.iter_mut().zip(adjusted.chunks(3)) {
+        suspect.p_adjusted = p.iter().copied().fold(1.0, f64::min);
+        let [presence, population, sweep] = [0, 1, 2].map(|at| p.get(at).copied().unwrap_or(1.0));
+        suspect.companion.names = population.min(sweep) < presence;
+        if suspect.companion.names {
+            suspect.attribution = suspect.companion.attribution(cases, &suspect.attribution);
+        }
+        suspect.strength = strength(suspect, ask);
+    }
+    let order = |a: &Suspect, b: &Suspect| {
+        // Evidence of the day itself goes before who manages whom.
+        let tests = b.strength.cmp(&a.strength);
+        tests.then(b.llr.total_cmp(&a.llr)).then(a.p.total_cmp(&b.p)).then(a.host.cmp(&b.host))
+    };
+    suspects.sort_by(order);
+    tie(&mut suspects, ask.contacts);
+    if let Some(first) = suspects.first_mut() {
+        first.shifted = shifted(first, cases);
+    }
+    Cause { candidates: u32::try_from(suspects.len()).unwrap_or(u32::MAX), suspects, ..Cause::default() }
+}
+
+/// One server against the cases, at the scale and mark that speak most against it.
+fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspect> {
+    let visible: Vec<&Case> = cases.iter().copied().filter(|case| (ask.sees)(case.host, server)).collect();
+    let rows: Vec<_> = visible.iter().map(|case| Habit::of(case, server, ask.contacts)).collect();
+    let mut best: Option<Suspect> = None;
+    let mut all: Vec<(Vec<bool>, Vec<f64>)> = Vec::new();
+    let mut tried = 0_usize;
+    for mark in Mark::ALL.into_iter().filter(|mark| !ask.rare_only || *mark != Mark::Any) {
+        let mut contacts: Vec<u32> = visible.iter().filter_map(|case| case.contact(server, mark)).collect();
+        contacts.sort_unstable();
+        let day = (mark != Mark::Any).then_some(DAY_S);
+        for span in ask.rule.scales_s.iter().copied().chain(day) {
+            tried += 1;
+            let exposed: Vec<bool> = visible.iter().map(|case| case.is_exposed(server, mark, span)).collect();
+            if exposed.iter().filter(|x| **x).count() < 2 {
+                continue;
+            }
+            let usual: Vec<f64> = visible
+                .iter()
+                .zip(&rows)
+                .map(|(case, row)| row.usual(case, server, (mark, span), &contacts, visible.len()))
+                .collect();
+            let tested = tested(server, &visible, &exposed, &usual, (mark, span));
+            let better = |known: &Suspect| tested.p.total_cmp(&known.p).then(known.llr.total_cmp(&tested.llr)).is_lt();
+            if best.as_ref().is_none_or(better) {
+                best = Some(tested);
+            }
+            all.push((exposed, usual));
+        }
+    }
+    let mut best = best?;
+    best.p = (best.p * real(tried)).min(1.0);
+    // Who was in contact a little earlier than the best scale reaches is attributed by the scale that does.
+    for (exposed, usual) in &all {
+        for (case, (_, q)) in visible.iter().zip(exposed.iter().zip(usual)).filter(|(_, (x, _))| **x) {
+            let by = best.share / (best.share + (1.0 - best.share) * q);
+            best.attribution.entry(case.host).and_modify(|r| *r = r.max(by));
+        }
+    }
+    best.companion = companion(server, &visible, ask);
+    Some(best)
+}
+
+/// What is usual for one case and one server.
+struct Habit {
+    usual: super::pairs::PerMark<f32>,
+    at_boot: f32,
+    met: super::pairs::PerMark<[u32; 2]>,
+}
+
+impl Habit {
+    fn of(case: &Case, server: HostId, contacts: &Contacts) -> Self {
+        let met = contacts.met(server, case.ts);
+        match case.exposure(server) {
+            Some(exposure) => Self { usual: exposure.usual, at_boot: exposure.at_boot, met },
+            None => {
+                let (usual, at_boot) = contacts.usual(case.host, server, case.ts);
+                Self { usual, at_boot, met }
+            }
+        }
+    }
+
+    /// Chance of being exposed: the larger of the host's own habit and the calendar, which leaves the cases out.
+    fn usual(&self, case: &Case, server: HostId, (mark, span): (Mark, u32), contacts: &[u32], cases: usize) -> f64 {
+        let own = case.habit(&self.usual, self.at_boot, mark, span);
+        let met = Case::met(case.exposure(server), &self.met, mark, span).unwrap_or(0.0);
+        let at = moment(case.ts);
+        let from = contacts.partition_point(|time| *time < at.saturating_sub(span));
+        let to = contacts.partition_point(|time| *time <= at.saturating_add(super::hubs::SLACK_S));
+        let others = (met - real(to.saturating_sub(from))).max(0.0);
+        let active = (f64::from(case.active) - real(cases)).max(others).max(1.0);
+        own.max(others / active).clamp(LEAST_Q, MOST_Q)
     }
 }
 
-fn at_scale(
-    server: HostId,
-    scale_s: f64,
-    cases: &[&Case],
-    hosts: &BTreeSet<HostId>,
-    exposures: &Exposures,
-    others: f64,
-    rule: &CauseRule,
-) -> Suspect {
-    let span = Duration::from_secs_f64(scale_s);
-    let (mut usual, mut exposed) = (Vec::with_capacity(cases.len()), Vec::with_capacity(cases.len()));
-    for case in cases {
-        let exposure = case.exposures.iter().find(|e| e.peer == server);
-        exposed.push(exposure.is_some_and(|e| e.lag_s <= scale_s));
-        let bins = f64::from(exposure.map_or(0, |e| e.bins));
-        let pooled = exposure.map_or(0.0, |e| e.pooled);
-        let own = (bins + rule.shrink_bins * pooled) / (f64::from(case.active_bins) + rule.shrink_bins);
-        let own = own.clamp(0.0, 0.999);
-        #[expect(clippy::cast_precision_loss, reason = "600")]
-        let own = 1.0 - (1.0 - own).powf(scale_s / BIN_S as f64);
-        let calendar = f64::from(exposures.reached(server, case.ts, span, hosts)) / others;
-        usual.push(own.max(calendar).clamp(1e-5, 0.999));
-    }
+fn tested(server: HostId, cases: &[&Case], exposed: &[bool], usual: &[f64], (mark, span): (Mark, u32)) -> Suspect {
     let count = exposed.iter().filter(|x| **x).count();
-    let p = poisson_binomial_tail(&usual, count);
-    let (share, llr) = mixture(&exposed, &usual);
-    let attribution = cases
-        .iter()
-        .zip(exposed.iter().zip(&usual))
-        .map(|(case, (x, q))| (case.host, if *x { share / (share + (1.0 - share) * q) } else { 0.0 }))
-        .collect();
+    let (share, llr) = mixture(exposed, usual);
+    let caused = |(x, q): (&bool, &f64)| if *x { share / (share + (1.0 - share) * q) } else { 0.0 };
+    let attribution = cases.iter().zip(exposed.iter().zip(usual)).map(|(case, row)| (case.host, caused(row)));
+    let bins: BTreeSet<u32> = cases.iter().zip(exposed).filter(|(_, x)| **x).map(|(case, _)| case.bin()).collect();
     Suspect {
         host: server,
+        seen: u32::try_from(cases.len()).unwrap_or(u32::MAX),
         exposed: u32::try_from(count).unwrap_or(u32::MAX),
         expected: usual.iter().sum(),
-        scale_s,
-        p,
-        p_adjusted: p,
+        scale_s: f64::from(span),
+        mark,
+        p: at_least(usual, count),
+        companion: Companion::default(),
+        p_adjusted: 1.0,
         llr,
-        attribution,
+        share,
+        attribution: attribution.collect(),
+        shifted: None,
+        bins: u32::try_from(bins.len()).unwrap_or(u32::MAX),
+        strength: Strength::None,
+        tied: Vec::new(),
     }
 }
 
 /// Share of cases the server caused, by expectation maximisation, and the log likelihood ratio against none.
-fn mixture(exposed: &[bool], usual: &[f64]) -> (f64, f64) {
-    let n = f64::from(u32::try_from(exposed.len().max(1)).unwrap_or(u32::MAX));
+pub(crate) fn mixture(exposed: &[bool], usual: &[f64]) -> (f64, f64) {
+    let n = real(exposed.len().max(1));
     let mut share = 0.5_f64;
     for _ in 0..EM_STEPS {
         let caused = exposed.iter().zip(usual).map(|(x, q)| if *x { share / (share + (1.0 - share) * q) } else { 0.0 });
@@ -129,17 +271,44 @@ fn mixture(exposed: &[bool], usual: &[f64]) -> (f64, f64) {
     (share, llr.sum())
 }
 
-/// Holm's step-down over the candidates.
-fn holm(suspects: &mut [Suspect]) {
-    suspects.sort_by(|a, b| a.p.total_cmp(&b.p).then(a.host.cmp(&b.host)));
-    let mut left = u32::try_from(suspects.len()).unwrap_or(u32::MAX);
-    let mut floor = 0.0_f64;
-    for suspect in suspects {
-        floor = floor.max((suspect.p * f64::from(left)).min(1.0));
-        suspect.p_adjusted = floor;
-        left = left.saturating_sub(1);
+fn strength(suspect: &Suspect, ask: &Question<'_>) -> Strength {
+    let rule = ask.rule;
+    let (k, x, p) = (suspect.seen as usize, suspect.exposed as usize, suspect.p_adjusted);
+    let few = if suspect.mark == Mark::Execution { rule.min_marked_hosts } else { rule.min_hosts };
+    let presence = !suspect.companion.names;
+    let managed = suspect.companion.managed as usize;
+    // Who manages whom says where the cases are, not what happened: it names nobody of many, and never strongly.
+    let by_companion = suspect.companion.served_share <= rule.max_served_share && managed >= rule.strong_hosts
+        || suspect.companion.sweep_p < rule.sweep_p;
+    let is_strong = presence && k >= rule.strong_hosts && suspect.share >= rule.strong_share && suspect.bins >= 2;
+    match () {
+        () if is_strong && p < rule.strong_p.min(ask.probable_p) => Strength::Strong,
+        () if presence && k >= few && x >= few && p < ask.probable_p => Strength::Probable,
+        () if !presence && by_companion && managed >= rule.min_hosts && p < ask.probable_p => Strength::Probable,
+        () if k >= rule.min_hosts && p < rule.possible_p => Strength::Possible,
+        () => Strength::None,
+    }
+}
+
+/// Servers named by who manages whom alone, with all but the same clients, are one group.
+fn tie(suspects: &mut [Suspect], contacts: &Contacts) {
+    let Some(first) = suspects.first().filter(|first| first.companion.names) else { return };
+    let Some(hub) = contacts.hub(first.host) else { return };
+    let alike = |other: &&Suspect| {
+        other.companion.names && contacts.hub(other.host).is_some_and(|known| hub.likeness(known) > SAME_CLIENTS)
+    };
+    let tied = suspects.iter().skip(1).filter(alike).map(|other| other.host).collect();
+    if let Some(first) = suspects.first_mut() {
+        first.tied = tied;
     }
 }
 
 /// Enough for two digits of the share.
 const EM_STEPS: usize = 50;
+/// Bounds of a usual rate (detection.md §4.4): nothing is impossible, nothing certain.
+const LEAST_Q: f64 = 1e-5;
+const MOST_Q: f64 = 0.999;
+/// Servers named for one set of cases (§4.4).
+const MAX_SERVERS: usize = 3;
+/// Jaccard likeness from which on two sets of clients are one site's (§4.4).
+const SAME_CLIENTS: f64 = 0.9;

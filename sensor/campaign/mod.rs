@@ -3,28 +3,37 @@
 //! Two joins: the execution chain (`chain`), for which one machine is enough, and the common cause (`cause`), which
 //! needs several and no execution mark. Both read indexes that are kept by event time alone (`sessions`, `exposure`).
 
+mod case;
 mod cause;
 mod chain;
-mod exposure;
+mod cluster;
+mod companion;
+mod contacts;
+mod hubs;
 mod ongoing;
+mod pairs;
+mod permute;
+mod rollout;
 mod scope;
 mod scoping;
 mod sessions;
 mod story;
+mod tails;
 
 pub(crate) use chain::Chain;
 pub(crate) use scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 pub(crate) use story::{Plot, Story, Telling};
 
-use crate::base::Timestamp;
-use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 #[cfg(test)]
 pub(crate) use crate::profile::HostId;
-use crate::profile::{Activity, Profiles};
-use exposure::Exposures;
+
+use crate::base::Timestamp;
+use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
+use crate::event;
+use crate::profile::{Activity, Contact, Profiles, What};
+use contacts::Contacts;
 use ongoing::{Basis, Ongoing};
 use sessions::Sessions;
-use std::time::Duration;
 
 /// `rules/execution_chain.toml`.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -62,12 +71,30 @@ pub(crate) struct CauseRule {
     enabled: bool,
     pub(crate) attack: Vec<Box<str>>,
     min_hosts: usize,
+    min_marked_hosts: usize,
+    strong_hosts: usize,
+    strong_share: f64,
     max_cases: usize,
-    scales_s: Vec<f64>,
-    shrink_bins: f64,
+    scales_s: Vec<u32>,
+    possible_p: f64,
     probable_p: f64,
-    baseline_bins: u32,
+    strong_p: f64,
+    false_per_day: f64,
+    baseline_bins: f64,
+    mature_bins: f64,
     marked_share: f64,
+    hub_clients: u32,
+    max_served_share: f64,
+    sweep_p: f64,
+    sweep_floor: f64,
+    sweep_spread: f64,
+    day_cases: usize,
+    rollout_share: f64,
+    rollout_groups: usize,
+    rollout_damning: f64,
+    rollout_wait_s: f64,
+    common_share: f64,
+    common_hosts: u32,
     ignored_ports: Vec<u16>,
 }
 
@@ -90,13 +117,13 @@ impl CampaignRules {
 pub(crate) struct Campaigns {
     rules: CampaignRules,
     sessions: Sessions,
-    exposures: Exposures,
+    contacts: Contacts,
     ongoing: Ongoing,
 }
 
 impl Campaigns {
     pub(crate) fn new(rules: CampaignRules) -> Self {
-        Self { rules, sessions: Sessions::new(), exposures: Exposures::new(), ongoing: Ongoing::default() }
+        Self { rules, sessions: Sessions::new(), contacts: Contacts::new(), ongoing: Ongoing::default() }
     }
 
     /// Takes in an activity.
@@ -105,32 +132,43 @@ impl Campaigns {
         match activity {
             Activity::Contact(contact) => {
                 self.sessions.contact(contact, chain, usual);
-                let longest = cause.scales_s.iter().copied().fold(0.0, f64::max);
-                self.exposures.contact(contact, Duration::from_secs_f64(longest));
+                self.contacts.stir(contact.host, contact.ts);
+                if contact.first && !contact.background {
+                    self.contacts.case(contact, oddity(contact, usual));
+                }
             }
-            Activity::Act(act) => self.sessions.act(act, chain, usual),
-            Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.port) => self.exposures.touch(touch),
+            Activity::Act(act) => {
+                if runs(&act.what) {
+                    self.contacts.executed(act.by, act.on, act.ts);
+                }
+                self.sessions.act(act, chain, usual);
+            }
+            Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.port) => self.contacts.touch(touch),
+            Activity::Moved(moved) if !cause.ignored_ports.contains(&moved.port) => self.contacts.moved(moved),
+            Activity::CheckIn(check_in) => self.contacts.stir(check_in.host, check_in.ts),
             _ => {}
         }
     }
 
     /// Hosts whose traffic to a destination is unusual for themselves and their peers.
     pub(crate) fn cases(&mut self, cases: &[WeakCase]) {
-        cases.iter().for_each(|case| self.exposures.unusual(case));
+        cases.iter().for_each(|case| self.contacts.unusual(case));
     }
 
     /// Event time reached a step: weighs what was touched. `None` when all stands as before.
     pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
-        let (hosts, tenants) = (self.sessions.touched(usual), self.exposures.touched());
-        let Self { rules, sessions, exposures, ongoing } = self;
-        let on = Basis { sessions, exposures, rules, usual, beacons };
+        self.contacts.settle(now);
+        let (hosts, tenants) = (self.sessions.touched(usual), self.contacts.touched());
+        let Self { rules, sessions, contacts, ongoing } = self;
+        let on = Basis { sessions, contacts, rules, usual, beacons };
         ongoing.refresh(now, hosts, tenants, &on).then(|| ongoing.tell(rules))
     }
 
     /// The input ended: weighs everything once more.
-    pub(crate) fn finish(&mut self, usual: &Profiles, beacons: &Beacon) -> Telling {
-        let Self { rules, sessions, exposures, ongoing } = self;
-        ongoing.settle(&Basis { sessions, exposures, rules, usual, beacons });
+    pub(crate) fn finish(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Telling {
+        self.contacts.settle(now);
+        let Self { rules, sessions, contacts, ongoing } = self;
+        ongoing.settle(now, &Basis { sessions, contacts, rules, usual, beacons });
         ongoing.tell(rules)
     }
 
@@ -145,6 +183,24 @@ impl Campaigns {
 
     /// Entries that made room for others.
     pub(crate) fn evicted(&self) -> u64 {
-        self.sessions.evicted().saturating_add(self.exposures.evicted())
+        self.sessions.evicted().saturating_add(self.contacts.evicted())
     }
+}
+
+/// Whether an act makes something run, or puts it there to run (`detection.md` §4.2).
+fn runs(what: &What) -> bool {
+    match what {
+        What::Execution(execution) => execution.act != event::Act::Administer,
+        What::File { .. } => true,
+        What::Session(_) => false,
+    }
+}
+
+/// Surprise of a first contact by egress evidence alone, nats: how few others use the destination, and whether anybody
+/// named it.
+fn oddity(contact: &Contact, usual: &Profiles) -> f64 {
+    // The contact itself is counted already.
+    let others = usual.tenant(contact.tenant).map_or(0, |tenant| tenant.used_by()).max(1);
+    let prevalence = f64::from(others) / (f64::from(usual.fleet()) + 1.0);
+    -prevalence.min(1.0).ln() + if contact.name.is_none() { 1.0 } else { 0.0 }
 }

@@ -4,10 +4,13 @@
 //! because marks (a timer, a script) come later than the first contact.
 
 use super::CampaignRules;
+use super::case::Case;
 use super::chain::{Chain, chains_on};
-use super::exposure::Exposures;
+use super::cluster::{Cluster, clusters, is_marked, of_day, story};
+use super::contacts::Contacts;
 use super::sessions::Sessions;
-use super::story::{Story, Telling, clusters, join, shared};
+use super::story::{Plot, Story, Telling, join};
+use super::tails::real;
 use crate::base::Timestamp;
 use crate::detect::{Beacon, Severity};
 use crate::profile::{HostId, Profiles, TenantId};
@@ -18,16 +21,20 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Ongoing {
     /// By the machine acted on.
     chains: BTreeMap<HostId, Vec<Chain>>,
-    shared: BTreeMap<TenantId, Story>,
+    shared: BTreeMap<Cluster, Story>,
+    /// Clusters tested within a day: their number bounds what each may claim.
+    tested: BTreeMap<Cluster, Timestamp>,
     /// When a machine or a destination was last touched.
     warm_hosts: BTreeMap<HostId, Timestamp>,
     warm_tenants: BTreeMap<TenantId, Timestamp>,
+    /// Cases and marked cases a cluster had when it was last tested.
+    sizes: BTreeMap<Cluster, (usize, usize)>,
 }
 
 /// What the joins rest on.
 pub(super) struct Basis<'a> {
     pub(super) sessions: &'a Sessions,
-    pub(super) exposures: &'a Exposures,
+    pub(super) contacts: &'a Contacts,
     pub(super) rules: &'a CampaignRules,
     pub(super) usual: &'a Profiles,
     pub(super) beacons: &'a Beacon,
@@ -52,14 +59,15 @@ impl Ongoing {
             hosts.extend(self.warm_hosts.keys());
             tenants.extend(self.warm_tenants.keys());
         }
-        self.weigh(&hosts, tenants, on)
+        self.weigh(now, &hosts, &tenants, on)
     }
 
-    /// Weighs everything there is.
-    pub(super) fn settle(&mut self, on: &Basis<'_>) {
+    /// Weighs everything there is, whatever was tested before.
+    pub(super) fn settle(&mut self, now: Timestamp, on: &Basis<'_>) {
         let hosts = on.sessions.machines();
-        let tenants = on.exposures.cases().map(|case| case.tenant).collect();
-        self.weigh(&hosts, tenants, on);
+        let tenants = on.contacts.cases().map(|case| case.tenant).collect();
+        self.sizes.clear();
+        self.weigh(now, &hosts, &tenants, on);
     }
 
     /// All that can be told.
@@ -69,7 +77,13 @@ impl Ongoing {
         Telling { chains, stories }
     }
 
-    fn weigh(&mut self, hosts: &BTreeSet<HostId>, tenants: BTreeSet<TenantId>, on: &Basis<'_>) -> bool {
+    fn weigh(
+        &mut self,
+        now: Timestamp,
+        hosts: &BTreeSet<HostId>,
+        tenants: &BTreeSet<TenantId>,
+        on: &Basis<'_>,
+    ) -> bool {
         let mut changed = false;
         if on.rules.execution_chain.enabled {
             for host in hosts {
@@ -83,18 +97,51 @@ impl Ongoing {
             }
         }
         if on.rules.common_cause.enabled && !tenants.is_empty() {
-            let clusters = clusters(on.exposures, &tenants, on.rules, on.usual);
-            for tenant in tenants {
-                let cases = clusters.get(&tenant);
-                let story = cases.and_then(|cases| shared(tenant, cases, on.exposures, on.rules, on.usual, on.beacons));
-                changed |= story.is_some() || self.shared.contains_key(&tenant);
+            let clusters = clusters(on.contacts, tenants, on);
+            // The day's cases hang together by rare marks only, which do not come by the minute.
+            let hourly = self.sizes.is_empty() || now.secs().rem_euclid(HOUR_S) == 0;
+            let day = if hourly { of_day(on.contacts, now, on) } else { Vec::new() };
+            let all = clusters.iter().map(|(tenant, cases)| (Cluster::Tenant(*tenant), cases));
+            let all = all.chain(hourly.then_some((Cluster::Day, &day)));
+            let all: Vec<_> = all.filter(|(key, cases)| self.grew(*key, cases, on)).collect();
+            self.tested.retain(|_, at| now.secs_since(*at) <= WARM_S);
+            self.tested.extend(all.iter().map(|(key, _)| (*key, now)));
+            let rule = &on.rules.common_cause;
+            let probable_p = rule.probable_p.min(rule.false_per_day / real(self.tested.len().max(1)));
+            for (key, cases) in all {
+                let story = story(key, cases, probable_p, now, on);
+                changed |= story.is_some();
                 match story {
-                    Some(story) => self.shared.insert(tenant, story),
-                    None => self.shared.remove(&tenant),
+                    Some(story) => self.shared.insert(key, story),
+                    // A campaign that was told stays: others who meet the destination do not undo it.
+                    None if self.shared.get(&key).is_some_and(|known| known.plot == Plot::Campaign) => None,
+                    None => {
+                        let known = self.shared.remove(&key);
+                        changed |= known.is_some();
+                        known
+                    }
                 };
             }
         }
         changed
+    }
+}
+
+impl Ongoing {
+    /// Whether a cluster has changed enough since it was last tested: a mark came, or an eighth more cases. A destination
+    /// that everybody comes to know gains a case every few minutes, and each test costs the square of them.
+    fn grew(&mut self, key: Cluster, cases: &[&Case], on: &Basis<'_>) -> bool {
+        let marked = cases.iter().filter(|case| is_marked(case, on)).count();
+        let known = self.sizes.get(&key).copied();
+        let grew =
+            known.is_none_or(|(before, marks)| marked != marks || cases.len() > before.saturating_add(before / 8));
+        if grew {
+            if self.sizes.len() >= MAX_SIZES {
+                self.sizes.pop_first();
+            }
+            self.sizes.insert(key, (cases.len(), marked));
+        }
+        grew
     }
 }
 
@@ -110,6 +157,8 @@ fn told(mut chains: Vec<Chain>) -> Vec<Chain> {
     chains
 }
 
+/// Clusters whose size is remembered; the oldest destination's makes room and is tested once more than it need be.
+const MAX_SIZES: usize = 20_000;
 const HOUR_S: i64 = 3600;
 /// Seconds for which what was touched is looked at again.
 const WARM_S: f64 = 86_400.0;

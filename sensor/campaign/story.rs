@@ -6,11 +6,11 @@
 //! a rollout.
 
 use super::CampaignRules;
-use super::cause::{Cause, Suspect, common_cause};
+use super::cause::{Cause, Suspect};
 use super::chain::Chain;
-use super::exposure::{Case, Exposures};
-use crate::detect::{Beacon, Severity};
-use crate::profile::{HostId, Profiles, TenantId};
+use super::rollout::Spread;
+use crate::detect::Severity;
+use crate::profile::{HostId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What sort of story it is.
@@ -42,6 +42,8 @@ pub(crate) struct Story {
     pub(crate) cases: BTreeSet<HostId>,
     /// Cases that show a timer, a script or no name.
     pub(crate) marked: BTreeSet<HostId>,
+    /// How the destination spread, for a common cause.
+    pub(crate) spread: Option<Spread>,
 }
 
 /// All that can be told at the end.
@@ -76,7 +78,7 @@ pub(super) fn join(chains: &[Chain], shared: impl Iterator<Item = Story>, rules:
 }
 
 impl Story {
-    fn of(plot: Plot, server: HostId) -> Self {
+    pub(super) fn of(plot: Plot, server: HostId) -> Self {
         Self {
             plot,
             severity: Severity::Info,
@@ -86,6 +88,7 @@ impl Story {
             cause: None,
             cases: BTreeSet::new(),
             marked: BTreeSet::new(),
+            spread: None,
         }
     }
 
@@ -131,63 +134,6 @@ impl Story {
             (self.plot, self.severity) = (other.plot, other.severity);
         }
     }
-}
-
-/// First contacts with `tenants`, of which several hosts had one.
-pub(super) fn clusters<'a>(
-    exposures: &'a Exposures,
-    tenants: &BTreeSet<TenantId>,
-    rules: &CampaignRules,
-    usual: &Profiles,
-) -> BTreeMap<TenantId, Vec<&'a Case>> {
-    let mut clusters: BTreeMap<TenantId, Vec<&Case>> = BTreeMap::new();
-    for case in exposures.cases().filter(|case| tenants.contains(&case.tenant)) {
-        let stands = usual.tie(case.host, case.tenant).is_some_and(|tie| !tie.under_way && !tie.background);
-        if stands {
-            clusters.entry(case.tenant).or_default().push(case);
-        }
-    }
-    clusters.retain(|_, cases| cases.len() >= rules.common_cause.min_hosts);
-    clusters
-}
-
-/// The story of one destination that several hosts met, when a server stands out.
-pub(super) fn shared(
-    tenant: TenantId,
-    cases: &[&Case],
-    exposures: &Exposures,
-    rules: &CampaignRules,
-    usual: &Profiles,
-    beacons: &Beacon,
-) -> Option<Story> {
-    let rule = &rules.common_cause;
-    let cause = common_cause(cases, exposures, usual.fleet(), rule);
-    let suspect = cause.suspects.first().filter(|suspect| suspect.p_adjusted <= rule.probable_p)?.clone();
-    let caused = |case: &&&Case| suspect.attribution.get(&case.host).is_some_and(|r| *r > 0.5);
-    let hosts: BTreeSet<HostId> = cases.iter().filter(caused).map(|case| case.host).collect();
-    if hosts.len() < rule.min_hosts {
-        return None;
-    }
-    let is_marked = |host: &&HostId| {
-        beacons.rhythm(**host, tenant).is_some()
-            || exposures.is_unusual(**host, tenant)
-            || usual.tie(**host, tenant).is_some_and(|tie| tie.script.is_some() || tie.is_nameless())
-    };
-    let marked: BTreeSet<HostId> = hosts.iter().filter(is_marked).copied().collect();
-    let count = |set: &BTreeSet<HostId>| f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX));
-    let is_marked = marked.len() >= rule.min_hosts && count(&marked) >= rule.marked_share * count(&hosts);
-    let (plot, severity) = match () {
-        () if !is_marked => (Plot::Rollout, Severity::Info),
-        () if cause.baseline => (Plot::Campaign, Severity::Critical),
-        () => (Plot::SharedDestination, Severity::High),
-    };
-    let mut story = Story::of(plot, suspect.host);
-    story.severity = severity;
-    story.tenants.push(tenant);
-    story.cases = hosts;
-    story.marked = marked;
-    story.cause = Some((cause, suspect));
-    Some(story)
 }
 
 /// Stories of the same server and plot are one.

@@ -122,7 +122,7 @@ fn about(rule: &str) -> String {
     let lines = rule.lines().take_while(|line| line.starts_with('#'));
     let comment: Vec<&str> = lines.map(|line| line.trim_start_matches('#').trim()).collect();
     let comment = comment.join(" ");
-    comment.split_once(". ").map_or(comment.clone(), |(first, _)| first.to_owned())
+    comment.split_once(". ").map_or_else(|| comment.clone(), |(first, _)| first.to_owned())
 }
 
 fn show(rules: &Rules, stem: &str) -> Result<(String, Exit), miette::Report> {

@@ -222,7 +222,7 @@ impl Scorer {
     ) {
         let rule = &self.rule;
         let wanted = (rule.incidents_per_day * f64::from(usual.fleet()) / 100_000.0).max(rule.least_incidents_per_day);
-        let budget = self.budget.get_or_insert(Budget::new(wanted));
+        let budget = self.budget.get_or_insert_with(|| Budget::new(wanted));
         let Some(tally) = self.tallies.get(&(host, tenant)) else { return };
         let groups = tally.best.iter().flatten().count();
         if how.p > budget.threshold(usual.fleet()) || groups < rule.least_groups {

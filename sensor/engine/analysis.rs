@@ -118,7 +118,7 @@ impl Analysis {
         self.spread();
         self.detectors.finish(now, &self.profiles, &mut self.said);
         self.score(now);
-        let telling = self.campaigns.finish(&self.profiles, &self.detectors.beacon);
+        let telling = self.campaigns.finish(now, &self.profiles, &self.detectors.beacon);
         self.tell(now, Some(telling));
         let usual = &self.profiles;
         let counts = usual.counts();

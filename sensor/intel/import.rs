@@ -69,22 +69,22 @@ pub(crate) fn ranges(vendor: Vendor, text: &str) -> Result<Vec<Range>, ImportErr
     match vendor {
         Vendor::Aws => {
             for (list, key) in [("prefixes", "ip_prefix"), ("ipv6_prefixes", "ipv6_prefix")] {
-                each(&json[list], |row| take(&mut found, &row[key], &service(&row["service"])));
+                each(at(&json, list), |row| take(&mut found, at(row, key), &service(at(row, "service"))));
             }
         }
-        Vendor::Azure => each(&json["values"], |tag| {
-            let name = service(&tag["properties"]["systemService"]);
-            each(&tag["properties"]["addressPrefixes"], |net| take(&mut found, net, &name));
+        Vendor::Azure => each(at(&json, "values"), |tag| {
+            let name = service(at(at(tag, "properties"), "systemService"));
+            each(at(at(tag, "properties"), "addressPrefixes"), |net| take(&mut found, net, &name));
         }),
-        Vendor::Google => each(&json["prefixes"], |row| {
-            let name = if row["service"].is_string() { "gcp-customer" } else { "all" };
-            take(&mut found, &row["ipv4Prefix"], name);
-            take(&mut found, &row["ipv6Prefix"], name);
+        Vendor::Google => each(at(&json, "prefixes"), |row| {
+            let name = if at(row, "service").is_string() { "gcp-customer" } else { "all" };
+            take(&mut found, at(row, "ipv4Prefix"), name);
+            take(&mut found, at(row, "ipv6Prefix"), name);
         }),
-        Vendor::Oracle => each(&json["regions"], |region| {
-            each(&region["cidrs"], |row| {
-                let tag = row["tags"].as_array().and_then(|tags| tags.first()).map_or(String::new(), service);
-                take(&mut found, &row["cidr"], if tag == "object_storage" { "object-storage" } else { "all" });
+        Vendor::Oracle => each(at(&json, "regions"), |region| {
+            each(at(region, "cidrs"), |row| {
+                let tag = at(row, "tags").as_array().and_then(|tags| tags.first()).map_or(String::new(), service);
+                take(&mut found, at(row, "cidr"), if tag == "object_storage" { "object-storage" } else { "all" });
             });
         }),
         Vendor::Github => {
@@ -102,7 +102,9 @@ pub(crate) fn ranges(vendor: Vendor, text: &str) -> Result<Vec<Range>, ImportErr
 /// The day the file says it was published, where it says so.
 pub(crate) fn published(text: &str) -> Option<String> {
     let json: Value = serde_json::from_str(text).ok()?;
-    let told = ["createDate", "creationTime", "last_updated_timestamp"].iter().find_map(|key| json[*key].as_str())?;
+    let told = ["createDate", "creationTime", "last_updated_timestamp"]
+        .iter()
+        .find_map(|key| json.get(*key).and_then(Value::as_str))?;
     let day = told.get(..10)?;
     let is_day = day.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
     is_day.then(|| day.to_owned())
@@ -149,6 +151,11 @@ pub(crate) fn merged(
         text.push_str(&format!("{net},{},{service},published by the vendor,{date}\n", vendor.provider()));
     }
     Ok(text)
+}
+
+/// A part of an object; null when there is none.
+fn at<'a>(value: &'a Value, key: &str) -> &'a Value {
+    value.get(key).unwrap_or(&Value::Null)
 }
 
 fn each(list: &Value, mut with: impl FnMut(&Value)) {

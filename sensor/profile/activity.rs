@@ -19,6 +19,8 @@ pub(crate) enum Activity {
     Act(Act),
     /// Two hosts of the site talked.
     Touch(Touch),
+    /// How much such a conversation moved, once it is known.
+    Moved(Moved),
     /// A program or script came from outside, or a script asked for something.
     Fetch(Fetch),
     /// A host asked for a name.
@@ -92,6 +94,18 @@ pub(crate) struct Touch {
     /// The responder's port.
     pub(crate) port: u16,
     pub(crate) transport: Transport,
+}
+
+/// What two hosts of the site said to each other from `ts` to the next silence of two seconds, or to the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub(crate) ts: Timestamp,
+    pub(crate) orig: HostId,
+    pub(crate) resp: HostId,
+    /// The responder's port.
+    pub(crate) port: u16,
+    pub(crate) orig_bytes: u64,
+    pub(crate) resp_bytes: u64,
 }
 
 /// Something that runs came from outside, or a script asked for something there.

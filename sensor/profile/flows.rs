@@ -37,6 +37,30 @@ impl OpenFlow {
     }
 }
 
+/// A conversation into the site.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InnerFlow {
+    pub(super) opened: Timestamp,
+    /// When the burst under way began, and what had been said before it.
+    burst: Timestamp,
+    before: (u64, u64),
+}
+
+impl InnerFlow {
+    pub(super) const fn new(opened: Timestamp) -> Self {
+        Self { opened, burst: opened, before: (0, 0) }
+    }
+
+    /// Counters grew to these: when the burst that ends here began, and what was said in it. The next one begins at
+    /// `ts`.
+    pub(super) fn burst(&mut self, ts: Timestamp, counters: &Counters) -> (Timestamp, u64, u64) {
+        let now = (counters.orig_bytes, counters.resp_bytes);
+        let burst = (self.burst, now.0.saturating_sub(self.before.0), now.1.saturating_sub(self.before.1));
+        (self.burst, self.before) = (ts, now);
+        burst
+    }
+}
+
 /// Flows to the outside, and names of flows of any direction.
 #[derive(Debug)]
 pub(super) struct OpenFlows {

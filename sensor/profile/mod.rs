@@ -13,7 +13,7 @@ mod read;
 mod tenants;
 mod tie;
 
-pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Touch, What};
+pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use hosts::{Host, HostId};
 pub(crate) use tenants::{Tenant, TenantId};
@@ -22,7 +22,7 @@ pub(crate) use tie::{Script, Tie};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::intel::{Hit, Intel};
-use flows::OpenFlows;
+use flows::{InnerFlow, OpenFlows};
 use hosts::Hosts;
 use names::NameMemory;
 use std::collections::BTreeMap;
@@ -42,8 +42,8 @@ pub(crate) struct Profiles {
     hosts: Hosts,
     flows: OpenFlows,
     admin_shares: Capped<Uid, Box<str>>,
-    /// When conversations into the site's hosts began, while they last.
-    inner: Capped<Uid, Timestamp>,
+    /// Conversations into the site's hosts while they last.
+    inner: Capped<Uid, InnerFlow>,
     agents: Capped<Box<str>, Option<Arc<str>>>,
     counts: Counts,
 }

@@ -1,7 +1,7 @@
 //! Observations → activities: what each one means for the host it is about, said before it is learned.
 
-use super::activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Touch, What};
-use super::flows::{MAX_WAITING, OpenFlow};
+use super::activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
+use super::flows::{InnerFlow, MAX_WAITING, OpenFlow};
 use super::{Profiles, Tenant, TenantId, Tie};
 use crate::base::{Timestamp, Transport};
 use crate::event::{
@@ -82,11 +82,11 @@ impl Profiles {
             }
             Reach::Internal => {
                 self.counts.internal_flows = self.counts.internal_flows.saturating_add(1);
-                self.inner.insert(seen.uid, seen.ts);
+                self.inner.insert(seen.uid, InnerFlow::new(seen.ts));
                 self.touched(seen, out);
             }
             Reach::Inbound => {
-                self.inner.insert(seen.uid, seen.ts);
+                self.inner.insert(seen.uid, InnerFlow::new(seen.ts));
             }
             Reach::Transit => {}
         }
@@ -101,9 +101,20 @@ impl Profiles {
         }
     }
 
+    /// Tells what the burst that ends here moved.
+    fn moved(&mut self, seen: &Observation, counters: &Counters, out: &mut Vec<Activity>) {
+        let Some(flow) = self.inner.get_mut(&seen.uid).filter(|_| is_unicast(seen.resp.ip)) else { return };
+        let (ts, orig_bytes, resp_bytes) = flow.burst(seen.ts, counters);
+        if orig_bytes > 0 || resp_bytes > 0 {
+            let (orig, resp) = (self.hosts.id(seen.orig.ip), self.hosts.id(seen.resp.ip));
+            out.push(Activity::Moved(Moved { ts, orig, resp, port: seen.resp.port, orig_bytes, resp_bytes }));
+        }
+    }
+
     fn progress(&mut self, seen: &Observation, counters: &Counters, out: &mut Vec<Activity>) {
         let Some(flow) = self.flows.get_mut(seen.uid) else {
             if self.declared.site.reach(seen.orig.ip, seen.resp.ip) == Reach::Internal {
+                self.moved(seen, counters, out);
                 self.touched(seen, out);
             }
             return;
@@ -134,6 +145,9 @@ impl Profiles {
         self.judge(seen.uid, out);
         self.admin_shares.remove(&seen.uid);
         self.entered(seen, record, out);
+        if self.declared.site.reach(seen.orig.ip, seen.resp.ip) == Reach::Internal {
+            self.moved(seen, &record.counters, out);
+        }
         self.inner.remove(&seen.uid);
         let flow = self.flows.close(seen.uid);
         self.ended(seen, record, flow.as_ref().and_then(|flow| flow.tenant), out);
@@ -255,7 +269,7 @@ impl Profiles {
         if self.declared.site.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
             let (ts, uid, by) = (seen.ts, seen.uid, self.hosts.id(seen.orig.ip));
             let on = self.hosts.seen(seen.resp.ip, seen.ts);
-            let opened = self.inner.get(&uid).copied().unwrap_or(ts);
+            let opened = self.inner.get(&uid).map_or(ts, |flow| flow.opened);
             out.push(Activity::Act(Act { ts, opened, uid, by, on, what }));
         }
     }

@@ -1,0 +1,186 @@
+//! Sets of cases that may have one cause: those that met the same destination, and the oddest of a day.
+//!
+//! Clusters first (detection.md §4.4, purity): unrelated cases among the true ones cost power faster than anything else.
+//! The day's cases together are asked about rare marks only.
+
+use super::case::Case;
+use super::cause::{Cause, Question, Strength, Suspect, common_cause};
+use super::contacts::Contacts;
+use super::ongoing::Basis;
+use super::pairs::Mark;
+use super::rollout::{is_rollout, spread};
+use super::story::{Plot, Story};
+use super::tails::real;
+use crate::base::Timestamp;
+use crate::detect::Severity;
+use crate::profile::{HostId, TenantId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What holds a set of cases together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cluster {
+    /// The same destination.
+    Tenant(TenantId),
+    /// The same day and nothing else that is known.
+    Day,
+}
+
+/// Cases with `tenants` of which several hosts had one.
+pub(super) fn clusters<'a>(
+    contacts: &'a Contacts,
+    tenants: &BTreeSet<TenantId>,
+    on: &Basis<'_>,
+) -> BTreeMap<TenantId, Vec<&'a Case>> {
+    let mut clusters: BTreeMap<TenantId, Vec<&Case>> = BTreeMap::new();
+    for case in contacts.cases().filter(|case| tenants.contains(&case.tenant) && stands(case, on)) {
+        clusters.entry(case.tenant).or_default().push(case);
+    }
+    clusters.retain(|_, cases| cases.len() >= on.rules.common_cause.min_marked_hosts);
+    clusters
+}
+
+/// The oddest cases of the day before `now`.
+pub(super) fn of_day<'a>(contacts: &'a Contacts, now: Timestamp, on: &Basis<'_>) -> Vec<&'a Case> {
+    let lately = contacts.cases().rev().take_while(|case| now.secs_since(case.ts) <= DAY_S);
+    // How odd a contact was says how many used the destination then.
+    let rare = -on.rules.common_cause.common_share.ln();
+    let mut cases: Vec<&Case> = lately.filter(|case| case.nats >= rare && stands(case, on)).collect();
+    cases.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.ts.cmp(&b.ts)).then(a.host.cmp(&b.host)));
+    cases.truncate(on.rules.common_cause.day_cases);
+    cases.sort_by_key(|case| (case.ts, case.host));
+    cases
+}
+
+/// Whether the endpoint shows that no person was browsing.
+pub(super) fn is_marked(case: &Case, on: &Basis<'_>) -> bool {
+    Signs::of(case, on).any()
+}
+
+/// A first contact that is one: not under way when the data began, not everyday infrastructure.
+fn stands(case: &Case, on: &Basis<'_>) -> bool {
+    on.usual.tie(case.host, case.tenant).is_some_and(|tie| !tie.under_way && !tie.background)
+}
+
+/// Whether the fleet used a destination before `ts`.
+fn is_common(tenant: TenantId, ts: Timestamp, on: &Basis<'_>) -> bool {
+    let rule = &on.rules.common_cause;
+    let Some(owner) = on.usual.tenant(tenant) else { return false };
+    let before = owner.users.iter().filter(|(_, first)| *first < ts).count();
+    real(before) >= f64::from(rule.common_hosts).max(rule.common_share * f64::from(on.usual.fleet()))
+}
+
+/// The story of a set of cases, when a server stands out. `probable_p` is the chance it must stay below.
+pub(super) fn story(key: Cluster, cases: &[&Case], probable_p: f64, now: Timestamp, on: &Basis<'_>) -> Option<Story> {
+    let rule = &on.rules.common_cause;
+    let question = Question {
+        contacts: on.contacts,
+        rule,
+        fleet: on.usual.fleet(),
+        sees: &|_, _| true,
+        probable_p,
+        rare_only: key == Cluster::Day,
+    };
+    let cause = common_cause(cases, &question);
+    let suspect = cause.suspects.first().filter(|suspect| suspect.strength >= Strength::Probable)?.clone();
+    let caused = |case: &&&Case| suspect.attribution.get(&case.host).is_some_and(|r| *r > 0.5);
+    let caused: Vec<&Case> = cases.iter().filter(caused).copied().collect();
+    let hosts: BTreeSet<HostId> = caused.iter().map(|case| case.host).collect();
+    let few = if suspect.mark == Mark::Execution { rule.min_marked_hosts } else { rule.min_hosts };
+    if hosts.len() < few {
+        return None;
+    }
+    let marked: BTreeSet<HostId> =
+        caused.iter().filter(|case| Signs::of(case, on).any()).map(|case| case.host).collect();
+    let spread = spread(&caused, &suspect, on.usual);
+    let (plot, severity) = plot(key, &caused, &hosts, &marked, &suspect, &cause, &spread, now, on)?;
+    let mut story = Story::of(plot, suspect.host);
+    story.severity = severity;
+    for case in &caused {
+        if !story.tenants.contains(&case.tenant) && story.tenants.len() < MAX_TENANTS {
+            story.tenants.push(case.tenant);
+        }
+    }
+    (story.cases, story.marked, story.spread) = (hosts, marked, Some(spread));
+    story.cause = Some((cause, suspect));
+    Some(story)
+}
+
+/// What sort of story it is, if it is one to tell now.
+#[expect(clippy::too_many_arguments, reason = "one decision from all there is")]
+fn plot(
+    key: Cluster,
+    caused: &[&Case],
+    hosts: &BTreeSet<HostId>,
+    marked: &BTreeSet<HostId>,
+    suspect: &Suspect,
+    cause: &Cause,
+    spread: &super::rollout::Spread,
+    now: Timestamp,
+    on: &Basis<'_>,
+) -> Option<(Plot, Severity)> {
+    let rule = &on.rules.common_cause;
+    let is_marked = marked.len() >= rule.min_hosts && real(marked.len()) >= rule.marked_share * real(hosts.len());
+    let damning = caused.iter().filter(|case| Signs::of(case, on).damning()).count();
+    let first = caused.iter().map(|case| case.ts).min()?;
+    if key == Cluster::Day {
+        // Nothing but a rare mark holds them together; a timer or the like must say that something came of it.
+        let enough = is_marked && cause.baseline;
+        return enough.then_some((Plot::Campaign, Severity::Critical));
+    }
+    if is_rollout(spread, suspect, damning, rule) {
+        return Some((Plot::Rollout, Severity::Info));
+    }
+    if caused.iter().all(|case| is_common(case.tenant, first, on)) && !is_marked {
+        return None;
+    }
+    let mature = caused.iter().all(|case| f64::from(case.watched_bins) >= rule.mature_bins);
+    let happened = !suspect.companion.names;
+    match () {
+        () if is_marked && cause.baseline => Some((Plot::Campaign, Severity::Critical)),
+        () if is_marked => Some((Plot::SharedDestination, Severity::High)),
+        () if !mature => Some((Plot::Rollout, Severity::Info)),
+        // Contacts and time alone: wait until a rollout would have shown itself.
+        () if now.secs_since(first) < rule.rollout_wait_s => None,
+        () if happened && hosts.len() >= rule.min_hosts => Some((Plot::Campaign, Severity::Critical)),
+        () => Some((Plot::Rollout, Severity::Info)),
+    }
+}
+
+/// Signs on the endpoint's side that no person was browsing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signs {
+    timer: bool,
+    fast_timer: bool,
+    script: bool,
+    nameless: bool,
+    /// By the calibrated score of what leaves the host.
+    unusual: bool,
+}
+
+impl Signs {
+    fn of(case: &Case, on: &Basis<'_>) -> Self {
+        let rhythm = on.beacons.rhythm(case.host, case.tenant);
+        let tie = on.usual.tie(case.host, case.tenant);
+        Self {
+            timer: rhythm.is_some(),
+            fast_timer: rhythm.is_some_and(|rhythm| rhythm.median_s < FAST_TIMER_S),
+            script: tie.is_some_and(|tie| tie.script.is_some()),
+            nameless: tie.is_some_and(crate::profile::Tie::is_nameless),
+            unusual: on.contacts.is_unusual(case.host, case.tenant),
+        }
+    }
+
+    const fn any(self) -> bool {
+        self.timer || self.script || self.nameless || self.unusual
+    }
+
+    const fn damning(self) -> bool {
+        self.fast_timer || self.script || self.nameless
+    }
+}
+
+const DAY_S: f64 = 86_400.0;
+/// Destinations of one story; a campaign that rotates through more is told by its server.
+const MAX_TENANTS: usize = 32;
+/// Software asks for news hourly or less often; what is asked for commands is asked more often.
+const FAST_TIMER_S: f64 = 3600.0;

@@ -1,0 +1,303 @@
+//! The contact index: who was in contact with whom lately, how often that is so, and what each case saw of it.
+//!
+//! Either direction counts: a poisoned update may be pushed or pulled. A case is held as it stood when it came: later
+//! contacts must not change what preceded it, except for what is known late, the size of a transfer under way.
+
+use super::case::{Case, Exposure};
+use super::hubs::{Hub, SLACK_S};
+use super::pairs::{Added, DAY_S, HostLog, Mark, PerMark, moment};
+use crate::base::{Capped, Ring, Timestamp};
+use crate::detect::WeakCase;
+use crate::profile::{Contact, HostId, Moved, TenantId, Touch};
+use std::collections::BTreeSet;
+
+/// The contact index.
+#[derive(Debug)]
+pub(crate) struct Contacts {
+    hosts: Capped<HostId, HostLog>,
+    hubs: Capped<HostId, Hub>,
+    cases: Ring<Case>,
+    /// Destinations with a new case since the last look.
+    touched: BTreeSet<TenantId>,
+    /// Hosts whose traffic to a destination is unusual.
+    unusual: Capped<(HostId, TenantId), ()>,
+    /// Steady host-bins and boots of all hosts together; decay is the hosts' own, so this is an upper bound.
+    bins: f64,
+    boots: f64,
+    /// Hosts active in the present hour and in the one before.
+    active: (u32, u32, u32),
+    /// The first moment seen.
+    began: u32,
+    dropped_cases: u64,
+}
+
+impl Contacts {
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: Capped::new(MAX_HOSTS),
+            hubs: Capped::new(MAX_HUBS),
+            cases: Ring::new(MAX_CASES),
+            touched: BTreeSet::new(),
+            unusual: Capped::new(MAX_CASES),
+            bins: 0.0,
+            boots: 0.0,
+            active: (0, 0, 0),
+            began: 0,
+            dropped_cases: 0,
+        }
+    }
+
+    /// A host was alive.
+    pub(crate) fn stir(&mut self, host: HostId, ts: Timestamp) {
+        let at = moment(ts);
+        if self.began == 0 {
+            self.began = at;
+        }
+        let log = self.hosts.entry(host, HostLog::default);
+        let stir = log.stir(at, self.began);
+        if stir.bin || stir.boot {
+            self.bins += f64::from(u8::from(stir.bin));
+            self.boots += f64::from(u8::from(stir.boot));
+            for peer in &log.peers {
+                if let Some(hub) = self.hubs.get_mut(&peer.host) {
+                    hub.client_bins += f32::from(u8::from(stir.bin));
+                    hub.client_boots += f32::from(u8::from(stir.boot));
+                }
+            }
+        }
+        if stir.hour {
+            let (hour, now, before) = &mut self.active;
+            let this = at / 3600;
+            if this > *hour {
+                *before = if this == *hour + 1 { *now } else { 0 };
+                (*hour, *now) = (this, 0);
+            }
+            *now = now.saturating_add(1);
+        }
+    }
+
+    /// Two hosts of the site talked.
+    pub(crate) fn touch(&mut self, seen: &Touch) {
+        let at = moment(seen.ts);
+        self.stir(seen.orig, seen.ts);
+        self.stir(seen.resp, seen.ts);
+        for (host, server, began) in [(seen.orig, seen.resp, 0), (seen.resp, seen.orig, 1 << 16)] {
+            self.contact_of(host, server, at);
+            let port = if seen.port >= DYNAMIC { DYNAMIC } else { seen.port };
+            if let Some(hub) = self.hubs.get_mut(&server)
+                && hub.is_novel(u32::from(port) | began, at)
+            {
+                self.marked(host, server, Mark::Novel, at);
+            }
+        }
+    }
+
+    /// Somebody made code run on a host, or put it there.
+    pub(crate) fn executed(&mut self, by: HostId, on: HostId, ts: Timestamp) {
+        let at = moment(ts);
+        self.stir(on, ts);
+        self.contact_of(on, by, at);
+        self.marked(on, by, Mark::Execution, at);
+    }
+
+    /// How much a contact moved became known.
+    pub(crate) fn moved(&mut self, seen: &Moved) {
+        let at = moment(seen.ts);
+        for (host, server, bytes) in [(seen.orig, seen.resp, seen.resp_bytes), (seen.resp, seen.orig, seen.orig_bytes)]
+        {
+            let large = self.hubs.get_mut(&server).is_some_and(|hub| hub.sent(seen.port, bytes));
+            if large {
+                self.marked(host, server, Mark::Large, at);
+            }
+        }
+    }
+
+    /// A host met a destination for the first time: keeps what preceded it.
+    pub(crate) fn case(&mut self, seen: &Contact, nats: f64) {
+        let at = moment(seen.ts);
+        let Some(log) = self.hosts.get(&seen.host) else { return };
+        let mut exposures: Vec<Exposure> = Vec::new();
+        for peer in &log.peers {
+            let near = peer.latest(at.saturating_add(SLACK_S)).is_some_and(|time| at.saturating_sub(time) <= NEAR_S);
+            let marked = peer.marked.iter().skip(1).any(|time| *time > 0 && at.saturating_sub(*time) <= DAY_S);
+            if near || marked {
+                let hub = self.hubs.get(&peer.host);
+                let just_now = SHORT_S.map(|span| hub.map_or(0, |hub| hub.met_just_now(at, span)));
+                let (usual, at_boot) = self.usual_of(log, peer.host, at);
+                exposures.push(Exposure {
+                    peer: peer.host,
+                    times: peer.times,
+                    marked: peer.marked,
+                    usual,
+                    at_boot,
+                    just_now,
+                    met: Exposure::UNKNOWN,
+                });
+            }
+        }
+        let weight = |e: &Exposure| (e.marked.iter().skip(1).max().copied().unwrap_or(0).max(e.times[0]), e.peer);
+        exposures.sort_unstable_by_key(|e| std::cmp::Reverse(weight(e)));
+        exposures.truncate(MAX_EXPOSURES);
+        exposures.shrink_to_fit();
+        let case = Case {
+            host: seen.host,
+            tenant: seen.tenant,
+            ts: seen.ts,
+            nats,
+            watched_bins: log.steady_before(),
+            booted: log.booted_at(),
+            active: self.active.1.max(self.active.2),
+            exposures,
+        };
+        self.touched.insert(seen.tenant);
+        self.dropped_cases = self.dropped_cases.saturating_add(u64::from(self.cases.push(case).is_some()));
+    }
+
+    /// What is known by now of the contacts before the cases of the last quarter of an hour.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        let Self { hosts, hubs, cases, .. } = self;
+        for case in cases.iter_mut().rev().take_while(|case| now.secs_since(case.ts) <= SETTLE_S) {
+            let at = moment(case.ts);
+            for exposure in &mut case.exposures {
+                if let Some(peer) = hosts.get(&case.host).and_then(|log| log.peer(exposure.peer)) {
+                    let preceded = |time: &u32| *time <= at.saturating_add(SLACK_S);
+                    for (known, new) in exposure.marked.iter_mut().zip(peer.marked).skip(1) {
+                        *known = (*known).max(if preceded(&new) { new } else { 0 });
+                    }
+                }
+                if let Some(hub) = hubs.get(&exposure.peer) {
+                    exposure.met = met(hub, at);
+                }
+            }
+        }
+    }
+
+    /// A host's traffic to a destination is unusual: its case counts as marked.
+    pub(crate) fn unusual(&mut self, case: &WeakCase) {
+        if let Some(tenant) = case.tenant {
+            self.unusual.insert((case.host, tenant), ());
+            self.touched.insert(tenant);
+        }
+    }
+
+    /// Whether a host's traffic to a destination is unusual for itself and its peers.
+    pub(crate) fn is_unusual(&self, host: HostId, tenant: TenantId) -> bool {
+        self.unusual.get(&(host, tenant)).is_some()
+    }
+
+    /// Destinations with a new case since the last call.
+    pub(crate) fn touched(&mut self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// All cases, in the order they were judged.
+    pub(crate) fn cases(&self) -> impl DoubleEndedIterator<Item = &Case> {
+        self.cases.iter()
+    }
+
+    /// How usual contacts of `host` with `server` are, for a case without any of late.
+    pub(crate) fn usual(&self, host: HostId, server: HostId, ts: Timestamp) -> (PerMark<f32>, f32) {
+        self.hosts.get(&host).map_or(([0.0; 4], 0.0), |log| self.usual_of(log, server, moment(ts)))
+    }
+
+    /// Hosts `server` met, as the ring still knows it.
+    pub(crate) fn met(&self, server: HostId, ts: Timestamp) -> PerMark<[u32; 2]> {
+        self.hubs.get(&server).map_or(Exposure::UNKNOWN, |hub| met(hub, moment(ts)))
+    }
+
+    pub(crate) fn hub(&self, server: HostId) -> Option<&Hub> {
+        self.hubs.get(&server)
+    }
+
+    /// Whether `host` was ever in contact with `server`, as far as is remembered.
+    pub(crate) fn is_client(&self, host: HostId, server: HostId) -> bool {
+        self.hosts.get(&host).is_some_and(|log| log.peer(server).is_some())
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.hosts.evicted().saturating_add(self.hubs.evicted()).saturating_add(self.dropped_cases)
+    }
+
+    fn contact_of(&mut self, host: HostId, server: HostId, at: u32) {
+        let log = self.hosts.entry(host, HostLog::default);
+        let (added, out) = log.touch(server, at);
+        let Added { pair, bin, boot, slot } = added;
+        if let Some(hub) = out.and_then(|out| self.hubs.get_mut(&out)) {
+            hub.lost();
+        }
+        let steady = log.steady;
+        let hub = self.hubs.entry(server, Hub::default);
+        hub.touch(host, at, slot);
+        if pair {
+            hub.gained(host);
+            hub.client_bins += steady;
+        }
+        if let Some(any) = hub.bins.first_mut() {
+            *any += f32::from(u8::from(bin));
+        }
+        hub.boots += f32::from(u8::from(boot));
+    }
+
+    fn marked(&mut self, host: HostId, server: HostId, mark: Mark, at: u32) {
+        let newly = self.hosts.get_mut(&host).and_then(|log| log.peer_mut(server)).is_some_and(|p| p.mark(mark, at));
+        if let Some(hub) = self.hubs.get_mut(&server).filter(|_| newly) {
+            hub.mark(mark, at);
+            if let Some(bins) = hub.bins.get_mut(mark.index()) {
+                *bins += 1.0;
+            }
+        }
+    }
+
+    /// Chance of a contact in ten minutes for each mark, and at a boot, the hour before `at` left out; shrunk towards
+    /// what the server's clients show, or all hosts when this one is none.
+    fn usual_of(&self, log: &HostLog, server: HostId, at: u32) -> (PerMark<f32>, f32) {
+        let (peer, hub) = (log.peer(server), self.hubs.get(&server));
+        #[expect(clippy::cast_possible_truncation, reason = "a share")]
+        let (all_bins, all_boots) = (self.bins as f32, self.boots as f32);
+        let (bins, boots) = match (peer, hub) {
+            (Some(_), Some(hub)) => (hub.client_bins, hub.client_boots),
+            _ => (all_bins, all_boots),
+        };
+        let pooled = |count: f32, of: f32| if of > 0.0 { (count / of).min(1.0) } else { 0.0 };
+        let own = log.steady_before();
+        let rate = |mark: Mark| {
+            let of_all = hub.and_then(|hub| hub.bins.get(mark.index())).map_or(0.0, |count| pooled(*count, bins));
+            let seen = peer.map_or(0.0, |peer| peer.bins_before(mark, at));
+            ((seen + SHRINK_BINS * of_all) / (own + SHRINK_BINS)).clamp(0.0, 1.0)
+        };
+        // The boot at hand is the case's own time: neither it nor its contact count.
+        let this = f32::from(u8::from(log.in_boot(at)));
+        let met = peer.map_or(0.0, |peer| (peer.boots - this).max(0.0));
+        let of_all = hub.map_or(0.0, |hub| pooled(hub.boots, boots));
+        let at_boot = ((met + SHRINK_BOOTS * of_all) / ((log.boots - this).max(0.0) + SHRINK_BOOTS)).clamp(0.0, 1.0);
+        (Mark::ALL.map(rate), at_boot)
+    }
+}
+
+/// Hosts met before `at`: any contact in ten minutes and an hour, marked ones in an hour and a day.
+fn met(hub: &Hub, at: u32) -> PerMark<[u32; 2]> {
+    Mark::ALL.map(|mark| {
+        let spans = if mark == Mark::Any { [600, 3600] } else { [3600, DAY_S] };
+        spans.map(|span| hub.met(mark, at, span).unwrap_or(u32::MAX))
+    })
+}
+
+/// Hosts with a log of their own: 250,000 machines and their servers.
+const MAX_HOSTS: usize = 250_000;
+/// Hosts seen from those they meet: every host is one, most with one client and 250 bytes; a hub takes 40 kB.
+const MAX_HUBS: usize = 65_536;
+/// First contacts held for the test, at most 1.6 kB each; detection.md §4.5 plans twice as many, smaller ones.
+const MAX_CASES: usize = 32_768;
+/// Peers a case remembers, nearest first.
+const MAX_EXPOSURES: usize = 16;
+/// The longest scale without a mark.
+const NEAR_S: u32 = 3600;
+/// The short scales, which slots of five minutes cannot tell apart.
+pub(crate) const SHORT_S: [u32; 2] = [30, 120];
+/// Sizes of transfers are known once they end, which few take longer for.
+const SETTLE_S: f64 = 900.0;
+/// Bins and boots of pooled experience added to each host's own: κ of detection.md §4.4.
+const SHRINK_BINS: f32 = 10.0;
+const SHRINK_BOOTS: f32 = 4.0;
+/// Ports from here on are handed out anew each time (RFC 6335 §6).
+const DYNAMIC: u16 = 49_152;

@@ -1,0 +1,326 @@
+//! What one server does inside the site: whom it meets by the clock, how much it sends, which kinds of contact it makes.
+//!
+//! The calendar side of the common cause test (detection.md §4.4 `q_cal`, §4.5 `ServerRing`). A sweep over everybody
+//! shows here, and so does what is unusual for the server itself.
+
+use super::pairs::{DAY_S, Mark, PerMark, SLOT_S, kept};
+use crate::profile::HostId;
+use std::collections::VecDeque;
+
+/// One host seen from those it is in contact with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hub {
+    first: u32,
+    day: u16,
+    /// Hosts that were in contact with it and are remembered.
+    pub(crate) clients: u32,
+    contacts: f32,
+    /// Host-bins with a contact, over all clients; decayed. Boots likewise.
+    pub(crate) bins: PerMark<f32>,
+    pub(crate) boots: f32,
+    /// Active host-bins and boots of its clients, decayed.
+    pub(crate) client_bins: f32,
+    pub(crate) client_boots: f32,
+    /// The contacts of the last two minutes.
+    moments: VecDeque<(u32, HostId)>,
+    slots: VecDeque<Slot>,
+    sizes: Vec<(u16, Sizes)>,
+    kinds: Vec<Kind>,
+    /// The smallest hashes of its clients: enough to compare two sets of clients.
+    sketch: Vec<u32>,
+}
+
+/// Five minutes of a hub.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    slot: u32,
+    hosts: PerMark<u32>,
+}
+
+/// Payload sent on one port, in half octaves, decayed.
+#[derive(Clone, Debug)]
+struct Sizes {
+    counts: Box<[f32; SIZE_BINS]>,
+    all: f32,
+}
+
+/// A kind of contact: who began it, on which port or by which channel.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    key: u32,
+    first: u32,
+}
+
+impl Hub {
+    /// Notes a contact with `host`; `fresh` is a slot in which it was not counted yet.
+    pub(crate) fn touch(&mut self, host: HostId, at: u32, fresh: bool) {
+        self.age(at);
+        self.contacts += 1.0;
+        if self.moments.len() >= MAX_MOMENTS {
+            self.moments.pop_front();
+        }
+        self.moments.push_back((at, host));
+        while self.moments.front().is_some_and(|(old, _)| at.saturating_sub(*old) > MOMENTS_S) {
+            self.moments.pop_front();
+        }
+        if fresh {
+            self.count(Mark::Any, at);
+        }
+    }
+
+    /// Notes that a contact at `at` bore a mark.
+    pub(crate) fn mark(&mut self, mark: Mark, at: u32) {
+        self.count(mark, at);
+    }
+
+    /// A host became its client.
+    pub(crate) fn gained(&mut self, host: HostId) {
+        self.clients = self.clients.saturating_add(1);
+        let hash = spread(host.0);
+        if let Err(place) = self.sketch.binary_search(&hash) {
+            self.sketch.insert(place, hash);
+            self.sketch.truncate(SKETCH);
+        }
+    }
+
+    /// A client was forgotten.
+    pub(crate) fn lost(&mut self) {
+        self.clients = self.clients.saturating_sub(1);
+    }
+
+    /// Distinct hosts met in the `span` seconds before `at`, exact for spans of at most two minutes and `at` just now.
+    pub(crate) fn met_just_now(&self, at: u32, span: u32) -> u32 {
+        let mut hosts: Vec<HostId> = self
+            .moments
+            .iter()
+            .filter(|(seen, _)| *seen <= at.saturating_add(SLACK_S) && at.saturating_sub(*seen) <= span)
+            .map(|(_, host)| *host)
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        u32::try_from(hosts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Hosts met with a mark in the slots that overlap the `span` seconds before `at`, each once a slot; `None` when the
+    /// ring does not reach back that far.
+    pub(crate) fn met(&self, mark: Mark, at: u32, span: u32) -> Option<u32> {
+        let (from, to) = (at.saturating_sub(span) / SLOT_S, at.saturating_add(SLACK_S) / SLOT_S);
+        let oldest = self.slots.front()?.slot;
+        if self.slots.len() >= MAX_SLOTS && from < oldest {
+            return None;
+        }
+        let within = self.slots.iter().filter(|slot| (from..=to).contains(&slot.slot));
+        let sum = within.map(|slot| slot.hosts.get(mark.index()).copied().unwrap_or(0)).fold(0, u32::saturating_add);
+        Some(sum.min(self.clients.max(1)))
+    }
+
+    /// Sweeps: slots since `since` in which at least `least` hosts were met, as (moment, hosts).
+    pub(crate) fn sweeps(&self, mark: Mark, since: u32, least: u32) -> Vec<(u32, u32)> {
+        let met = |slot: &Slot| slot.hosts.get(mark.index()).copied().unwrap_or(0);
+        let sweeps = self.slots.iter().filter(|slot| slot.slot * SLOT_S >= since && met(slot) >= least);
+        sweeps.map(|slot| (slot.slot * SLOT_S, met(slot))).collect()
+    }
+
+    /// Whether a sweep at `at` comes at an hour without one on the day before, from a server known for long.
+    pub(crate) fn is_off_schedule(&self, at: u32, least: u32) -> bool {
+        let before = at.saturating_sub(DAY_S) / SLOT_S;
+        let met = |slot: &Slot| slot.hosts.first().copied().unwrap_or(0);
+        let near = self.slots.iter().filter(|slot| slot.slot.abs_diff(before) <= SCHEDULE_SLOTS);
+        at.saturating_sub(self.first) >= KNOWN_S && !near.into_iter().any(|slot| met(slot) >= least)
+    }
+
+    /// Whether `bytes` are more than it sends on `port` in 99 of 100 contacts; then learns them.
+    pub(crate) fn sent(&mut self, port: u16, bytes: u64) -> bool {
+        let bin = size_bin(bytes);
+        if let Some((_, sizes)) = self.sizes.iter_mut().find(|(known, _)| *known == port) {
+            let above: f32 = sizes.counts.iter().skip(bin).sum();
+            let large = sizes.all >= MIN_SIZES && above < 0.01 * sizes.all;
+            sizes.add(bin);
+            return large;
+        }
+        if self.sizes.len() < MAX_PORTS {
+            let mut sizes = Sizes { counts: Box::new([0.0; SIZE_BINS]), all: 0.0 };
+            sizes.add(bin);
+            self.sizes.push((port, sizes));
+        }
+        false
+    }
+
+    /// Whether a kind of contact is new: first seen within the last day, from a server known for long. Learns it.
+    pub(crate) fn is_novel(&mut self, key: u32, at: u32) -> bool {
+        let old = at.saturating_sub(self.first) >= KNOWN_S && self.contacts >= KNOWN_CONTACTS;
+        match self.kinds.iter().find(|kind| kind.key == key) {
+            Some(kind) => old && at.saturating_sub(kind.first) < DAY_S && kind.first - self.first >= KNOWN_S,
+            None => {
+                if self.kinds.len() >= MAX_KINDS {
+                    return false;
+                }
+                self.kinds.push(Kind { key, first: at });
+                old
+            }
+        }
+    }
+
+    /// How alike the clients of two servers are: shared over all, 0 to 1, from the sketches.
+    pub(crate) fn likeness(&self, other: &Self) -> f64 {
+        let mut both: Vec<u32> = self.sketch.iter().chain(&other.sketch).copied().collect();
+        both.sort_unstable();
+        both.dedup();
+        both.truncate(SKETCH);
+        let shared =
+            both.iter().filter(|h| self.sketch.binary_search(h).is_ok() && other.sketch.binary_search(h).is_ok());
+        let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+        if both.is_empty() { 0.0 } else { count(shared.count()) / count(both.len()) }
+    }
+
+    fn count(&mut self, mark: Mark, at: u32) {
+        let slot = at / SLOT_S;
+        if self.slots.back().is_none_or(|last| last.slot < slot) {
+            if self.slots.len() >= MAX_SLOTS {
+                self.slots.pop_front();
+            }
+            while self.slots.front().is_some_and(|old| slot - old.slot > KEPT_SLOTS) {
+                self.slots.pop_front();
+            }
+            self.slots.push_back(Slot { slot, hosts: [0; 4] });
+        }
+        let held = self.slots.iter_mut().rev().find(|held| held.slot <= slot);
+        if let Some(count) = held.and_then(|held| held.hosts.get_mut(mark.index())) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn age(&mut self, at: u32) {
+        if self.first == 0 {
+            self.first = at;
+        }
+        let day = u16::try_from(at / DAY_S).unwrap_or(u16::MAX);
+        let passed = day.saturating_sub(self.day);
+        if self.day > 0 && passed > 0 {
+            let keep = kept(passed);
+            self.bins.iter_mut().for_each(|bins| *bins *= keep);
+            for count in [&mut self.boots, &mut self.client_bins, &mut self.client_boots] {
+                *count *= keep;
+            }
+            for (_, sizes) in &mut self.sizes {
+                sizes.counts.iter_mut().for_each(|count| *count *= keep);
+                sizes.all *= keep;
+            }
+        }
+        self.day = self.day.max(day);
+    }
+}
+
+impl Sizes {
+    fn add(&mut self, bin: usize) {
+        if let Some(count) = self.counts.get_mut(bin) {
+            *count += 1.0;
+            self.all += 1.0;
+        }
+    }
+}
+
+/// Half octaves from 64 bytes on.
+fn size_bin(bytes: u64) -> usize {
+    #[expect(clippy::cast_precision_loss, reason = "a logarithm")]
+    let octaves = ((bytes.max(64) as f64) / 64.0).log2();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 116")]
+    let bin = (octaves * 2.0) as usize;
+    bin.min(SIZE_BINS - 1)
+}
+
+/// A fixed mixing of ids (Murmur3's finisher): sketches compare across runs.
+const fn spread(id: u32) -> u32 {
+    let a = (id ^ (id >> 16)).wrapping_mul(0x85eb_ca6b);
+    let b = (a ^ (a >> 13)).wrapping_mul(0xc2b2_ae35);
+    b ^ (b >> 16)
+}
+
+/// Clocks of two capture points, seconds.
+pub(crate) const SLACK_S: u32 = 2;
+/// Seconds and contacts kept by the moment: the two short scales. 16 KiB for a hub that meets 1,000 hosts a minute.
+const MOMENTS_S: u32 = 130;
+const MAX_MOMENTS: usize = 2048;
+/// 26 hours of slots (detection.md §4.5), 6 kB.
+const KEPT_SLOTS: u32 = 312;
+const MAX_SLOTS: usize = 312;
+/// An hour before and after is the same hour.
+const SCHEDULE_SLOTS: u32 = 12;
+/// 64 bytes to 64 GiB.
+const SIZE_BINS: usize = 60;
+/// Contacts on a port from which on its 99th percentile means something.
+const MIN_SIZES: f32 = 100.0;
+/// Ports of one hub whose sizes are kept, and kinds of contact.
+const MAX_PORTS: usize = 8;
+const MAX_KINDS: usize = 64;
+/// Three days and 200 contacts: servers are tight, so what they never did in that time is new (§2.6).
+const KNOWN_S: u32 = 3 * DAY_S;
+const KNOWN_CONTACTS: f32 = 200.0;
+/// Hashes kept; a likeness of 0.9 is told from 0.8 with an error of 0.04.
+const SKETCH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: u32 = 1_600_000_200;
+
+    #[test]
+    fn a_sweep_shows_in_the_window_it_fell_into() {
+        let mut hub = Hub::default();
+        for n in 0..50 {
+            hub.gained(HostId(n));
+            hub.touch(HostId(n), T + n, true);
+        }
+        for (what, at, span, met) in
+            [("all of it", T + 50, 120, 50), ("its end", T + 50, 9, 9), ("before it began", T - 1, 120, 2)]
+        {
+            assert_eq!(hub.met_just_now(at, span), met, "{what}");
+        }
+        assert_eq!(hub.met(Mark::Any, T + 60, 600), Some(50));
+        assert_eq!(hub.met(Mark::Any, T + 6000, 600), Some(0));
+        assert_eq!(hub.sweeps(Mark::Any, T - 600, 20), [(T / SLOT_S * SLOT_S, 50)]);
+    }
+
+    #[test]
+    fn large_is_what_is_rarely_sent_on_that_port() {
+        let mut hub = Hub::default();
+        for n in 0..150_u64 {
+            hub.sent(8080, 2_000 + n);
+        }
+        for (what, port, bytes, large) in [
+            ("a heartbeat", 8080, 2_100, false),
+            ("a push", 8080, 900_000, true),
+            ("the same on a port nobody knows", 443, 900_000, false),
+        ] {
+            assert_eq!(hub.sent(port, bytes), large, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_new_only_for_a_server_that_is_known() {
+        let mut young = Hub::default();
+        young.touch(HostId(1), T, true);
+        assert!(!young.is_novel(8080, T));
+        let mut old = Hub::default();
+        for n in 0..300 {
+            old.touch(HostId(n), T + n * 1000, true);
+            assert!(!old.is_novel(8080, T + n * 1000), "used from the first day");
+        }
+        assert!(old.is_novel(5985, T + 300_000) && old.is_novel(5985, T + 300_600), "the rest of the day it stays new");
+        assert!(!old.is_novel(5985, T + 300_000 + DAY_S));
+    }
+
+    #[test]
+    fn servers_of_one_site_have_the_same_clients() {
+        let hub = |range: std::ops::Range<u32>| {
+            let mut hub = Hub::default();
+            range.for_each(|n| hub.gained(HostId(n)));
+            hub
+        };
+        assert!(hub(0..500).likeness(&hub(0..500)) > 0.99);
+        assert!(hub(0..500).likeness(&hub(500..1000)) < 0.01);
+        let half = hub(0..500).likeness(&hub(250..750));
+        assert!((half - 1.0 / 3.0).abs() < 0.2, "{half}");
+    }
+}
