@@ -51,6 +51,8 @@ impl Tier {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ScopeHost {
     pub(crate) id: HostId,
+    /// What the machine is told by, the same in every run: `mac:…`, `name:…`, `ip:…`.
+    pub(crate) key: Option<Box<str>>,
     pub(crate) ip: IpAddr,
     pub(crate) name: Option<Box<str>>,
     pub(crate) tier: Tier,

@@ -33,6 +33,7 @@ pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacon
             let Some(ip) = usual.address(session.on) else { continue };
             hosts.entry(session.on).or_insert_with(|| ScopeHost {
                 id: session.on,
+                key: usual.key(session.on).map(Into::into),
                 ip,
                 name: usual.host_name(session.on).map(Into::into),
                 tier: Tier::Exposed,
@@ -81,6 +82,7 @@ fn add(hosts: &mut BTreeMap<HostId, ScopeHost>, id: HostId, tier: Tier, tie: &Ti
     let Some(ip) = usual.address(id) else { return };
     let host = hosts.entry(id).or_insert_with(|| ScopeHost {
         id,
+        key: usual.key(id).map(Into::into),
         ip,
         name: usual.host_name(id).map(Into::into),
         tier,

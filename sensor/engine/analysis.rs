@@ -10,6 +10,7 @@ use crate::campaign::Campaigns;
 use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer};
 use crate::event::{Observation, Uid};
 use crate::intel::Intel;
+use crate::output::Identities;
 use crate::profile::{Activity, Declared, Profiles};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub(crate) struct Told {
     /// Likewise.
     pub(crate) alerts: Vec<Alert>,
     pub(crate) counts: TellingCounts,
+    pub(crate) identity: Identities,
     /// An inside host that behaves like a controller of others, when nobody declared what is inside; in words.
     pub(crate) hint: Option<String>,
 }
@@ -137,9 +139,18 @@ impl Analysis {
             internal_flows: counts.internal_flows,
             evicted: tables.into_iter().fold(0, u64::saturating_add),
         };
+        let (known, joins, unsteady) = usual.identities();
+        let identity = Identities {
+            moves: known.moves,
+            conflicts: known.conflicts,
+            disbelieved: known.disbelieved,
+            joined: known.joined,
+            joins: joins.into_iter().map(|join| (join.v4, join.v6, join.trust.name())).collect(),
+            unsteady,
+        };
         let context = context(now, usual, &self.detectors, &self.campaigns, &self.allow);
         let (findings, alerts) = self.book.close(&context);
-        Told { findings, alerts, hint, counts }
+        Told { findings, alerts, hint, counts, identity }
     }
 
     /// Event time passed one or more multiples of `STEP`: the latest of them is told. Between two observations nothing

@@ -34,6 +34,7 @@ pub(super) fn of(run: Run<'_>) -> Summary {
         bytes: counts.bytes,
         flows: counts.flows.closed,
         hosts: told.hosts,
+        identity: run.told.identity.clone(),
         visibility: Visibility {
             truncated_packets: counts.truncated,
             duplicate_packets: counts.copies,

@@ -120,6 +120,7 @@ fn server(line: &mut Object<'_>, server: &ScopeServer) {
 fn host(line: &mut Object<'_>, host: &ScopeHost) {
     line.ip("ip", host.ip);
     line.known("name", host.name.as_deref());
+    line.known("host_id", host.key.as_deref());
     line.text("tier", host.tier.name());
     line.moment("first_seen", host.first_seen);
     line.moment("last_seen", host.last_seen);

@@ -1,7 +1,7 @@
 //! Records of every kind for the tests of this stage: once with all that can be known, once with the least.
 
 use super::claims::Sources;
-use super::summary::{Baseline, Input, Inside, Summary, Visibility};
+use super::summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
 use super::trail::Trail;
 use crate::alert::{Alert, Kind, Status};
 use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
@@ -343,6 +343,7 @@ pub(super) fn alert() -> Alert {
             }],
             hosts: vec![ScopeHost {
                 id: HostId(7),
+                key: some("mac:00:00:5e:00:53:07"),
                 ip: "172.18.39.6".parse().unwrap(),
                 name: None,
                 tier: Tier::Confirmed,
@@ -406,6 +407,14 @@ pub(super) fn summary() -> Summary {
             decoded: vec![("tcp", 2), ("fragments_overlapping", 1)],
             undecoded: vec![("ethertype_0x88cc".into(), 12)],
             weird: vec![("tls_malformed", 2)],
+        },
+        identity: Identities {
+            moves: 3,
+            conflicts: 1,
+            disbelieved: 0,
+            joined: 1,
+            joins: vec![("10.0.0.7".parse().unwrap(), "2001:db8::7".parse().unwrap(), "mac")],
+            unsteady: vec!["10.0.0.9".parse().unwrap()],
         },
         baseline: Baseline::None,
         inside: Inside { assumed: true, hint: Some("10.10.10.5 behaves like a controller".into()) },

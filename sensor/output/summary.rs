@@ -5,6 +5,7 @@ use super::json::{self, Object};
 use crate::alert::Alert;
 use crate::base::Timestamp;
 use crate::detect::{Finding, Severity};
+use std::net::IpAddr;
 
 /// One run, in numbers.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,7 @@ pub(crate) struct Summary {
     pub(crate) flows: u64,
     /// Addresses of the site that took part in a flow.
     pub(crate) hosts: u64,
+    pub(crate) identity: Identities,
     pub(crate) visibility: Visibility,
     pub(crate) baseline: Baseline,
     pub(crate) inside: Inside,
@@ -27,6 +29,23 @@ pub(crate) struct Summary {
     pub(crate) elapsed_s: f64,
     /// The run was stopped before the input ended.
     pub(crate) interrupted: bool,
+}
+
+/// What happened to the identities of machines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identities {
+    /// A known machine came to another address.
+    pub(crate) moves: u64,
+    /// Evidence took an address away from the machine that held it.
+    pub(crate) conflicts: u64,
+    /// Evidence that stronger evidence spoke against.
+    pub(crate) disbelieved: u64,
+    /// Machines found to have addresses of both families.
+    pub(crate) joined: u64,
+    /// The latest of these: the addresses, and by what.
+    pub(crate) joins: Vec<(IpAddr, IpAddr, &'static str)>,
+    /// Addresses that evidence moved to and fro: several machines are behind them.
+    pub(crate) unsteady: Vec<IpAddr>,
 }
 
 /// One file, folder entry, stream or interface.
@@ -157,6 +176,7 @@ pub(super) fn write(out: &mut Vec<u8>, summary: &Summary, findings: &[Finding], 
         top.object("findings", |o| severities(o, findings.iter().map(|f| f.severity)));
         top.object("alerts", |o| severities(o, alerts.iter().map(|a| a.finding.severity)));
         top.object("visibility", |o| visibility(o, summary));
+        top.object("identity", |line| identity(line, &summary.identity));
         top.text("baseline", summary.baseline.name());
         top.object("inside", |o| {
             o.flag("assumed", summary.inside.assumed);
@@ -249,4 +269,17 @@ pub(super) fn link_name(link: u16) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a share for people; 53 bits are plenty")]
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+/// What happened to the identities of machines.
+fn identity(line: &mut Object<'_>, known: &Identities) {
+    line.number("moves", known.moves);
+    line.number("conflicts", known.conflicts);
+    line.number("disbelieved", known.disbelieved);
+    line.number("joined", known.joined);
+    line.objects("joins", &known.joins, |line, (v4, v6, by)| {
+        line.ip("ipv4", *v4);
+        line.ip("ipv6", *v6);
+        line.text("evidence", by);
+    });
+    line.ips("unsteady", &known.unsteady);
 }

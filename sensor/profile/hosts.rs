@@ -1,12 +1,14 @@
 //! Hosts of the site: since when they are known, what they are called, how often they meet something new.
 //!
-//! Everybody a flow names has a `HostId`, interned by address. Whoever said something is a host of the site and counts;
+//! Everybody a flow names has a `HostId`: the machine that has the address at that moment (`identity`). Whoever said something is a host of the site and counts;
 //! addresses that never answered and outside actors are only names for the record.
 
 use super::declared::{Declared, HostRole};
+use super::identity::{Grant, Identities, Key};
+use super::keys::{self, Mac};
 use super::tenants::TenantId;
 use crate::base::{Capped, Ring, Timestamp};
-use crate::event::IdentitySource;
+use crate::event::{Identity, IdentitySource};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,11 +44,11 @@ impl Host {
 #[derive(Debug)]
 pub(super) struct Hosts {
     held: Capped<HostId, Host>,
-    by_address: Capped<IpAddr, HostId>,
+    /// Who has which address, and since when.
+    identities: Identities,
     /// Addresses that were spoken to or acted, but are no host of the site (yet).
     strangers: Capped<IpAddr, HostId>,
     stranger_addresses: Capped<HostId, IpAddr>,
-    next: u32,
     declared: Arc<Declared>,
     /// Position of an address's declaration.
     declarations: BTreeMap<IpAddr, usize>,
@@ -58,22 +60,21 @@ impl Hosts {
         let declarations = all.flat_map(|(at, host)| host.addresses.iter().map(move |ip| (*ip, at))).collect();
         Self {
             held: Capped::new(MAX_HOSTS),
-            by_address: Capped::new(MAX_HOSTS),
+            identities: Identities::new(),
             strangers: Capped::new(MAX_STRANGERS),
             stranger_addresses: Capped::new(MAX_STRANGERS),
-            next: 0,
             declared,
             declarations,
         }
     }
 
-    /// Who `ip` is; somebody new is a stranger until it says something.
-    pub(super) fn id(&mut self, ip: IpAddr) -> HostId {
-        let known = self.by_address.get_mut(&ip).copied();
+    /// Who has `ip` at `ts`; somebody new is a stranger until it says something.
+    pub(super) fn id(&mut self, ip: IpAddr, ts: Timestamp) -> HostId {
+        let known = self.identities.holder(ip, ts);
         if let Some(id) = known.or_else(|| self.strangers.get_mut(&ip).copied()) {
             return id;
         }
-        let id = self.new_id();
+        let id = self.identities.new_id();
         self.strangers.insert(ip, id);
         self.stranger_addresses.insert(id, ip);
         id
@@ -81,20 +82,11 @@ impl Hosts {
 
     /// Notes that `ip` is alive.
     pub(super) fn seen(&mut self, ip: IpAddr, ts: Timestamp) -> HostId {
-        let id = match self.by_address.get_mut(&ip) {
-            Some(id) => *id,
-            None => {
-                let id = match self.strangers.remove(&ip) {
-                    Some(id) => {
-                        self.stranger_addresses.remove(&id);
-                        id
-                    }
-                    None => self.new_id(),
-                };
-                self.by_address.insert(ip, id);
-                id
-            }
+        let id = match self.identities.holder(ip, ts) {
+            Some(id) => id,
+            None => self.met(ip, ts),
         };
+        self.identities.spoke(ip, ts);
         let host = self.held.entry(id, || Host {
             ip,
             first_ip: ip,
@@ -105,11 +97,71 @@ impl Hosts {
             name: None,
         });
         host.last_seen = host.last_seen.max(ts);
+        // Of a machine with both families the IPv4 address is what people know it by.
+        if ip.is_ipv4() || host.ip.is_ipv6() {
+            host.ip = ip;
+        }
         id
     }
 
+    /// An address nobody held: a stranger's that now speaks, or one whose hardware address is written in it.
+    fn met(&mut self, ip: IpAddr, ts: Timestamp) -> HostId {
+        let id = match self.strangers.remove(&ip) {
+            Some(id) => {
+                self.stranger_addresses.remove(&id);
+                id
+            }
+            None => self.identities.new_id(),
+        };
+        self.identities.settle(ip, id, ts);
+        let written = keys::mac_within(ip).map(keys::mac);
+        let Some(Mac::Key(mac)) = written else { return id };
+        self.identities.claim(ip, &Key::Mac(mac), Grant::Observed, ts).unwrap_or(id)
+    }
+
+    /// Takes in who an address is: by its hardware address, by a name, by both.
+    pub(super) fn identified(&mut self, ip: IpAddr, identity: &Identity, ts: Timestamp) {
+        let leased = identity.source == IdentitySource::Dhcp;
+        let before = self.identities.holder(ip, ts);
+        match identity.mac.map(|mac| (mac, keys::mac(mac))) {
+            Some((_, Mac::Key(mac))) => {
+                let grant = if leased { Grant::Leased } else { Grant::Observed };
+                self.identities.claim(ip, &Key::Mac(mac), grant, ts);
+            }
+            Some((mac, Mac::VirtualRouter)) => self.identities.virtual_router(ip, mac, ts),
+            Some((_, Mac::Nothing)) | None => {}
+        }
+        self.inherit(before, ip, ts);
+        let Some(name) = identity.hostname.as_deref().filter(|name| !name.is_empty()) else { return };
+        let before = Some(self.seen(ip, ts));
+        if let Some(label) = keys::label(name) {
+            self.identities.claim(ip, &Key::Label(label.into(), keys::trust(identity.source)), Grant::Observed, ts);
+        }
+        self.inherit(before, ip, ts);
+        self.named(ip, name.into(), identity.source, ts);
+    }
+
+    /// Of a machine nothing was known but its address, and now that is another's: it was that one all along.
+    fn inherit(&mut self, before: Option<HostId>, ip: IpAddr, ts: Timestamp) {
+        let (Some(before), Some(now)) = (before, self.identities.holder(ip, ts)) else { return };
+        if before != now
+            && self.identities.is_nobody(before)
+            && let Some(host) = self.held.remove(&before)
+            && self.held.get(&now).is_none()
+        {
+            self.held.insert(now, host);
+        }
+    }
+
+    /// A DHCP client that has no address yet tells its name.
+    pub(super) fn asked(&mut self, mac: [u8; 6], name: &str) {
+        if let (Mac::Key(mac), Some(label)) = (keys::mac(mac), keys::label(name)) {
+            self.identities.name_mac(mac, &label.into());
+        }
+    }
+
     /// Learns what a host calls itself; better sources win, the newest of equals.
-    pub(super) fn named(&mut self, ip: IpAddr, name: Arc<str>, source: IdentitySource, ts: Timestamp) {
+    fn named(&mut self, ip: IpAddr, name: Arc<str>, source: IdentitySource, ts: Timestamp) {
         let rank = match source {
             IdentitySource::Arp | IdentitySource::Ndp => return,
             IdentitySource::Mdns | IdentitySource::Llmnr => 1,
@@ -123,6 +175,23 @@ impl Hosts {
         {
             host.name = Some((name, rank));
         }
+    }
+
+    /// What a host is told by, in words that mean the same in every run: its hardware address, else its name, else the
+    /// address it was first seen with.
+    pub(super) fn key(&self, id: HostId) -> Option<String> {
+        if let Some(mac) = self.identities.mac(id) {
+            return Some(format!("mac:{}", mac.map(|byte| format!("{byte:02x}")).join(":")));
+        }
+        if let Some(label) = self.identities.label(id) {
+            return Some(format!("name:{label}"));
+        }
+        self.get(id).map(|host| format!("ip:{}", host.first_ip))
+    }
+
+    /// What happened to identities.
+    pub(super) const fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     pub(super) fn get(&self, id: HostId) -> Option<&Host> {
@@ -165,13 +234,7 @@ impl Hosts {
     }
 
     pub(super) const fn evicted(&self) -> u64 {
-        self.held.evicted()
-    }
-
-    fn new_id(&mut self) -> HostId {
-        let id = HostId(self.next);
-        self.next = self.next.wrapping_add(1);
-        id
+        self.held.evicted().saturating_add(self.identities.evicted())
     }
 
     fn declaration(&self, id: HostId) -> Option<&super::DeclaredHost> {

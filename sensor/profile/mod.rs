@@ -8,6 +8,8 @@ mod activity;
 mod declared;
 mod flows;
 mod hosts;
+mod identity;
+mod keys;
 mod names;
 mod read;
 mod tenants;
@@ -16,6 +18,7 @@ mod tie;
 pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use hosts::{Host, HostId};
+pub(crate) use identity::{IdentityCounts, Join};
 pub(crate) use tenants::{Tenant, TenantId};
 pub(crate) use tie::{Script, Tie};
 
@@ -175,6 +178,17 @@ impl Profiles {
     /// The category of a destination.
     pub(crate) fn class_of(&self, name: Option<&str>, ip: IpAddr) -> Option<&str> {
         self.intel.place(name, ip).class
+    }
+
+    /// What a host is told by, the same in every run.
+    pub(crate) fn key(&self, id: HostId) -> Option<String> {
+        self.hosts.key(id)
+    }
+
+    /// What happened to identities so far.
+    pub(crate) fn identities(&self) -> (IdentityCounts, Vec<Join>, Vec<IpAddr>) {
+        let known = self.hosts.identities();
+        (known.counts(), known.joins().copied().collect(), known.unsteady().copied().collect())
     }
 
     /// Hosts of the site met so far.

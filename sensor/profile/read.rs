@@ -95,7 +95,7 @@ impl Profiles {
     fn touched(&mut self, seen: &Observation, out: &mut Vec<Activity>) {
         if is_unicast(seen.resp.ip) {
             let orig = self.hosts.seen(seen.orig.ip, seen.ts);
-            let resp = self.hosts.id(seen.resp.ip);
+            let resp = self.hosts.id(seen.resp.ip, seen.ts);
             let (ts, port, transport) = (seen.ts, seen.resp.port, seen.transport);
             out.push(Activity::Touch(Touch { ts, orig, resp, port, transport }));
         }
@@ -106,7 +106,7 @@ impl Profiles {
         let Some(flow) = self.inner.get_mut(&seen.uid).filter(|_| is_unicast(seen.resp.ip)) else { return };
         let (ts, orig_bytes, resp_bytes) = flow.burst(seen.ts, counters);
         if orig_bytes > 0 || resp_bytes > 0 {
-            let (orig, resp) = (self.hosts.id(seen.orig.ip), self.hosts.id(seen.resp.ip));
+            let (orig, resp) = (self.hosts.id(seen.orig.ip, seen.ts), self.hosts.id(seen.resp.ip, seen.ts));
             out.push(Activity::Moved(Moved { ts, orig, resp, port: seen.resp.port, orig_bytes, resp_bytes }));
         }
     }
@@ -180,7 +180,7 @@ impl Profiles {
             ts: record.last,
             uid: seen.uid,
             reach,
-            host: self.hosts.id(own),
+            host: self.hosts.id(own, seen.ts),
             peer,
             port: record.resp.port,
             transport: record.transport,
@@ -225,7 +225,7 @@ impl Profiles {
     fn called(&mut self, seen: &Observation, rpc: &Rpc, out: &mut Vec<Activity>) {
         let Some(operation) = rpc.operation.clone() else { return };
         if self.declared.site.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
-            let (by, on) = (self.hosts.id(seen.orig.ip), self.hosts.seen(seen.resp.ip, seen.ts));
+            let (by, on) = (self.hosts.id(seen.orig.ip, seen.ts), self.hosts.seen(seen.resp.ip, seen.ts));
             out.push(Activity::Call(Call { ts: seen.ts, uid: seen.uid, by, on, operation }));
         }
     }
@@ -267,7 +267,7 @@ impl Profiles {
 
     fn acted(&mut self, seen: &Observation, what: What, out: &mut Vec<Activity>) {
         if self.declared.site.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
-            let (ts, uid, by) = (seen.ts, seen.uid, self.hosts.id(seen.orig.ip));
+            let (ts, uid, by) = (seen.ts, seen.uid, self.hosts.id(seen.orig.ip, seen.ts));
             let on = self.hosts.seen(seen.resp.ip, seen.ts);
             let opened = self.inner.get(&uid).map_or(ts, |flow| flow.opened);
             out.push(Activity::Act(Act { ts, opened, uid, by, on, what }));
@@ -298,7 +298,7 @@ impl Profiles {
             && self.declared.site.reach(record.orig.ip, record.resp.ip) == Reach::Inbound
         {
             let (ts, opened, uid) = (record.last, record.ts, seen.uid);
-            let (by, on) = (self.hosts.id(record.orig.ip), self.hosts.id(record.resp.ip));
+            let (by, on) = (self.hosts.id(record.orig.ip, record.ts), self.hosts.id(record.resp.ip, record.ts));
             out.push(Activity::Act(Act { ts, opened, uid, by, on, what: What::Session(service) }));
         }
     }
@@ -308,13 +308,12 @@ impl Profiles {
             Direction::Orig => seen.orig.ip,
             Direction::Resp => seen.resp.ip,
         });
+        if let (None, None, Some(mac), Some(name)) = (identity.ip, side, identity.mac, &identity.hostname) {
+            self.hosts.asked(mac, name);
+        }
         let Some(ip) = identity.ip.or(side) else { return };
-        if let Some(name) = identity.hostname.as_deref().filter(|n| !n.is_empty())
-            && self.declared.site.is_inside(ip)
-            && !ip.is_unspecified()
-        {
-            let name = name.into();
-            self.hosts.named(ip, name, identity.source, seen.ts);
+        if self.declared.site.is_inside(ip) && is_unicast(ip) {
+            self.hosts.identified(ip, identity, seen.ts);
         }
     }
 
