@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, parse};
+use super::{Deed, Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Act, Activity, HostId, Profiles};
@@ -62,14 +62,9 @@ impl Detector for AdminPath {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {

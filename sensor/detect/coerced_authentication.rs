@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles, Touch};
@@ -73,14 +73,9 @@ impl Detector for CoercedAuthentication {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.pairs.say_untold(said, |key, asked| Some(rule.tell(now, *key, asked, usual)));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.pairs.say_all(said, |key, asked| Some(rule.tell(now, *key, asked, usual)));
+        self.pairs.say(which, said, |key, asked| Some(rule.tell(now, *key, asked, usual)));
     }
 
     fn evicted(&self) -> u64 {

@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::Distinct;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -63,14 +63,9 @@ impl Detector for Dga {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.tried.say_untold(said, |host, tried| rule.tell(now, *host, tried, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.tried.say_all(said, |host, tried| rule.tell(now, *host, tried, usual));
+        self.tried.say(which, said, |host, tried| rule.tell(now, *host, tried, usual));
     }
 
     fn evicted(&self) -> u64 {

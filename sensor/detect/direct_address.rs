@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
 use super::{Detector, Said, Spec, parse};
-use crate::base::{Capped, Timestamp, Transport};
+use crate::base::{Capped, Transport};
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles};
 
@@ -53,10 +53,6 @@ impl Detector for DirectAddress {
             _ => {}
         }
     }
-
-    fn advance(&mut self, _: Timestamp, _: &Profiles, _: &mut Said) {}
-
-    fn finish(&mut self, _: Timestamp, _: &Profiles, _: &mut Said) {}
 
     fn evicted(&self) -> u64 {
         self.hosts.evicted()

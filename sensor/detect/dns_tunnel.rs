@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::{Distinct, information};
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -103,17 +103,9 @@ impl Detector for DnsTunnel {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let (rule, parents, resolvers) = (&self.rule, &self.parents, &self.resolvers);
-        self.asked.say_untold(said, |key, asked| {
-            let parent = parents.get(&key.1)?;
-            rule.tell(now, key.0, asked, parent, resolvers, usual)
-        });
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let (rule, parents, resolvers) = (&self.rule, &self.parents, &self.resolvers);
-        self.asked.say_all(said, |key, asked| {
+        self.asked.say(which, said, |key, asked| {
             let parent = parents.get(&key.1)?;
             rule.tell(now, key.0, asked, parent, resolvers, usual)
         });

@@ -10,7 +10,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, Contact, HostId, Profiles, TenantId};
@@ -67,14 +67,9 @@ impl Detector for Entry {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {

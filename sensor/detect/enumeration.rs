@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, has_role};
 use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::profile::{Activity, HostId, Profiles};
 
@@ -49,14 +49,9 @@ impl Detector for Enumeration {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.fans.say_untold(said, |by, fan| rule.tell(now, *by, fan, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.fans.say_all(said, |by, fan| rule.tell(now, *by, fan, usual));
+        self.fans.say(which, said, |by, fan| rule.tell(now, *by, fan, usual));
     }
 
     fn evicted(&self) -> u64 {

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, parse};
+use super::{Deed, Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::event;
 use crate::profile::{Act, Activity, HostId, Profiles};
@@ -61,14 +61,9 @@ impl Detector for ExecutionFanOut {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.fans.say_untold(said, |key, fan| rule.tell(now, *key, fan, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.fans.say_all(said, |key, fan| rule.tell(now, *key, fan, usual));
+        self.fans.say(which, said, |key, fan| rule.tell(now, *key, fan, usual));
     }
 
     fn evicted(&self) -> u64 {

@@ -7,7 +7,7 @@ use super::beacon::reason;
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
@@ -54,13 +54,9 @@ impl Detector for Feed {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let untold = self.hits.untold();
-        said.findings.extend(untold.iter().filter_map(|key| self.tell(now, *key, self.hits.get(key)?, usual)));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        said.findings.extend(self.hits.iter().filter_map(|(key, listed)| self.tell(now, *key, listed, usual)));
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.hits.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {
@@ -79,7 +75,7 @@ fn listed(seen: &Contact, usual: &Profiles) -> Option<Listed> {
     })
 }
 
-impl Feed {
+impl Rule {
     fn tell(
         &self,
         now: Timestamp,
@@ -89,8 +85,8 @@ impl Feed {
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
         let destination = tie.destination(Some(&owner.key));
-        let crowded = owner.used_by() >= self.rule.crowd_hosts;
-        let severity = if listed.shared || crowded { self.rule.shared } else { self.rule.own };
+        let crowded = owner.used_by() >= self.crowd_hosts;
+        let severity = if listed.shared || crowded { self.shared } else { self.own };
         let ip = usual.address_text(host);
         let weak = match () {
             () if listed.shared => " Many share that destination, so this says little about who was meant.",
@@ -106,7 +102,7 @@ impl Feed {
             severity,
             score: if severity >= Severity::Medium { 0.6 } else { 0.3 },
             p: None,
-            title: format!("{}: {ip} reached {destination}", self.rule.title),
+            title: format!("{}: {ip} reached {destination}", self.title),
             explanation: format!(
                 "{ip} contacted {destination} {} times from {} UTC on; {} is listed in {}. {} of {} hosts use it.{weak}",
                 tie.flows,
@@ -116,7 +112,7 @@ impl Feed {
                 owner.used_by(),
                 usual.fleet(),
             ),
-            attack: self.rule.attack.clone(),
+            attack: self.attack.clone(),
             entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("feed", Value::Text(listed.source.clone()), ""),

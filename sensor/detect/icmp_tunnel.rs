@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Timestamp, Transport};
 use crate::event::{Counters, Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles};
@@ -64,14 +64,9 @@ impl Detector for IcmpTunnel {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.echoes.say_untold(said, |key, echoes| rule.tell(now, *key, echoes, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.echoes.say_all(said, |key, echoes| rule.tell(now, *key, echoes, usual));
+        self.echoes.say(which, said, |key, echoes| rule.tell(now, *key, echoes, usual));
     }
 
     fn evicted(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! What a detector has noted, bounded, and which of it has not been told yet.
 
-use super::Said;
 use super::finding::Finding;
+use super::{Said, Which};
 use crate::base::Capped;
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -42,26 +42,17 @@ impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
         self.noted.get(key)
     }
 
-    /// What was touched since the last call, in the order of keys.
-    pub(super) fn untold(&mut self) -> Vec<K> {
-        std::mem::take(&mut self.untold).into_iter().collect()
-    }
-
-    /// Says what was touched since the last call.
-    pub(super) fn say_untold(&mut self, said: &mut Said, tell: impl Fn(&K, &V) -> Option<Finding>) {
-        for key in self.untold() {
-            said.findings.extend(self.noted.get(&key).and_then(|note| tell(&key, note)));
+    /// Says what was touched since it was last asked for that, in the order of keys, or everything, in an order that
+    /// depends on the observations alone.
+    pub(super) fn say(&mut self, which: Which, said: &mut Said, tell: impl Fn(&K, &V) -> Option<Finding>) {
+        match which {
+            Which::Untold => {
+                for key in std::mem::take(&mut self.untold) {
+                    said.findings.extend(self.noted.get(&key).and_then(|note| tell(&key, note)));
+                }
+            }
+            Which::All => said.findings.extend(self.noted.iter().filter_map(|(key, note)| tell(key, note))),
         }
-    }
-
-    /// Says everything that stands.
-    pub(super) fn say_all(&self, said: &mut Said, tell: impl Fn(&K, &V) -> Option<Finding>) {
-        said.findings.extend(self.iter().filter_map(|(key, note)| tell(key, note)));
-    }
-
-    /// Everything noted, in an order that depends on the observations alone.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.noted.iter()
     }
 
     pub(super) const fn evicted(&self) -> u64 {

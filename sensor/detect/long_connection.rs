@@ -8,7 +8,7 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -57,14 +57,9 @@ impl Detector for LongConnection {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.longest.say_untold(said, |key, closed| rule.tell(now, *key, closed, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.longest.say_all(said, |key, closed| rule.tell(now, *key, closed, usual));
+        self.longest.say(which, said, |key, closed| rule.tell(now, *key, closed, usual));
     }
 
     fn evicted(&self) -> u64 {

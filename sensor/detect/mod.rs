@@ -70,15 +70,20 @@ pub(crate) trait Detector: Debug {
     /// Takes in an activity.
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said);
 
-    /// Event time reached `now`, a multiple of `STEP`: says what is new since the last step. Looks only at what was
-    /// touched since.
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said);
-
-    /// The input ended: says everything that stands, as it stands.
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said);
+    /// Says findings, as they stand at `now`; who only says cues has none.
+    fn say(&mut self, _: Which, _: Timestamp, _: &Profiles, _: &mut Said) {}
 
     /// Entries that made room for others.
     fn evicted(&self) -> u64;
+}
+
+/// Which findings are to be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// What was touched since the last step: event time reached a multiple of five minutes.
+    Untold,
+    /// Everything that stands: the input ended.
+    All,
 }
 
 /// What detectors say.
@@ -162,19 +167,14 @@ impl Detectors {
         }
     }
 
-    /// Event time reached a step.
-    pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        self.beacon.advance(now, usual, said);
-        for detector in &mut self.others {
-            detector.advance(now, usual, said);
+    /// Event time reached a step, or the input ended.
+    pub(crate) fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        match which {
+            Which::Untold => self.beacon.advance(now, usual, said),
+            Which::All => self.beacon.finish(now, usual, said),
         }
-    }
-
-    /// The input ended.
-    pub(crate) fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        self.beacon.finish(now, usual, said);
         for detector in &mut self.others {
-            detector.finish(now, usual, said);
+            detector.say(which, now, usual, said);
         }
     }
 

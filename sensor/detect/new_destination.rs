@@ -8,7 +8,7 @@ use super::claim::has_role;
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::profile::{Activity, HostId, Profiles, TenantId};
 
@@ -52,14 +52,9 @@ impl Detector for NewDestination {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let untold = self.firsts.untold();
-        let told = untold.iter().filter_map(|key| self.tell(now, *key, self.firsts.get(key)?, usual));
-        said.findings.extend(told);
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        said.findings.extend(self.firsts.iter().filter_map(|(key, class)| self.tell(now, *key, class, usual)));
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.firsts.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {
@@ -67,7 +62,7 @@ impl Detector for NewDestination {
     }
 }
 
-impl NewDestination {
+impl Rule {
     fn tell(
         &self,
         now: Timestamp,
@@ -77,8 +72,8 @@ impl NewDestination {
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
         let roles = usual.roles(host);
-        let is_person = roles.iter().all(|role| self.rule.person_roles.iter().any(|p| p == role.name()));
-        let severity = if is_person { self.rule.undeclared } else { self.rule.server };
+        let is_person = roles.iter().all(|role| self.person_roles.iter().any(|p| p == role.name()));
+        let severity = if is_person { self.undeclared } else { self.server };
         let what = match roles.first() {
             Some(role) => format!("declared as {}", role.name()),
             None => "without a declared role".to_owned(),
@@ -94,7 +89,7 @@ impl NewDestination {
             severity,
             score: if severity >= Severity::Medium { 0.8 } else { 0.1 },
             p: None,
-            title: format!("{}: {ip} reached {destination} ({class})", self.rule.title),
+            title: format!("{}: {ip} reached {destination} ({class})", self.title),
             explanation: format!(
                 "{ip}, {what}, reached {destination} at {} UTC for the first time in this data; it is a {class} \
                  service, {} hosts of {} use it. It sent {} bytes there and received {}.",
@@ -104,7 +99,7 @@ impl NewDestination {
                 tie.up,
                 tie.down,
             ),
-            attack: self.rule.attack.clone(),
+            attack: self.attack.clone(),
             entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("class", Value::Text(class.into()), ""),

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
@@ -72,14 +72,9 @@ impl Detector for OffHours {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {

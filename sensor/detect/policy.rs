@@ -4,7 +4,7 @@ use super::beacon::reason;
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::profile::{Activity, HostId, HostRole, Profiles, TenantId};
 
@@ -48,14 +48,9 @@ impl Detector for Policy {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let untold = self.breaches.untold();
-        let told = untold.iter().filter_map(|key| self.tell(now, *key, *self.breaches.get(key)?, usual));
-        said.findings.extend(told);
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        said.findings.extend(self.breaches.iter().filter_map(|(key, role)| self.tell(now, *key, *role, usual)));
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.breaches.say(which, said, |key, note| rule.tell(now, *key, *note, usual));
     }
 
     fn evicted(&self) -> u64 {
@@ -63,7 +58,7 @@ impl Detector for Policy {
     }
 }
 
-impl Policy {
+impl Rule {
     fn tell(
         &self,
         now: Timestamp,
@@ -80,10 +75,10 @@ impl Policy {
             time: now,
             first_seen: tie.first,
             last_seen: tie.last,
-            severity: self.rule.severity,
+            severity: self.severity,
             score: 0.8,
             p: None,
-            title: format!("{}: {ip} reached {destination}", self.rule.title),
+            title: format!("{}: {ip} reached {destination}", self.title),
             explanation: format!(
                 "{ip} is declared as {} and its policy does not name {destination}, which it contacted {} times from {} \
                  UTC on; {} bytes went out.",
@@ -92,7 +87,7 @@ impl Policy {
                 tie.first.clock(),
                 tie.up,
             ),
-            attack: self.rule.attack.clone(),
+            attack: self.attack.clone(),
             entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("role", Value::Text(role.name().into()), ""),

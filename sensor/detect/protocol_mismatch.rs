@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Timestamp, Transport};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -61,14 +61,9 @@ impl Detector for ProtocolMismatch {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.odd.say_untold(said, |key, odd| rule.tell(now, *key, odd, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.odd.say_all(said, |key, odd| rule.tell(now, *key, odd, usual));
+        self.odd.say(which, said, |key, odd| rule.tell(now, *key, odd, usual));
     }
 
     fn evicted(&self) -> u64 {

@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::Value;
 use super::ranks::Ranks;
 use super::{Detector, Said, Spec, parse};
-use crate::base::{Capped, Timestamp};
+use crate::base::Capped;
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
@@ -80,10 +80,6 @@ impl Detector for RareDestination {
         }
     }
 
-    fn advance(&mut self, _: Timestamp, _: &Profiles, _: &mut Said) {}
-
-    fn finish(&mut self, _: Timestamp, _: &Profiles, _: &mut Said) {}
-
     fn evicted(&self) -> u64 {
         self.met.evicted()
     }
@@ -101,7 +97,7 @@ impl RareDestination {
         let others = f64::from(owner.used_by()) - if seen.first { 1.0 } else { 0.0 };
         let age_s = owner.users.first().map_or(0.0, |(_, first)| seen.ts.secs_since(*first)).max(1.0);
         if seen.first && self.users.total() >= self.rule.least_contacts {
-            self.say(seen, others, age_s, usual, said);
+            self.cues(seen, others, age_s, usual, said);
         }
         self.users.learn(others);
         self.ages.learn(age_s);
@@ -110,7 +106,7 @@ impl RareDestination {
         self.fleet.add(day, seen.first, fade);
     }
 
-    fn say(&self, seen: &Contact, others: f64, age_s: f64, usual: &Profiles, said: &mut Said) {
+    fn cues(&self, seen: &Contact, others: f64, age_s: f64, usual: &Profiles, said: &mut Said) {
         let share = |met: &Met, prior: f64, k: f64| (met.firsts + k * prior) / (met.contacts + k);
         let peers = share(&self.fleet, 1.0, 1.0);
         let own = self.met.get(&seen.host).copied().unwrap_or_default();

@@ -5,13 +5,14 @@
 //! channels that are encrypted whole (SMB3 with encryption) show only that somebody was there.
 
 use super::beacon::reason;
+use super::claim::has_role;
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::event::{self, Channel, Uid};
-use crate::profile::{Act, Activity, HostId, HostRole, Profiles, What};
+use crate::profile::{Act, Activity, HostId, Profiles, What};
 use std::collections::BTreeMap;
 
 /// In the table of detectors.
@@ -102,13 +103,9 @@ impl Detector for RemoteExecution {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let untold = self.pairs.untold();
-        said.findings.extend(untold.iter().filter_map(|key| Some(self.tell(now, *key, self.pairs.get(key)?, usual))));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        said.findings.extend(self.pairs.iter().map(|(key, deeds)| self.tell(now, *key, deeds, usual)));
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.pairs.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {
@@ -139,25 +136,26 @@ impl RemoteExecution {
             deeds.uids.push(seen.uid);
         }
     }
+}
 
+impl Rule {
     fn severity(&self, by: HostId, deeds: &Deeds, usual: &Profiles) -> Severity {
-        let rule = &self.rule;
         if !usual.is_inside(by) {
             let acted = deeds.kinds.iter().any(|deed| deed.act != event::Act::Administer);
-            return if acted { rule.from_outside } else { rule.session_from_outside };
+            return if acted { self.from_outside } else { self.session_from_outside };
         }
-        if usual.roles(by).iter().any(|role: &HostRole| rule.quiet_roles.iter().any(|q| q == role.name())) {
+        if has_role(usual, by, &self.quiet_roles) {
             return Severity::Info;
         }
         let of = |deed: &Deed| match deed.act {
-            event::Act::Execute => rule.execute.get(deed.channel).copied().unwrap_or(Severity::Medium),
-            event::Act::Prepare => rule.prepare,
-            event::Act::Administer => rule.administer,
+            event::Act::Execute => self.execute.get(deed.channel).copied().unwrap_or(Severity::Medium),
+            event::Act::Prepare => self.prepare,
+            event::Act::Administer => self.administer,
         };
         deeds.kinds.iter().map(of).max().unwrap_or(Severity::Info).min(Severity::Medium)
     }
 
-    fn tell(&self, now: Timestamp, (by, on): (HostId, HostId), deeds: &Deeds, usual: &Profiles) -> Finding {
+    fn tell(&self, now: Timestamp, (by, on): (HostId, HostId), deeds: &Deeds, usual: &Profiles) -> Option<Finding> {
         let severity = self.severity(by, deeds, usual);
         let executed = deeds.kinds.iter().any(|deed| deed.act == event::Act::Execute);
         let prepared = deeds.kinds.iter().any(|deed| deed.act == event::Act::Prepare);
@@ -172,7 +170,7 @@ impl RemoteExecution {
         attack.dedup();
         let (actor, machine) = (usual.address_text(by), usual.address_text(on));
         let role = if usual.is_inside(by) { Role::StagingServer } else { Role::Destination };
-        Finding {
+        Some(Finding {
             id: id("remote_execution", &usual.subject(by), &usual.subject(on), deeds.first),
             detector: "remote_execution",
             time: now,
@@ -201,7 +199,7 @@ impl RemoteExecution {
             entities: vec![Entity::host(role, by, usual), Entity::host(Role::AffectedHost, on, usual)],
             reasons: reasons(deeds),
             uids: deeds.uids.clone(),
-        }
+        })
     }
 }
 

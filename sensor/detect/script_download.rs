@@ -7,7 +7,7 @@ use super::beacon::reason;
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
 use crate::profile::{Activity, Fetch, HostId, Profiles, TenantId};
 
@@ -49,13 +49,9 @@ impl Detector for ScriptDownload {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let untold = self.first.untold();
-        said.findings.extend(untold.iter().filter_map(|key| self.tell(now, *key, self.first.get(key)?, usual)));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        said.findings.extend(self.first.iter().filter_map(|(key, fetch)| self.tell(now, *key, fetch, usual)));
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let rule = &self.rule;
+        self.first.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {
@@ -63,7 +59,7 @@ impl Detector for ScriptDownload {
     }
 }
 
-impl ScriptDownload {
+impl Rule {
     fn tell(
         &self,
         now: Timestamp,
@@ -82,17 +78,17 @@ impl ScriptDownload {
             time: now,
             first_seen: fetch.ts,
             last_seen: fetch.ts,
-            severity: if tie.is_nameless() { self.rule.nameless } else { self.rule.named },
+            severity: if tie.is_nameless() { self.nameless } else { self.named },
             score: if tie.is_nameless() { 0.5 } else { 0.2 },
             p: None,
-            title: format!("{}: {ip} from {destination}", self.rule.title),
+            title: format!("{}: {ip} from {destination}", self.title),
             explanation: format!(
                 "{ip} fetched {} from {destination} at {} UTC: {} bytes that look like {content}, asked for with {agent}.",
                 fetch.uri,
                 fetch.ts.clock(),
                 fetch.bytes,
             ),
-            attack: self.rule.attack.clone(),
+            attack: self.attack.clone(),
             entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("content", Value::Text(content.into()), ""),

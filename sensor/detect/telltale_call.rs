@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles};
@@ -79,14 +79,9 @@ impl Detector for TelltaleCall {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.calls.say_untold(said, |key, made| rule.tell(now, *key, made, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.calls.say_all(said, |key, made| rule.tell(now, *key, made, usual));
+        self.calls.say(which, said, |key, made| rule.tell(now, *key, made, usual));
     }
 
     fn evicted(&self) -> u64 {

@@ -11,7 +11,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -94,14 +94,9 @@ impl Detector for UploadTail {
         }
     }
 
-    fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.noted.say_untold(said, |key, note| rule.tell(now, *key, note, usual));
-    }
-
-    fn finish(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.noted.say_all(said, |key, note| rule.tell(now, *key, note, usual));
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
     fn evicted(&self) -> u64 {

@@ -7,7 +7,7 @@
 use crate::alert::{Alert, AllowList, Book, Context, Rules, not_visible};
 use crate::base::Timestamp;
 use crate::campaign::Campaigns;
-use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer};
+use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer, Which};
 use crate::event::{Observation, Uid};
 use crate::intel::Intel;
 use crate::output::Identities;
@@ -118,7 +118,7 @@ impl Analysis {
     pub(crate) fn finish(mut self, now: Timestamp) -> Told {
         self.profiles.finish(&mut self.activities);
         self.spread();
-        self.detectors.finish(now, &self.profiles, &mut self.said);
+        self.detectors.say(Which::All, now, &self.profiles, &mut self.said);
         self.score(now);
         let telling = self.campaigns.finish(now, &self.profiles, &self.detectors.beacon);
         self.tell(now, Some(telling));
@@ -160,7 +160,7 @@ impl Analysis {
         if self.next != Timestamp::MIN {
             self.profiles.advance(now, &mut self.activities);
             self.spread();
-            self.detectors.advance(now, &self.profiles, &mut self.said);
+            self.detectors.say(Which::Untold, now, &self.profiles, &mut self.said);
             self.score(now);
             let telling = self.campaigns.advance(now, &self.profiles, &self.detectors.beacon);
             self.tell(now, telling);
