@@ -4,7 +4,7 @@ use super::finding::{Entity, Evidence, Finding, Role, Severity};
 use super::identify::id;
 use crate::base::Timestamp;
 use crate::event::Uid;
-use crate::profile::{HostId, HostRole, Profiles};
+use crate::profile::{HostId, HostRole, Profiles, TenantId};
 use std::fmt::Display;
 
 /// About which host, within which scope, since when.
@@ -69,6 +69,17 @@ const fn weight(severity: Severity) -> f64 {
 /// Whether a host was declared as one of the roles named.
 pub(super) fn has_role(usual: &Profiles, host: HostId, names: &[String]) -> bool {
     usual.roles(host).iter().any(|role: &HostRole| names.iter().any(|name| name == role.name()))
+}
+
+/// Whether a host was declared as nothing but such roles, or as nothing.
+pub(super) fn is_person(usual: &Profiles, host: HostId, person_roles: &[String]) -> bool {
+    usual.roles(host).iter().all(|role| person_roles.iter().any(|name| name == role.name()))
+}
+
+/// Whether at most a share of the fleet uses a destination, or one host.
+pub(super) fn is_rare(usual: &Profiles, tenant: TenantId, crowd_share: f64) -> bool {
+    let users = usual.tenant(tenant).map_or(0, |owner| owner.used_by());
+    f64::from(users) <= (crowd_share * f64::from(usual.fleet())).max(1.0)
 }
 
 /// Adds a flow to a short list.

@@ -9,7 +9,6 @@ use super::cue::{Cue, Group};
 use super::finding::Value;
 use super::{Detector, Said, Spec, parse};
 use crate::base::{Capped, Transport};
-use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles};
 
 /// In the table of detectors.
@@ -79,7 +78,7 @@ impl DirectAddress {
                 group: Group::Destination,
                 nats: -p.ln(),
                 reason: reason("share_of_contacts_without_a_name", Value::Number(p), "probability"),
-                uid: tie.and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+                uid: seen.uid,
             });
         }
         host.contacts += 1.0;

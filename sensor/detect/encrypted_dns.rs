@@ -4,13 +4,12 @@
 //! browsers that do it by default, telephones. Evasion: a resolver of one's own on port 443.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role};
+use super::claim::{Claim, Words, has_role, is_person};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
-use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -82,7 +81,7 @@ impl EncryptedDns {
             group: Group::Protocol,
             nats: self.rule.nats,
             reason: reason("encrypted_dns", Value::Text(how.into()), ""),
-            uid: usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+            uid: seen.uid,
         });
     }
 }
@@ -96,7 +95,7 @@ impl Rule {
         usual: &Profiles,
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
-        let is_person = usual.roles(host).iter().all(|role| self.person_roles.iter().any(|p| p == role.name()));
+        let is_person = is_person(usual, host, &self.person_roles);
         let resolver = tie.destination(Some(&owner.key));
         let claim = Claim {
             detector: SPEC.stem,

@@ -4,8 +4,8 @@
 //! and addresses that many share: there it is weak. Evasion: anything nobody has listed yet.
 
 use super::beacon::reason;
+use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
-use super::identify::id;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
@@ -93,15 +93,17 @@ impl Rule {
             () if crowded => " Many hosts here use it, so the feed may be wrong.",
             () => "",
         };
-        Some(Finding {
-            id: id("feed", &usual.subject(host), &owner.key, tie.first),
-            detector: "feed",
-            time: now,
-            first_seen: tie.first,
-            last_seen: tie.last,
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (tie.first, tie.last),
             severity,
-            score: if severity >= Severity::Medium { 0.6 } else { 0.3 },
-            p: None,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let words = Words {
             title: format!("{}: {ip} reached {destination}", self.title),
             explanation: format!(
                 "{ip} contacted {destination} {} times from {} UTC on; {} is listed in {}. {} of {} hosts use it.{weak}",
@@ -112,16 +114,16 @@ impl Rule {
                 owner.used_by(),
                 usual.fleet(),
             ),
-            attack: self.attack.clone(),
-            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("feed", Value::Text(listed.source.clone()), ""),
                 reason("indicator", Value::Text(listed.indicator.clone()), ""),
                 reason("hosts_using_destination", Value::Count(u64::from(owner.used_by())), "hosts"),
                 reason("bytes_out", Value::Count(tie.up), "bytes"),
             ],
+            others: vec![Entity::destination(tie)],
             uids: tie.uids.clone(),
-        })
+        };
+        Some(Finding { score: if severity >= Severity::Medium { 0.6 } else { 0.3 }, ..claim.say(usual, words) })
     }
 }
 

@@ -4,7 +4,7 @@
 //! agents, chat, remote desktops of suppliers. Evasion: a new connection every hour (that is a beacon).
 
 use super::beacon::reason;
-use super::claim::{Claim, Words};
+use super::claim::{Claim, Words, is_rare};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
@@ -72,7 +72,9 @@ impl LongConnection {
         let lasted = hours(seen);
         let step = self.rule.steps.iter().filter(|step| lasted >= step.hours).map(|step| step.nats);
         let (Some(nats), Some(tenant)) = (step.reduce(f64::max), seen.tenant) else { return };
-        if !self.rule.is_rare(tenant, usual) || usual.tie(seen.host, tenant).is_none_or(|tie| tie.background) {
+        if !is_rare(usual, tenant, self.rule.crowd_share)
+            || usual.tie(seen.host, tenant).is_none_or(|tie| tie.background)
+        {
             return;
         }
         said.cues.push(Cue {
@@ -93,11 +95,6 @@ impl LongConnection {
 }
 
 impl Rule {
-    fn is_rare(&self, tenant: TenantId, usual: &Profiles) -> bool {
-        let users = usual.tenant(tenant).map_or(0, |owner| owner.used_by());
-        f64::from(users) <= (self.crowd_share * f64::from(usual.fleet())).max(1.0)
-    }
-
     fn tell(
         &self,
         now: Timestamp,

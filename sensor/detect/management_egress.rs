@@ -97,13 +97,12 @@ impl ManagementEgress {
             () if learned => (self.rule.learned, "new to it after days of the same", "EG-001"),
             () => (self.rule.learning, "not its vendor; what is usual is still being learned", "EG-001"),
         };
-        let uid = usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE);
         self.noted.note_once((seen.host, seen.tenant), || Reached {
             first: seen.ts,
             severity,
             why,
             catalogue,
-            uids: vec![uid],
+            uids: vec![seen.uid],
         });
         said.cues.push(Cue {
             detector: SPEC.stem,
@@ -113,7 +112,7 @@ impl ManagementEgress {
             group: Group::Destination,
             nats: if learned { self.rule.learned_nats } else { self.rule.learning_nats },
             reason: reason("management_server_reached", Value::Text(why.into()), ""),
-            uid,
+            uid: seen.uid,
         });
     }
 

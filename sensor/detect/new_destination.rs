@@ -4,9 +4,8 @@
 //! look-alikes: a new backup store, a vendor's new address. Evasion: a service the tables do not know.
 
 use super::beacon::reason;
-use super::claim::has_role;
+use super::claim::{Claim, Words, has_role, is_person};
 use super::finding::{Entity, Finding, Role, Severity, Value};
-use super::identify::id;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
@@ -72,7 +71,7 @@ impl Rule {
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
         let roles = usual.roles(host);
-        let is_person = roles.iter().all(|role| self.person_roles.iter().any(|p| p == role.name()));
+        let is_person = is_person(usual, host, &self.person_roles);
         let severity = if is_person { self.undeclared } else { self.server };
         let what = match roles.first() {
             Some(role) => format!("declared as {}", role.name()),
@@ -80,15 +79,17 @@ impl Rule {
         };
         let destination = tie.destination(Some(&owner.key));
         let ip = usual.address_text(host);
-        Some(Finding {
-            id: id("new_destination", &usual.subject(host), &owner.key, tie.first),
-            detector: "new_destination",
-            time: now,
-            first_seen: tie.first,
-            last_seen: tie.last,
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (tie.first, tie.last),
             severity,
-            score: if severity >= Severity::Medium { 0.8 } else { 0.1 },
-            p: None,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let words = Words {
             title: format!("{}: {ip} reached {destination} ({class})", self.title),
             explanation: format!(
                 "{ip}, {what}, reached {destination} at {} UTC for the first time in this data; it is a {class} \
@@ -99,16 +100,16 @@ impl Rule {
                 tie.up,
                 tie.down,
             ),
-            attack: self.attack.clone(),
-            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("class", Value::Text(class.into()), ""),
                 reason("hosts_using_destination", Value::Count(u64::from(owner.used_by())), "hosts"),
                 reason("bytes_out", Value::Count(tie.up), "bytes"),
                 reason("bytes_in", Value::Count(tie.down), "bytes"),
             ],
+            others: vec![Entity::destination(tie)],
             uids: tie.uids.clone(),
-        })
+        };
+        Some(Finding { score: if severity >= Severity::Medium { 0.8 } else { 0.1 }, ..claim.say(usual, words) })
     }
 }
 

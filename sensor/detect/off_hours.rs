@@ -11,7 +11,6 @@ use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Capped, Timestamp};
-use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -102,7 +101,7 @@ impl OffHours {
                 group: Group::Timing,
                 nats: (-p.ln()).clamp(0.0, rule.cap_nats),
                 reason: reason("share_of_contacts_off_hours", Value::Number(p), "probability"),
-                uid: usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+                uid: seen.uid,
             });
             // A server without a night of its own: EG-015.
             if habit.off < 1.0 && has_role(usual, seen.host, &rule.server_roles) {

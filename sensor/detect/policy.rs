@@ -1,8 +1,8 @@
 //! Policy: a declared role reaches outside what was declared for it. Needs no baseline; says nothing without a policy.
 
 use super::beacon::reason;
+use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
-use super::identify::id;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
@@ -69,15 +69,17 @@ impl Rule {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
         let destination = tie.destination(Some(&owner.key));
         let ip = usual.address_text(host);
-        Some(Finding {
-            id: id("policy", &usual.subject(host), &owner.key, tie.first),
-            detector: "policy",
-            time: now,
-            first_seen: tie.first,
-            last_seen: tie.last,
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (tie.first, tie.last),
             severity: self.severity,
-            score: 0.8,
-            p: None,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let words = Words {
             title: format!("{}: {ip} reached {destination}", self.title),
             explanation: format!(
                 "{ip} is declared as {} and its policy does not name {destination}, which it contacted {} times from {} \
@@ -87,15 +89,15 @@ impl Rule {
                 tie.first.clock(),
                 tie.up,
             ),
-            attack: self.attack.clone(),
-            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("role", Value::Text(role.name().into()), ""),
                 reason("flows", Value::Count(u64::from(tie.flows)), ""),
                 reason("bytes_out", Value::Count(tie.up), "bytes"),
             ],
+            others: vec![Entity::destination(tie)],
             uids: tie.uids.clone(),
-        })
+        };
+        Some(Finding { score: 0.8, ..claim.say(usual, words) })
     }
 }
 

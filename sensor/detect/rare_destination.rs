@@ -10,7 +10,6 @@ use super::finding::Value;
 use super::ranks::Ranks;
 use super::{Detector, Said, Spec, parse};
 use crate::base::Capped;
-use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -97,7 +96,7 @@ impl RareDestination {
         let others = f64::from(owner.used_by()) - if seen.first { 1.0 } else { 0.0 };
         let age_s = owner.users.first().map_or(0.0, |(_, first)| seen.ts.secs_since(*first)).max(1.0);
         if seen.first && self.users.total() >= self.rule.least_contacts {
-            self.cues(seen, others, age_s, usual, said);
+            self.cues(seen, others, age_s, said);
         }
         self.users.learn(others);
         self.ages.learn(age_s);
@@ -106,7 +105,7 @@ impl RareDestination {
         self.fleet.add(day, seen.first, fade);
     }
 
-    fn cues(&self, seen: &Contact, others: f64, age_s: f64, usual: &Profiles, said: &mut Said) {
+    fn cues(&self, seen: &Contact, others: f64, age_s: f64, said: &mut Said) {
         let share = |met: &Met, prior: f64, k: f64| (met.firsts + k * prior) / (met.contacts + k);
         let peers = share(&self.fleet, 1.0, 1.0);
         let own = self.met.get(&seen.host).copied().unwrap_or_default();
@@ -127,7 +126,7 @@ impl RareDestination {
                 group: Group::Destination,
                 nats,
                 reason: reason(measure, Value::Number(p), "probability"),
-                uid: usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+                uid: seen.uid,
             });
         }
     }

@@ -5,9 +5,8 @@
 //! channels that are encrypted whole (SMB3 with encryption) show only that somebody was there.
 
 use super::beacon::reason;
-use super::claim::has_role;
+use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
-use super::identify::id;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
@@ -170,19 +169,17 @@ impl Rule {
         attack.dedup();
         let (actor, machine) = (usual.address_text(by), usual.address_text(on));
         let role = if usual.is_inside(by) { Role::StagingServer } else { Role::Destination };
-        Some(Finding {
-            id: id("remote_execution", &usual.subject(by), &usual.subject(on), deeds.first),
-            detector: "remote_execution",
-            time: now,
-            first_seen: deeds.first,
-            last_seen: deeds.last,
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (deeds.first, deeds.last),
             severity,
-            score: match severity {
-                Severity::Info => 0.1,
-                Severity::Low => 0.3,
-                _ => 0.5,
-            },
-            p: None,
+            attack: &attack,
+            host: by,
+            role,
+            scope: &usual.subject(on),
+        };
+        let words = Words {
             title: format!("{actor} {verb} {machine}"),
             explanation: format!(
                 "{actor} {verb} {machine} through {} between {} and {} UTC ({} act{} in {} session{}{from}). Alone this is what \
@@ -195,10 +192,17 @@ impl Rule {
                 deeds.sessions,
                 if deeds.sessions == 1 { "" } else { "s" },
             ),
-            attack,
-            entities: vec![Entity::host(role, by, usual), Entity::host(Role::AffectedHost, on, usual)],
             reasons: reasons(deeds),
+            others: vec![Entity::host(Role::AffectedHost, on, usual)],
             uids: deeds.uids.clone(),
+        };
+        Some(Finding {
+            score: match severity {
+                Severity::Info => 0.1,
+                Severity::Low => 0.3,
+                _ => 0.5,
+            },
+            ..claim.say(usual, words)
         })
     }
 }

@@ -5,13 +5,12 @@
 //! Benign look-alikes: the help desk's own tool, a supplier's session. Evasion: a product the tables do not know.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role};
+use super::claim::{Claim, Words, has_role, is_person};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
-use crate::event::Uid;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -86,7 +85,7 @@ impl RemoteManagement {
             group: Group::Destination,
             nats: self.rule.nats,
             reason: reason("remote_management", Value::Text(product.into()), ""),
-            uid: usual.tie(seen.host, seen.tenant).and_then(|tie| tie.uids.first().copied()).unwrap_or(Uid::NONE),
+            uid: seen.uid,
         });
     }
 }
@@ -100,8 +99,7 @@ impl Rule {
         usual: &Profiles,
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
-        let roles = usual.roles(host);
-        let is_person = roles.iter().all(|role| self.person_roles.iter().any(|p| p == role.name()));
+        let is_person = is_person(usual, host, &self.person_roles);
         let is_first = owner.users.first().is_some_and(|(user, _)| *user == host);
         let severity = match () {
             () if has_role(usual, host, &self.quiet_roles) => Severity::Info,

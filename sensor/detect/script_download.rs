@@ -4,8 +4,8 @@
 //! Evasion: TLS.
 
 use super::beacon::reason;
+use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
-use super::identify::id;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::Timestamp;
@@ -72,15 +72,17 @@ impl Rule {
         let content = fetch.content.unwrap_or_default();
         let agent = fetch.user_agent.as_deref().unwrap_or("no user agent");
         let ip = usual.address_text(host);
-        Some(Finding {
-            id: id("script_download", &usual.subject(host), &owner.key, fetch.ts),
-            detector: "script_download",
-            time: now,
-            first_seen: fetch.ts,
-            last_seen: fetch.ts,
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (fetch.ts, fetch.ts),
             severity: if tie.is_nameless() { self.nameless } else { self.named },
-            score: if tie.is_nameless() { 0.5 } else { 0.2 },
-            p: None,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &owner.key,
+        };
+        let words = Words {
             title: format!("{}: {ip} from {destination}", self.title),
             explanation: format!(
                 "{ip} fetched {} from {destination} at {} UTC: {} bytes that look like {content}, asked for with {agent}.",
@@ -88,14 +90,14 @@ impl Rule {
                 fetch.ts.clock(),
                 fetch.bytes,
             ),
-            attack: self.attack.clone(),
-            entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],
             reasons: vec![
                 reason("content", Value::Text(content.into()), ""),
                 reason("bytes", Value::Count(fetch.bytes), "bytes"),
             ],
+            others: vec![Entity::destination(tie)],
             uids: vec![fetch.uid],
-        })
+        };
+        Some(Finding { score: if tie.is_nameless() { 0.5 } else { 0.2 }, ..claim.say(usual, words) })
     }
 }
 

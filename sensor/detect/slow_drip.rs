@@ -4,7 +4,7 @@
 //! look-alikes: telemetry of a rare product, backup of one machine. Evasion: less than the usual upload a day.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role};
+use super::claim::{Claim, Words, has_role, is_rare};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
@@ -115,8 +115,7 @@ impl SlowDrip {
             self.sums.learn(drip.sum);
             (drip.day, drip.today) = (day, 0.0);
             drip.active_days = drip.active_days.saturating_add(1);
-            let users = usual.tenant(tenant).map_or(0, |owner| owner.used_by());
-            let rare = f64::from(users) <= (rule.crowd_share * f64::from(usual.fleet())).max(1.0);
+            let rare = is_rare(usual, tenant, rule.crowd_share);
             if drip.sum > alarm && drip.active_days >= rule.least_days && rare && tie.up > tie.down {
                 drip.alarm = alarm;
                 let drip = *drip;

@@ -6,7 +6,7 @@
 //! Evasion: a little every day (`slow_drip`).
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role, keep};
+use super::claim::{Claim, Words, has_role, is_rare, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
@@ -119,8 +119,7 @@ impl UploadTail {
         sums.up += f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
         sums.down += f64::from(u32::try_from(seen.counters.resp_bytes).unwrap_or(u32::MAX));
         let rule = &self.rule;
-        let users = usual.tenant(tenant).map_or(0, |owner| owner.used_by());
-        let rare = f64::from(users) <= (rule.crowd_share * f64::from(usual.fleet())).max(1.0);
+        let rare = is_rare(usual, tenant, rule.crowd_share);
         if sums.up < rule.least_bytes || sums.up <= sums.down || !rare {
             return;
         }

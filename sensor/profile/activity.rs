@@ -38,6 +38,7 @@ pub(crate) enum Activity {
 pub(crate) struct Contact {
     /// The flow's first packet.
     pub(crate) ts: Timestamp,
+    pub(crate) uid: Uid,
     pub(crate) host: HostId,
     pub(crate) resp: Endpoint,
     pub(crate) tenant: TenantId,

@@ -369,7 +369,7 @@ impl Profiles {
             self.counts.nameless_flows = self.counts.nameless_flows.saturating_add(u64::from(nameless));
         }
         let standing = known.standing;
-        out.push(Activity::Contact(Contact { ts, host, resp, tenant, name, standing, first, background }));
+        out.push(Activity::Contact(Contact { ts, uid, host, resp, tenant, name, standing, first, background }));
         if let Some(flow) = self.flows.get_mut(uid) {
             flow.tenant = Some(tenant);
             for (ts, moved) in std::mem::take(&mut flow.waiting) {
