@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, Which, parse};
+use super::{Deed, Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Act, Activity, HostId, Profiles};
@@ -68,7 +68,7 @@ impl Detector for AdminPath {
     }
 
     fn evicted(&self) -> u64 {
-        self.noted.evicted()
+        total([self.noted.evicted(), self.known.evicted()])
     }
 }
 

@@ -8,7 +8,7 @@ use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
 use super::pollers::{PollerRule, Pollers};
-use super::{Cue, Group, Said};
+use super::{Cue, Group, Said, total};
 use crate::base::{Capped, Timestamp, Transport};
 use crate::event::Uid;
 use crate::profile::{CheckIn, HostId, Profiles, TenantId, Tie};
@@ -114,7 +114,7 @@ impl Beacon {
     }
 
     pub(crate) fn evicted(&self) -> u64 {
-        self.pairs.evicted()
+        total([self.pairs.evicted(), self.told.evicted(), self.pollers.evicted()])
     }
 
     /// Reads the meters that are due; every hour all that were touched. Tells a pair when it gets worse.

@@ -12,7 +12,7 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
@@ -134,7 +134,13 @@ impl Detector for ClientMismatch {
     }
 
     fn evicted(&self) -> u64 {
-        self.noted.evicted()
+        total([
+            self.noted.evicted(),
+            self.pairs.evicted(),
+            self.owners.evicted(),
+            self.hosts.evicted(),
+            self.hellos.evicted(),
+        ])
     }
 }
 

@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles, Touch};
@@ -79,7 +79,7 @@ impl Detector for CoercedAuthentication {
     }
 
     fn evicted(&self) -> u64 {
-        self.pairs.evicted()
+        total([self.pairs.evicted(), self.latest.evicted()])
     }
 }
 

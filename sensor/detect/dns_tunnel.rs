@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::{Distinct, information};
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -112,7 +112,7 @@ impl Detector for DnsTunnel {
     }
 
     fn evicted(&self) -> u64 {
-        self.asked.evicted()
+        total([self.asked.evicted(), self.parents.evicted(), self.numbers.evicted(), self.resolvers.evicted()])
     }
 }
 

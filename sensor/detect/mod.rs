@@ -77,6 +77,11 @@ pub(crate) trait Detector: Debug {
     fn evicted(&self) -> u64;
 }
 
+/// Entries that made room, over several tables.
+fn total<const N: usize>(evicted: [u64; N]) -> u64 {
+    evicted.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Which findings are to be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {

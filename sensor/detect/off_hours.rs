@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
@@ -77,7 +77,7 @@ impl Detector for OffHours {
     }
 
     fn evicted(&self) -> u64 {
-        self.noted.evicted()
+        total([self.noted.evicted(), self.hosts.evicted()])
     }
 }
 

@@ -43,6 +43,11 @@ impl Pollers {
         Self { rule, by_owner: Capped::new(MAX_OWNERS) }
     }
 
+    /// Destinations that made room for others.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.by_owner.evicted()
+    }
+
     /// A host was seen to keep time.
     pub(super) fn note(&mut self, (host, tenant): (HostId, TenantId), first: Timestamp, median_s: f64) {
         let polls = self.by_owner.entry(tenant, BTreeMap::new);

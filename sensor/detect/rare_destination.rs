@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, Said, Spec, parse, total};
 use crate::base::Capped;
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
@@ -80,7 +80,7 @@ impl Detector for RareDestination {
     }
 
     fn evicted(&self) -> u64 {
-        self.met.evicted()
+        total([self.met.evicted(), self.counted.evicted()])
     }
 }
 

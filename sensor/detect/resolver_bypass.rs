@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -76,7 +76,7 @@ impl Detector for ResolverBypass {
     }
 
     fn evicted(&self) -> u64 {
-        self.noted.evicted()
+        total([self.noted.evicted(), self.inside.evicted(), self.resolvers.evicted()])
     }
 }
 

@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -86,7 +86,7 @@ impl Detector for SlowDrip {
     }
 
     fn evicted(&self) -> u64 {
-        self.noted.evicted()
+        total([self.noted.evicted(), self.pairs.evicted()])
     }
 }
 

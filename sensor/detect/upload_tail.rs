@@ -11,7 +11,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, Said, Spec, Which, parse, total};
 use crate::base::{Capped, Timestamp};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -100,7 +100,7 @@ impl Detector for UploadTail {
     }
 
     fn evicted(&self) -> u64 {
-        self.noted.evicted()
+        total([self.noted.evicted(), self.pairs.evicted(), self.most.evicted()])
     }
 }
 
