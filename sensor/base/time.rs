@@ -82,6 +82,16 @@ impl Timestamp {
     pub const fn utc_day(self) -> i64 {
         self.secs().div_euclid(86_400)
     }
+
+    /// The beginning of a UTC day written as `2027-03-31`; `None` for what is no day.
+    pub fn of_day(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '-').map(str::parse::<i64>);
+        let [Ok(year), Ok(month), Ok(day)] = [parts.next()?, parts.next()?, parts.next()?] else { return None };
+        let plausible = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+        let start = Self::from_secs(days(year, month, day).saturating_mul(86_400));
+        // Back and forth, so that the 31st of April is none.
+        (plausible && start.to_string().strip_suffix("T00:00:00.000000Z") == Some(text)).then_some(start)
+    }
 }
 
 const NANOS: i64 = 1_000_000_000;
@@ -108,6 +118,17 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     (yoe + era * 400 + if month <= 2 { 1 } else { 0 }, month, doy - (153 * mp + 2) / 5 + 1)
 }
 
+/// (year, month, day) → days since the epoch: the inverse, after the same author's `days_from_civil`.
+const fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year.saturating_sub(1) } else { year };
+    let yoe = year.rem_euclid(400);
+    let doy = (153 * ((month.saturating_add(9)).rem_euclid(12)) + 2) / 5 + day.saturating_sub(1);
+    year.div_euclid(400)
+        .saturating_mul(146_097)
+        .saturating_add(yoe * 365 + yoe / 4 - yoe / 100)
+        .saturating_add(doy - 719_468)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +141,21 @@ mod tests {
             ("before the epoch", Timestamp(-1), "1969-12-31T23:59:59.999999Z"),
         ] {
             assert_eq!(ts.to_string(), text, "{what}");
+        }
+    }
+
+    #[test]
+    fn days_are_read_as_they_are_written() {
+        for (what, text, expected) in [
+            ("the epoch", "1970-01-01", Some(0)),
+            ("a leap day", "2028-02-29", Some(21_243)),
+            ("no leap day", "2027-02-29", None),
+            ("the 31st of April", "2027-04-31", None),
+            ("without zeros", "2027-4-1", None),
+            ("more behind it", "2027-04-01x", None),
+            ("far beyond", "9223372036854775807-01-01", None),
+        ] {
+            assert_eq!(Timestamp::of_day(text).map(Timestamp::utc_day), expected, "{what}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! `yukue intel`: newer tables from the vendors' own files.
 
 use super::Exit;
+use crate::base::Timestamp;
 use crate::config;
 use crate::intel::{self, Tables, Vendor};
 use std::path::{Path, PathBuf};
@@ -52,9 +53,7 @@ enum Kind {
 }
 
 fn day(text: &str) -> Result<String, String> {
-    let shape: Vec<usize> = text.split('-').map(str::len).collect();
-    let digits = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-    if digits && shape == [4, 2, 2] { Ok(text.to_owned()) } else { Err("a day, as 2026-11-25".to_owned()) }
+    Timestamp::of_day(text).map(|_| text.to_owned()).ok_or_else(|| "a day, as 2026-11-25".to_owned())
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.

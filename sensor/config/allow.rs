@@ -70,26 +70,10 @@ fn said(value: &Spanned<String>, what: &str) -> Result<Box<str>, Wrong> {
     if text.is_empty() || text.len() > LONGEST { Err((format!("say {what}"), value.span())) } else { Ok(text.into()) }
 }
 
-/// A UTC day as `2027-03-31`.
+/// A UTC day as `2027-03-31`, in days since 1970, and as written.
 fn day(text: &str) -> Result<(i64, Box<str>), String> {
-    let wrong = || "a day, as 2027-03-31".to_owned();
-    let parts: Vec<i64> = text.split('-').map_while(|part| part.parse().ok()).collect();
-    let [year, month, day] = parts[..] else { return Err(wrong()) };
-    let day = days_from_civil(year, month, day).ok_or_else(wrong)?;
-    // Back and forth, so that the 31st of April is none.
-    let same = Timestamp::from_secs(day.saturating_mul(86_400)).to_string().starts_with(text);
-    if same { Ok((day, text.into())) } else { Err(wrong()) }
-}
-
-/// Days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(year.div_euclid(400) * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+    let day = Timestamp::of_day(text).ok_or("a day, as 2027-03-31")?.utc_day();
+    Ok((day, text.into()))
 }
 
 /// A reason is a sentence, not a document.

@@ -21,6 +21,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(OffHours {
             rule: parse(text)?,
             week: vec![0.0; HOURS],
+            contacts: 0.0,
             since: None,
             hosts: Capped::new(MAX_HOSTS),
             noted: Ledger::new(MAX_NOTED),
@@ -50,6 +51,8 @@ struct OffHours {
     rule: Rule,
     /// Contacts by hour of the week.
     week: Vec<f64>,
+    /// All of them.
+    contacts: f64,
     since: Option<Timestamp>,
     hosts: Capped<HostId, Habit>,
     noted: Ledger<(HostId, TenantId), Timestamp>,
@@ -86,10 +89,9 @@ impl OffHours {
         let rule = &self.rule;
         let since = *self.since.get_or_insert(seen.ts);
         let hour = usize::try_from(seen.ts.secs().div_euclid(3600).rem_euclid(168)).unwrap_or(0);
-        let total: f64 = self.week.iter().sum();
         let here = self.week.get(hour).copied().unwrap_or(0.0);
-        let known = seen.ts.secs_since(since) >= rule.learn_s && total >= rule.least_contacts;
-        let off = known && here < rule.quiet_share * total / 168.0;
+        let known = seen.ts.secs_since(since) >= rule.learn_s && self.contacts >= rule.least_contacts;
+        let off = known && here < rule.quiet_share * self.contacts / 168.0;
         let habit = self.hosts.entry(seen.host, Habit::default);
         if off && seen.first {
             let p = (habit.off + rule.shrink * rule.shrink_share) / (habit.contacts + rule.shrink);
@@ -110,6 +112,7 @@ impl OffHours {
         }
         habit.contacts += 1.0;
         habit.off += if off { 1.0 } else { 0.0 };
+        self.contacts += 1.0;
         if let Some(count) = self.week.get_mut(hour) {
             *count += 1.0;
         }

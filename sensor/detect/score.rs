@@ -154,7 +154,7 @@ impl Scorer {
             let Some(tally) = self.tallies.get(&key) else { continue };
             let (egress, whole) = (self.rule.sum(tally, Group::is_egress), self.rule.sum(tally, |_| true));
             let common = key.1.is_some_and(|tenant| self.rule.is_common(tenant, now, usual));
-            let (weekend, class) = (usual.is_weekend(now), usual.peers(key.0));
+            let (weekend, class) = (Profiles::is_weekend(usual.day(now)), usual.peers(key.0));
             let how = self.egress.unusual(weekend, class, egress, CASE_HOST_DAYS);
             let unusual = how.map_or(egress >= self.rule.cold_case_nats, |how| how.p <= self.rule.case_p);
             if unusual && !common && !tally.is_case {
@@ -183,7 +183,7 @@ impl Scorer {
     /// The day is over: what its hosts showed is what is usual from now on.
     fn learn(&mut self, usual: &Profiles) {
         let Some(day) = self.day else { return };
-        let weekend = matches!((day + 3).rem_euclid(7), 5 | 6);
+        let weekend = Profiles::is_weekend(day);
         let mut scores: BTreeMap<HostId, (f64, f64)> = BTreeMap::new();
         for ((host, _), tally) in self.tallies.iter().filter(|((host, _), _)| !self.told.contains(host)) {
             let best = scores.entry(*host).or_default();

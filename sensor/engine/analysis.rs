@@ -6,7 +6,7 @@
 
 use crate::alert::{Alert, AllowList, Book, Context, Rules, not_visible};
 use crate::base::Timestamp;
-use crate::campaign::Campaigns;
+use crate::campaign::{Campaigns, Telling};
 use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer, Which};
 use crate::event::{Observation, Uid};
 use crate::intel::Intel;
@@ -176,7 +176,7 @@ impl Analysis {
     }
 
     /// Enters what was said into the book, and settles it.
-    fn tell(&mut self, now: Timestamp, telling: Option<crate::campaign::Telling>) {
+    fn tell(&mut self, now: Timestamp, telling: Option<Telling>) {
         let said = std::mem::take(&mut self.said);
         self.book.found(said.findings);
         if let Some(telling) = telling {

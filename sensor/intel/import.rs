@@ -3,6 +3,7 @@
 //! A vendor's file replaces that vendor's rows. One that is much smaller than what it replaces is refused: a truncated
 //! download must not blind the sensor.
 
+use crate::base::Timestamp;
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -105,9 +106,7 @@ pub(crate) fn published(text: &str) -> Option<String> {
     let told = ["createDate", "creationTime", "last_updated_timestamp"]
         .iter()
         .find_map(|key| json.get(*key).and_then(Value::as_str))?;
-    let day = told.get(..10)?;
-    let is_day = day.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
-    is_day.then(|| day.to_owned())
+    told.get(..10).filter(|day| Timestamp::of_day(day).is_some()).map(str::to_owned)
 }
 
 /// The Public Suffix List, when it is one and not much smaller than the one it replaces.

@@ -142,10 +142,10 @@ impl Profiles {
         i32::try_from(ts.utc_day()).unwrap_or(i32::MAX)
     }
 
-    /// Whether it is Saturday or Sunday at the site.
-    pub(crate) fn is_weekend(&self, ts: Timestamp) -> bool {
+    /// Whether a local day is Saturday or Sunday.
+    pub(crate) const fn is_weekend(day: i32) -> bool {
         // 1970-01-01 was a Thursday.
-        matches!((self.day(ts).saturating_add(3)).rem_euclid(7), 5 | 6)
+        matches!(day.saturating_add(3).rem_euclid(7), 5 | 6)
     }
 
     /// The class of peers a host is held against: servers against servers, everybody else against everybody else.

@@ -87,8 +87,9 @@ pub fn every_parser(data: &[u8]) -> usize {
 pub fn text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = config::site(&text);
-    for (stem, _) in Rules::shipped().texts().map(|(stem, text)| (stem, text.len())) {
-        let _ = Rules::shipped().replace(stem, &text);
+    let shipped = Rules::shipped();
+    for (stem, _) in shipped.texts() {
+        let _ = shipped.clone().replace(stem, &text);
     }
     let _ = config::allow_list(&text);
     let _ = Feeds::default().add("feed", &text);
