@@ -59,6 +59,7 @@ fuzz:
 conformance:
 	@bash tests/conformance.sh '$(CORPUS)' '$(SCORER)'
 
-# What the build and the tests need of the system: a C compiler and libpcap; for `make test` also tshark and python3.
+# What the build and the tests need of the system: a C compiler and libpcap; for `make test` also tshark, python3, Prometheus and
+# Alertmanager.
 tools:
 	@bash tests/tools.sh $(if $(filter test,$(MAKECMDGOALS)),test,build)

@@ -19,6 +19,7 @@ part() { # part NAME COMMAND…
 
 part lint make --no-print-directory lint
 part suite cargo test
+part grafana bash tests/grafana.sh
 part licenses make --no-print-directory licenses
 part conformance make --no-print-directory conformance CORPUS="${CORPUS:-}" SCORER="${SCORER:-}"
 part bench make --no-print-directory bench-quick

@@ -11,6 +11,8 @@ mod packets;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod dashboards;
+#[cfg(test)]
 mod dissector;
 #[cfg(test)]
 mod invariants;

@@ -12,6 +12,8 @@ need cc build-essential
 if [ "${1:-build}" = test ]; then
   need tshark tshark
   need python3 python3
+  need prometheus prometheus
+  need amtool prometheus-alertmanager
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -1,0 +1,44 @@
+"""The detectors in families, and what each looks for: read from `rules/<stem>.toml`, so that it is said once."""
+
+import re
+from pathlib import Path
+
+RULES = Path(__file__).resolve().parents[2] / "rules"
+
+FAMILIES = [
+    ("Somebody staged it: servers and the machines they reach", [
+        "common_cause", "execution_chain", "management_egress", "push_pattern", "admin_path", "entry", "policy"]),
+    ("Acts on other machines", [
+        "remote_execution", "execution_fan_out", "enumeration", "coerced_authentication", "telltale_call", "script_download"]),
+    ("Calls home", [
+        "beacon", "coordinated_poller", "long_connection", "dga", "direct_address", "remote_management", "feed"]),
+    ("Data that leave", ["upload_tail", "slow_drip", "cohort_exfiltration"]),
+    ("Hidden in something else", [
+        "dns_tunnel", "icmp_tunnel", "encrypted_dns", "resolver_bypass", "protocol_mismatch", "sni_mismatch", "client_mismatch"]),
+    ("Unusual for this host", ["host_anomaly", "new_destination", "rare_destination", "off_hours"]),
+]
+
+
+def described():
+    """Stem → what the rule's opening comment says: what it is, and what else looks like it."""
+    found = {}
+    for path in sorted(RULES.glob("*.toml")):
+        if path.stem.endswith(".example"):
+            continue
+        lines = []
+        for line in path.read_text("utf-8").splitlines():
+            if not line.startswith("#"):
+                break
+            lines.append(line.removeprefix("#").strip())
+        text = re.sub(r"\s+(Catalogue|ATT&CK|Measure:|Evasion:)\b.*?(?=\s[A-Z][a-z]+ false positives|\Z)", "", " ".join(lines))
+        found[path.stem] = text
+    return found
+
+
+def families():
+    """(family, [(stem, text)]); every rule must be in one family."""
+    texts = described()
+    listed = [stem for _, stems in FAMILIES for stem in stems]
+    if sorted(listed) != sorted(texts):
+        raise SystemExit(f"rules and families differ: {sorted(set(listed) ^ set(texts))}")
+    return [(family, [(stem, texts[stem]) for stem in stems]) for family, stems in FAMILIES]
