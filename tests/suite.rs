@@ -17,6 +17,8 @@ mod dissector;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
 mod records;

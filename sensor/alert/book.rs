@@ -5,7 +5,7 @@
 
 use super::fuse::{Context, chain_finding, fuse};
 use super::{Alert, Claim, Status, Way};
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::campaign::Telling;
 use crate::detect::{Entity, Finding, Role, Severity, Value};
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new() -> Self {
         Self {
-            quiet: Capped::new(MAX_FINDINGS),
-            loud: Capped::new(MAX_LOUD),
+            quiet: Capped::new(Budget::new("book.quiet", MAX_FINDINGS, 1_500)),
+            loud: Capped::new(Budget::new("book.loud", MAX_LOUD, 1_500)),
             telling: Telling::default(),
             alerts: BTreeMap::new(),
             changed: false,
@@ -88,9 +88,9 @@ impl Book {
         (findings, alerts)
     }
 
-    /// Findings that made room for others.
-    pub(crate) fn evicted(&self) -> u64 {
-        self.quiet.evicted().saturating_add(self.loud.evicted())
+    /// Its tables as they stand.
+    pub(crate) fn tables(&self) -> [Table; 2] {
+        [self.quiet.table(), self.loud.table()]
     }
 }
 

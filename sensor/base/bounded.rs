@@ -1,5 +1,6 @@
 //! Collections with a budget. What traffic keys, traffic can flood: every such map is `Capped`.
 
+use super::{Budget, Table};
 use hashbrown::HashTable;
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -52,7 +53,7 @@ impl<T> Ring<T> {
     }
 }
 
-/// A map of at most `capacity` entries. When full, the entry touched longest ago makes room, is handed back and
+/// A map within a budget. When full, the entry touched longest ago makes room, is handed back and
 /// counted; "touched" is the order of calls, so the result does not depend on hashing.
 ///
 /// Entries lie in a slab and form a list from the least to the most recently touched one; the hash table holds slab
@@ -64,7 +65,7 @@ pub(crate) struct Capped<K, V> {
     free: Vec<u32>,
     oldest: u32,
     newest: u32,
-    capacity: usize,
+    budget: Budget,
     evicted: u64,
     hasher: foldhash::quality::RandomState,
 }
@@ -81,15 +82,15 @@ struct Slot<K, V> {
 const NONE: u32 = u32::MAX;
 
 impl<K: Hash + Eq, V> Capped<K, V> {
-    /// An empty map; allocates as it fills. A capacity of 0 is taken as 1.
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// An empty map; allocates as it fills. A budget of no entries is taken as one of 1.
+    pub(crate) fn new(budget: Budget) -> Self {
         Self {
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
             oldest: NONE,
             newest: NONE,
-            capacity: capacity.clamp(1, NONE as usize - 1),
+            budget,
             evicted: 0,
             hasher: foldhash::quality::RandomState::default(),
         }
@@ -180,9 +181,15 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         self.index.len()
     }
 
-    /// How many entries made room for others since the start.
-    pub(crate) const fn evicted(&self) -> u64 {
-        self.evicted
+    /// How it stands. Slots are never given back, so their number is the most that was held.
+    pub(crate) fn table(&self) -> Table {
+        let own = size_of::<Slot<K, V>>().saturating_add(INDEX_BYTES);
+        self.budget.table(own, self.len(), self.slots.len(), self.evicted)
+    }
+
+    /// Empties it; what it counted stays.
+    pub(crate) fn clear(&mut self) {
+        while self.take(self.oldest).is_some() {}
     }
 
     fn find<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<u32>
@@ -274,7 +281,7 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     }
 
     fn make_room(&mut self) -> Option<(K, V)> {
-        if self.len() < self.capacity {
+        if self.len() < self.budget.entries().clamp(1, NONE as usize - 1) {
             return None;
         }
         self.evicted = self.evicted.saturating_add(1);
@@ -282,25 +289,32 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     }
 }
 
+/// The index's part of an entry: a position and a byte of the hash, at most 7/8 filled and at least half of that, and a
+/// free slot's number.
+const INDEX_BYTES: usize = 14;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_entry_touched_longest_ago_makes_room() {
-        let mut map = Capped::new(2);
+        let mut map = Capped::new(Budget::new("letters", 2, 0));
         map.insert("a", 1);
         map.insert("b", 2);
         map.get_mut(&"a");
         assert_eq!(map.insert("c", 3), Some(("b", 2)));
         *map.entry("d", || 0) += 4;
         assert_eq!(map.iter().collect::<Vec<_>>(), [(&"c", &3), (&"d", &4)]);
-        assert_eq!((map.len(), map.evicted()), (2, 2));
+        let table = map.table();
+        assert_eq!((table.held, table.peak, table.evicted), (2, 2, 2));
+        map.clear();
+        assert_eq!((map.iter().count(), map.table().held, map.table().evicted), (0, 0, 2));
     }
 
     #[test]
     fn any_sequence_of_calls_gives_what_a_plain_list_gives() {
-        let (mut map, mut plain) = (Capped::new(8), Vec::<(u32, u32)>::new());
+        let (mut map, mut plain) = (Capped::new(Budget::new("numbers", 8, 0)), Vec::<(u32, u32)>::new());
         let mut seed = 1_u32;
         for step in 0..20_000_u32 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -1,12 +1,15 @@
 //! What every stage stands on: time, addresses, bounded memory. Knows no protocol and imports nothing.
 
 pub(crate) mod bounded;
+pub(crate) mod budget;
 pub(crate) mod net;
 pub(crate) mod stats;
 pub(crate) mod time;
 pub(crate) mod wire;
 
 pub(crate) use bounded::{Capped, Ring};
+pub(crate) use budget::Budget;
+pub use budget::Table;
 pub use net::{Endpoint, Transport};
 pub(crate) use net::{Prefix, PrefixSet};
 pub use time::Timestamp;

@@ -6,7 +6,7 @@
 use super::case::{Case, Exposure};
 use super::hubs::{Hub, SLACK_S};
 use super::pairs::{Added, DAY_S, HostLog, Mark, PerMark, moment};
-use crate::base::{Capped, Ring, Timestamp};
+use crate::base::{Budget, Capped, Ring, Table, Timestamp};
 use crate::detect::WeakCase;
 use crate::profile::{Contact, HostId, Moved, TenantId, Touch};
 use std::collections::BTreeSet;
@@ -34,11 +34,11 @@ pub(crate) struct Contacts {
 impl Contacts {
     pub(crate) fn new() -> Self {
         Self {
-            hosts: Capped::new(MAX_HOSTS),
-            hubs: Capped::new(MAX_HUBS),
+            hosts: Capped::new(Budget::new("contacts.hosts", MAX_HOSTS, 2_880)),
+            hubs: Capped::new(Budget::new("contacts.hubs", MAX_HUBS, 4_000)),
             cases: Ring::new(MAX_CASES),
             touched: BTreeSet::new(),
-            unusual: Capped::new(MAX_CASES),
+            unusual: Capped::new(Budget::new("contacts.unusual", MAX_CASES, 0)),
             bins: 0.0,
             boots: 0.0,
             active: (0, 0, 0),
@@ -214,8 +214,8 @@ impl Contacts {
         self.hosts.get(&host).is_some_and(|log| log.peer(server).is_some())
     }
 
-    pub(crate) fn evicted(&self) -> u64 {
-        self.hosts.evicted().saturating_add(self.hubs.evicted()).saturating_add(self.dropped_cases)
+    pub(crate) fn tables(&self) -> [Table; 3] {
+        [self.hosts.table(), self.hubs.table(), self.unusual.table().and_evicted(self.dropped_cases)]
     }
 
     fn contact_of(&mut self, host: HostId, server: HostId, at: u32) {

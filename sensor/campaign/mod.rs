@@ -27,7 +27,7 @@ pub(crate) use story::{Plot, Story, Telling};
 #[cfg(test)]
 pub(crate) use crate::profile::HostId;
 
-use crate::base::Timestamp;
+use crate::base::{Table, Timestamp};
 use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
 use crate::profile::{Activity, Contact, Profiles, What};
@@ -181,9 +181,11 @@ impl Campaigns {
         &self.rules
     }
 
-    /// Entries that made room for others.
-    pub(crate) fn evicted(&self) -> u64 {
-        self.sessions.evicted().saturating_add(self.contacts.evicted())
+    /// Their tables as they stand.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut all = vec![self.sessions.table()];
+        all.extend(self.contacts.tables());
+        all
     }
 }
 

@@ -5,7 +5,7 @@
 //! in either order, because a contact is judged once its destination is known.
 
 use super::ChainRule;
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::Deed;
 use crate::event::{self, Uid};
 use crate::profile::{Act, Contact, HostId, Profiles, TenantId};
@@ -57,7 +57,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { on: Capped::new(MAX_HOSTS), touched: BTreeSet::new() }
+        Self { on: Capped::new(Budget::new("sessions.on", MAX_HOSTS, 2_000)), touched: BTreeSet::new() }
     }
 
     /// Takes in an act. A contact stamped up to the slack before it still follows it.
@@ -158,8 +158,8 @@ impl Sessions {
         self.on.get(&host).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn evicted(&self) -> u64 {
-        self.on.evicted()
+    pub(crate) fn table(&self) -> Table {
+        self.on.table()
     }
 }
 

@@ -6,7 +6,7 @@
 //! tells a copy from a second packet, it is one only if the same two hosts' packets have just been seen doubled.
 
 use super::Packet;
-use crate::base::{Timestamp, Transport};
+use crate::base::{Budget, Table, Timestamp, Transport};
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -35,6 +35,11 @@ impl Duplicates {
     /// Remembers packets for `window` of event time.
     pub(crate) fn new(window: Duration) -> Self {
         Self { sets: vec![Set([EMPTY; WAYS]); MIN_SETS], hasher: foldhash::quality::RandomState::default(), window }
+    }
+
+    /// How it stands: it grows by sets, and a packet is forgotten as time goes on.
+    pub(crate) fn table(&self) -> Table {
+        Budget::new("duplicate.sets", MAX_SETS, 0).table(size_of::<Set>(), self.sets.len(), self.sets.len(), 0)
     }
 
     /// Whether the same packet was seen within the window before.

@@ -6,7 +6,7 @@
 
 use super::ip::Datagram;
 use super::stats::{Cause, DecodeStats, Reason};
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ struct Assembly {
 
 impl Default for Fragments {
     fn default() -> Self {
-        Self { waiting: Capped::new(MAX_PACKETS), bytes: 0 }
+        Self { waiting: Capped::new(Budget::new("fragment.waiting", MAX_PACKETS, 4_224)), bytes: 0 }
     }
 }
 
@@ -123,6 +123,11 @@ impl Fragments {
         self.bytes = self.bytes.saturating_sub(whole.as_ref().map_or(0, |assembly| assembly.data.len()));
         stats.fragments.joined = stats.fragments.joined.saturating_add(1);
         Ok(whole.map(|assembly| Whole { head_len: assembly.head_len, body: assembly.data }))
+    }
+
+    /// How it stands; what makes room for want of bytes is counted in the statistics.
+    pub(super) fn table(&self) -> Table {
+        self.waiting.table()
     }
 
     /// Gives up packets that are too old, oldest first. Those touched since are younger in the list, so one that is

@@ -16,7 +16,7 @@ mod wireless;
 pub(crate) use duplicate::Duplicates;
 pub(crate) use stats::DecodeStats;
 
-use crate::base::{Endpoint, Timestamp, Transport};
+use crate::base::{Endpoint, Table, Timestamp, Transport};
 use crate::capture::Frame;
 use crate::event::{Identity, Layer};
 use fragment::{Fragments, Piece};
@@ -153,6 +153,11 @@ impl Decoder {
     /// What was counted so far.
     pub(crate) const fn stats(&self) -> &DecodeStats {
         &self.stats
+    }
+
+    /// Its table as it stands.
+    pub(crate) fn table(&self) -> Table {
+        self.fragments.table().and_evicted(self.stats.fragments.evicted)
     }
 }
 

@@ -8,8 +8,8 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Deed, Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Act, Activity, HostId, Profiles};
 use std::net::IpAddr;
@@ -19,7 +19,11 @@ pub(super) const SPEC: Spec = Spec {
     stem: "admin_path",
     rule: include_str!("../../rules/admin_path.toml"),
     build: |text| {
-        Ok(Box::new(AdminPath { rule: parse(text)?, known: Capped::new(MAX_PATHS), noted: Ledger::new(MAX_NEW) }))
+        Ok(Box::new(AdminPath {
+            rule: parse(text)?,
+            known: Capped::new(Budget::new("admin_path.known", MAX_PATHS, 0)),
+            noted: Ledger::new(Budget::new("admin_path.noted", MAX_NEW, 0)),
+        }))
     },
 };
 
@@ -67,8 +71,8 @@ impl Detector for AdminPath {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.noted.evicted(), self.known.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table(), self.known.table()]
     }
 }
 

@@ -8,8 +8,8 @@ use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
 use super::pollers::{PollerRule, Pollers};
-use super::{Cue, Group, Said, total};
-use crate::base::{Capped, Timestamp, Transport};
+use super::{Cue, Group, Said};
+use crate::base::{Budget, Capped, Table, Timestamp, Transport};
 use crate::event::Uid;
 use crate::profile::{CheckIn, HostId, Profiles, TenantId, Tie};
 use std::collections::BTreeSet;
@@ -61,10 +61,10 @@ impl Beacon {
     pub(crate) fn new(rule: BeaconRule, pollers: PollerRule) -> Self {
         Self {
             rule,
-            pairs: Capped::new(MAX_PAIRS),
+            pairs: Capped::new(Budget::new("beacon.pairs", MAX_PAIRS, 144)),
             touched: BTreeSet::new(),
             due: BTreeSet::new(),
-            told: Capped::new(MAX_PAIRS),
+            told: Capped::new(Budget::new("beacon.told", MAX_PAIRS, 0)),
             pollers: Pollers::new(pollers),
         }
     }
@@ -113,8 +113,8 @@ impl Beacon {
         }
     }
 
-    pub(crate) fn evicted(&self) -> u64 {
-        total([self.pairs.evicted(), self.told.evicted(), self.pollers.evicted()])
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        vec![self.pairs.table(), self.told.table(), self.pollers.table()]
     }
 
     /// Reads the meters that are due; every hour all that were touched. Tells a pair when it gets worse.

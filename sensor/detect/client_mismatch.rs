@@ -12,8 +12,8 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
 
@@ -24,12 +24,12 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(ClientMismatch {
             rule: parse(text)?,
-            pairs: Capped::new(MAX_PAIRS),
-            owners: Capped::new(MAX_OWNERS),
-            hosts: Capped::new(MAX_HOSTS),
-            hellos: Capped::new(MAX_HELLOS),
+            pairs: Capped::new(Budget::new("client_mismatch.pairs", MAX_PAIRS, 0)),
+            owners: Capped::new(Budget::new("client_mismatch.owners", MAX_OWNERS, 0)),
+            hosts: Capped::new(Budget::new("client_mismatch.hosts", MAX_HOSTS, 0)),
+            hellos: Capped::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
             all: [0.0; CLASSES.len()],
-            noted: Ledger::new(MAX_NOTED),
+            noted: Ledger::new(Budget::new("client_mismatch.noted", MAX_NOTED, 64)),
         }))
     },
 };
@@ -133,14 +133,8 @@ impl Detector for ClientMismatch {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([
-            self.noted.evicted(),
-            self.pairs.evicted(),
-            self.owners.evicted(),
-            self.hosts.evicted(),
-            self.hellos.evicted(),
-        ])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table(), self.pairs.table(), self.owners.table(), self.hosts.table(), self.hellos.table()]
     }
 }
 

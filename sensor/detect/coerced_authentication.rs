@@ -8,8 +8,8 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles, Touch};
 
@@ -20,8 +20,8 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(CoercedAuthentication {
             rule: parse(text)?,
-            pairs: Ledger::new(MAX_PAIRS),
-            latest: Capped::new(MAX_PAIRS),
+            pairs: Ledger::new(Budget::new("coerced_authentication.pairs", MAX_PAIRS, 128)),
+            latest: Capped::new(Budget::new("coerced_authentication.latest", MAX_PAIRS, 0)),
         }))
     },
 };
@@ -78,8 +78,8 @@ impl Detector for CoercedAuthentication {
         self.pairs.say(which, said, |key, asked| Some(rule.tell(now, *key, asked, usual)));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.pairs.evicted(), self.latest.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.pairs.table(), self.latest.table()]
     }
 }
 

@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -19,7 +19,13 @@ use std::collections::BTreeMap;
 pub(super) const SPEC: Spec = Spec {
     stem: "cohort_exfiltration",
     rule: include_str!("../../rules/cohort_exfiltration.toml"),
-    build: |text| Ok(Box::new(CohortExfiltration { rule: parse(text)?, since: None, noted: Ledger::new(MAX_OWNERS) })),
+    build: |text| {
+        Ok(Box::new(CohortExfiltration {
+            rule: parse(text)?,
+            since: None,
+            noted: Ledger::new(Budget::new("cohort_exfiltration.noted", MAX_OWNERS, 512)),
+        }))
+    },
 };
 
 /// `rules/cohort_exfiltration.toml`.
@@ -76,8 +82,8 @@ impl Detector for CohortExfiltration {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

@@ -5,7 +5,7 @@
 //! address is told so, with the flag that changes it.
 
 use super::meter::BeaconMeter;
-use crate::base::{Capped, Transport};
+use crate::base::{Budget, Capped, Table, Transport};
 use crate::profile::{HostId, Profiles, Touch};
 use std::collections::BTreeMap;
 
@@ -17,7 +17,11 @@ pub(crate) struct Controllers {
 
 impl Controllers {
     pub(crate) fn new() -> Self {
-        Self { pairs: Capped::new(MAX_PAIRS) }
+        Self { pairs: Capped::new(Budget::new("controller.pairs", MAX_PAIRS, 0)) }
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        self.pairs.table()
     }
 
     /// Takes in a touch.

@@ -10,7 +10,7 @@ use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::Distinct;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 
@@ -18,7 +18,9 @@ use crate::profile::{Activity, HostId, Lookup, Profiles};
 pub(super) const SPEC: Spec = Spec {
     stem: "dga",
     rule: include_str!("../../rules/dga.toml"),
-    build: |text| Ok(Box::new(Dga { rule: parse(text)?, tried: Ledger::new(MAX_HOSTS) })),
+    build: |text| {
+        Ok(Box::new(Dga { rule: parse(text)?, tried: Ledger::new(Budget::new("dga.tried", MAX_HOSTS, 256)) }))
+    },
 };
 
 /// `rules/dga.toml`.
@@ -68,8 +70,8 @@ impl Detector for Dga {
         self.tried.say(which, said, |host, tried| rule.tell(now, *host, tried, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.tried.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.tried.table()]
     }
 }
 

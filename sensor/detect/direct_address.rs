@@ -8,14 +8,19 @@ use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
 use super::{Detector, Said, Spec, parse};
-use crate::base::{Capped, Transport};
+use crate::base::{Budget, Capped, Table, Transport};
 use crate::profile::{Activity, Contact, HostId, Profiles};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "direct_address",
     rule: include_str!("../../rules/direct_address.toml"),
-    build: |text| Ok(Box::new(DirectAddress { rule: parse(text)?, hosts: Capped::new(MAX_HOSTS) })),
+    build: |text| {
+        Ok(Box::new(DirectAddress {
+            rule: parse(text)?,
+            hosts: Capped::new(Budget::new("direct_address.hosts", MAX_HOSTS, 0)),
+        }))
+    },
 };
 
 /// `rules/direct_address.toml`.
@@ -53,8 +58,8 @@ impl Detector for DirectAddress {
         }
     }
 
-    fn evicted(&self) -> u64 {
-        self.hosts.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.hosts.table()]
     }
 }
 

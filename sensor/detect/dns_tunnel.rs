@@ -10,8 +10,8 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::{Distinct, information};
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 use std::net::IpAddr;
@@ -24,11 +24,11 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(DnsTunnel {
             rule: parse(text)?,
-            asked: Ledger::new(MAX_PAIRS),
-            parents: Capped::new(MAX_PARENTS),
-            numbers: Capped::new(MAX_PARENTS),
+            asked: Ledger::new(Budget::new("dns_tunnel.asked", MAX_PAIRS, 128)),
+            parents: Capped::new(Budget::new("dns_tunnel.parents", MAX_PARENTS, 0)),
+            numbers: Capped::new(Budget::new("dns_tunnel.numbers", MAX_PARENTS, 48)),
             next: 0,
-            resolvers: Capped::new(MAX_RESOLVERS),
+            resolvers: Capped::new(Budget::new("dns_tunnel.resolvers", MAX_RESOLVERS, 0)),
         }))
     },
 };
@@ -111,8 +111,8 @@ impl Detector for DnsTunnel {
         });
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.asked.evicted(), self.parents.evicted(), self.numbers.evicted(), self.resolvers.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.asked.table(), self.parents.table(), self.numbers.table(), self.resolvers.table()]
     }
 }
 

@@ -9,14 +9,19 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "encrypted_dns",
     rule: include_str!("../../rules/encrypted_dns.toml"),
-    build: |text| Ok(Box::new(EncryptedDns { rule: parse(text)?, noted: Ledger::new(MAX_PAIRS) })),
+    build: |text| {
+        Ok(Box::new(EncryptedDns {
+            rule: parse(text)?,
+            noted: Ledger::new(Budget::new("encrypted_dns.noted", MAX_PAIRS, 0)),
+        }))
+    },
 };
 
 /// `rules/encrypted_dns.toml`.
@@ -56,8 +61,8 @@ impl Detector for EncryptedDns {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

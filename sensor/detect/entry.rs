@@ -11,7 +11,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, Contact, HostId, Profiles, TenantId};
 use std::net::IpAddr;
@@ -20,7 +20,9 @@ use std::net::IpAddr;
 pub(super) const SPEC: Spec = Spec {
     stem: "entry",
     rule: include_str!("../../rules/entry.toml"),
-    build: |text| Ok(Box::new(Entry { rule: parse(text)?, noted: Ledger::new(MAX_SERVERS) })),
+    build: |text| {
+        Ok(Box::new(Entry { rule: parse(text)?, noted: Ledger::new(Budget::new("entry.noted", MAX_SERVERS, 256)) }))
+    },
 };
 
 /// `rules/entry.toml`.
@@ -72,8 +74,8 @@ impl Detector for Entry {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

@@ -9,14 +9,19 @@ use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, HostId, Profiles};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "enumeration",
     rule: include_str!("../../rules/enumeration.toml"),
-    build: |text| Ok(Box::new(Enumeration { rule: parse(text)?, fans: Ledger::new(MAX_FANS) })),
+    build: |text| {
+        Ok(Box::new(Enumeration {
+            rule: parse(text)?,
+            fans: Ledger::new(Budget::new("enumeration.fans", MAX_FANS, 1_500)),
+        }))
+    },
 };
 
 /// `rules/enumeration.toml`.
@@ -54,8 +59,8 @@ impl Detector for Enumeration {
         self.fans.say(which, said, |by, fan| rule.tell(now, *by, fan, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.fans.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.fans.table()]
     }
 }
 

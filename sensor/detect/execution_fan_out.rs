@@ -10,7 +10,7 @@ use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Deed, Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event;
 use crate::profile::{Act, Activity, HostId, Profiles};
 use std::collections::BTreeMap;
@@ -19,7 +19,12 @@ use std::collections::BTreeMap;
 pub(super) const SPEC: Spec = Spec {
     stem: "execution_fan_out",
     rule: include_str!("../../rules/execution_fan_out.toml"),
-    build: |text| Ok(Box::new(ExecutionFanOut { rule: parse(text)?, fans: Ledger::new(MAX_FANS) })),
+    build: |text| {
+        Ok(Box::new(ExecutionFanOut {
+            rule: parse(text)?,
+            fans: Ledger::new(Budget::new("execution_fan_out.fans", MAX_FANS, 1_500)),
+        }))
+    },
 };
 
 /// `rules/execution_fan_out.toml`.
@@ -66,8 +71,8 @@ impl Detector for ExecutionFanOut {
         self.fans.say(which, said, |key, fan| rule.tell(now, *key, fan, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.fans.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.fans.table()]
     }
 }
 

@@ -8,14 +8,14 @@ use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "feed",
     rule: include_str!("../../rules/feed.toml"),
-    build: |text| Ok(Box::new(Feed { rule: parse(text)?, hits: Ledger::new(MAX_HITS) })),
+    build: |text| Ok(Box::new(Feed { rule: parse(text)?, hits: Ledger::new(Budget::new("feed.hits", MAX_HITS, 64)) })),
 };
 
 /// `rules/feed.toml`.
@@ -59,8 +59,8 @@ impl Detector for Feed {
         self.hits.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.hits.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.hits.table()]
     }
 }
 

@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Timestamp, Transport};
+use crate::base::{Budget, Table, Timestamp, Transport};
 use crate::event::{Counters, Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles};
 use std::net::IpAddr;
@@ -19,7 +19,12 @@ use std::net::IpAddr;
 pub(super) const SPEC: Spec = Spec {
     stem: "icmp_tunnel",
     rule: include_str!("../../rules/icmp_tunnel.toml"),
-    build: |text| Ok(Box::new(IcmpTunnel { rule: parse(text)?, echoes: Ledger::new(MAX_PAIRS) })),
+    build: |text| {
+        Ok(Box::new(IcmpTunnel {
+            rule: parse(text)?,
+            echoes: Ledger::new(Budget::new("icmp_tunnel.echoes", MAX_PAIRS, 64)),
+        }))
+    },
 };
 
 /// `rules/icmp_tunnel.toml`.
@@ -69,8 +74,8 @@ impl Detector for IcmpTunnel {
         self.echoes.say(which, said, |key, echoes| rule.tell(now, *key, echoes, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.echoes.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.echoes.table()]
     }
 }
 

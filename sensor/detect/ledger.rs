@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::{Said, Which};
-use crate::base::Capped;
+use crate::base::{Budget, Capped, Table};
 use std::collections::BTreeSet;
 use std::hash::Hash;
 
@@ -14,13 +14,18 @@ pub(super) struct Ledger<K, V> {
 }
 
 impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { noted: Capped::new(capacity), untold: BTreeSet::new() }
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { noted: Capped::new(budget), untold: BTreeSet::new() }
     }
 
     /// The note about `key`, made when there is none; it will be told at the next step.
     pub(super) fn note(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         self.untold.insert(key);
+        // What made room is not told any more; a flood of subjects between two steps must not outgrow the notes.
+        if self.untold.len() > self.noted.len().saturating_mul(2).saturating_add(FREE) {
+            self.untold.retain(|key| self.noted.get(key).is_some());
+            self.untold.insert(key);
+        }
         self.noted.entry(key, new)
     }
 
@@ -55,7 +60,32 @@ impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
         }
     }
 
-    pub(super) const fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    /// How it stands; what is untold is part of what is noted.
+    pub(super) fn table(&self) -> Table {
+        self.noted.table()
+    }
+}
+
+/// Untold subjects that are not worth a look.
+const FREE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_subjects_is_told_as_far_as_it_is_noted_and_fills_no_more_than_the_table() {
+        let mut ledger = Ledger::new(Budget::new("flood", 100, 0));
+        for subject in 0..100_000_u32 {
+            ledger.note(subject, || subject);
+            assert!(ledger.untold.len() <= 2 * 100 + FREE + 1);
+        }
+        let told = std::cell::RefCell::new(Vec::new());
+        ledger.say(Which::Untold, &mut Said::default(), |subject, _| {
+            told.borrow_mut().push(*subject);
+            None
+        });
+        assert_eq!(told.into_inner(), (99_900..100_000).collect::<Vec<_>>());
+        assert_eq!(ledger.table().evicted, 99_900);
     }
 }

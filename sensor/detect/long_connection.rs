@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -17,7 +17,12 @@ use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 pub(super) const SPEC: Spec = Spec {
     stem: "long_connection",
     rule: include_str!("../../rules/long_connection.toml"),
-    build: |text| Ok(Box::new(LongConnection { rule: parse(text)?, longest: Ledger::new(MAX_PAIRS) })),
+    build: |text| {
+        Ok(Box::new(LongConnection {
+            rule: parse(text)?,
+            longest: Ledger::new(Budget::new("long_connection.longest", MAX_PAIRS, 32)),
+        }))
+    },
 };
 
 /// `rules/long_connection.toml`.
@@ -62,8 +67,8 @@ impl Detector for LongConnection {
         self.longest.say(which, said, |key, closed| rule.tell(now, *key, closed, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.longest.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.longest.table()]
     }
 }
 

@@ -12,7 +12,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, Fetch, HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -21,7 +21,12 @@ use std::collections::BTreeMap;
 pub(super) const SPEC: Spec = Spec {
     stem: "management_egress",
     rule: include_str!("../../rules/management_egress.toml"),
-    build: |text| Ok(Box::new(ManagementEgress { rule: parse(text)?, noted: Ledger::new(MAX_REACHED) })),
+    build: |text| {
+        Ok(Box::new(ManagementEgress {
+            rule: parse(text)?,
+            noted: Ledger::new(Budget::new("management_egress.noted", MAX_REACHED, 64)),
+        }))
+    },
 };
 
 /// `rules/management_egress.toml`.
@@ -73,8 +78,8 @@ impl Detector for ManagementEgress {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

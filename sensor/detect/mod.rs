@@ -60,7 +60,7 @@ pub(crate) use remote_execution::{Deed, channels, doors};
 pub(crate) use rule::{RuleError, RuleTexts, parse};
 pub(crate) use score::{Checked, Scorer, WeakCase};
 
-use crate::base::Timestamp;
+use crate::base::{Table, Timestamp};
 use crate::profile::{Activity, Profiles};
 use controller::Controllers;
 use std::fmt::Debug;
@@ -73,13 +73,8 @@ pub(crate) trait Detector: Debug {
     /// Says findings, as they stand at `now`; who only says cues has none.
     fn say(&mut self, _: Which, _: Timestamp, _: &Profiles, _: &mut Said) {}
 
-    /// Entries that made room for others.
-    fn evicted(&self) -> u64;
-}
-
-/// Entries that made room, over several tables.
-fn total<const N: usize>(evicted: [u64; N]) -> u64 {
-    evicted.into_iter().fold(0, u64::saturating_add)
+    /// Its tables as they stand.
+    fn tables(&self) -> Vec<Table>;
 }
 
 /// Which findings are to be said.
@@ -188,8 +183,11 @@ impl Detectors {
         self.controllers.hint(usual)
     }
 
-    /// Entries that made room for others.
-    pub(crate) fn evicted(&self) -> u64 {
-        self.others.iter().map(|detector| detector.evicted()).fold(self.beacon.evicted(), u64::saturating_add)
+    /// Their tables as they stand.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut all = self.beacon.tables();
+        all.extend(self.others.iter().flat_map(|detector| detector.tables()));
+        all.push(self.controllers.table());
+        all
     }
 }

@@ -8,14 +8,19 @@ use super::claim::{Claim, Words, has_role, is_person};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "new_destination",
     rule: include_str!("../../rules/new_destination.toml"),
-    build: |text| Ok(Box::new(NewDestination { rule: parse(text)?, firsts: Ledger::new(MAX_FIRSTS) })),
+    build: |text| {
+        Ok(Box::new(NewDestination {
+            rule: parse(text)?,
+            firsts: Ledger::new(Budget::new("new_destination.firsts", MAX_FIRSTS, 32)),
+        }))
+    },
 };
 
 /// `rules/new_destination.toml`.
@@ -56,8 +61,8 @@ impl Detector for NewDestination {
         self.firsts.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.firsts.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.firsts.table()]
     }
 }
 

@@ -9,8 +9,8 @@ use super::claim::{Claim, Words, has_role};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -23,8 +23,8 @@ pub(super) const SPEC: Spec = Spec {
             week: vec![0.0; HOURS],
             contacts: 0.0,
             since: None,
-            hosts: Capped::new(MAX_HOSTS),
-            noted: Ledger::new(MAX_NOTED),
+            hosts: Capped::new(Budget::new("off_hours.hosts", MAX_HOSTS, 0)),
+            noted: Ledger::new(Budget::new("off_hours.noted", MAX_NOTED, 0)),
         }))
     },
 };
@@ -79,8 +79,8 @@ impl Detector for OffHours {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.noted.evicted(), self.hosts.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table(), self.hosts.table()]
     }
 }
 

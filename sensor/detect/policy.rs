@@ -5,14 +5,19 @@ use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, HostId, HostRole, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "policy",
     rule: include_str!("../../rules/policy.toml"),
-    build: |text| Ok(Box::new(Policy { rule: parse(text)?, breaches: Ledger::new(MAX_BREACHES) })),
+    build: |text| {
+        Ok(Box::new(Policy {
+            rule: parse(text)?,
+            breaches: Ledger::new(Budget::new("policy.breaches", MAX_BREACHES, 0)),
+        }))
+    },
 };
 
 /// `rules/policy.toml`.
@@ -53,8 +58,8 @@ impl Detector for Policy {
         self.breaches.say(which, said, |key, note| rule.tell(now, *key, *note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.breaches.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.breaches.table()]
     }
 }
 

@@ -4,7 +4,7 @@
 use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
 
@@ -40,12 +40,11 @@ struct Poll {
 
 impl Pollers {
     pub(super) fn new(rule: PollerRule) -> Self {
-        Self { rule, by_owner: Capped::new(MAX_OWNERS) }
+        Self { rule, by_owner: Capped::new(Budget::new("pollers.by_owner", MAX_OWNERS, 256)) }
     }
 
-    /// Destinations that made room for others.
-    pub(super) const fn evicted(&self) -> u64 {
-        self.by_owner.evicted()
+    pub(super) fn table(&self) -> Table {
+        self.by_owner.table()
     }
 
     /// A host was seen to keep time.

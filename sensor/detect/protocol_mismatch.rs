@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Timestamp, Transport};
+use crate::base::{Budget, Table, Timestamp, Transport};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -18,7 +18,12 @@ use std::collections::BTreeMap;
 pub(super) const SPEC: Spec = Spec {
     stem: "protocol_mismatch",
     rule: include_str!("../../rules/protocol_mismatch.toml"),
-    build: |text| Ok(Box::new(ProtocolMismatch { rule: parse(text)?, odd: Ledger::new(MAX_ODD) })),
+    build: |text| {
+        Ok(Box::new(ProtocolMismatch {
+            rule: parse(text)?,
+            odd: Ledger::new(Budget::new("protocol_mismatch.odd", MAX_ODD, 64)),
+        }))
+    },
 };
 
 /// `rules/protocol_mismatch.toml`.
@@ -66,8 +71,8 @@ impl Detector for ProtocolMismatch {
         self.odd.say(which, said, |key, odd| rule.tell(now, *key, odd, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.odd.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.odd.table()]
     }
 }
 

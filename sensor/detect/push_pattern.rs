@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, HostId, Profiles, Touch};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,7 +17,12 @@ use std::collections::{BTreeSet, VecDeque};
 pub(super) const SPEC: Spec = Spec {
     stem: "push_pattern",
     rule: include_str!("../../rules/push_pattern.toml"),
-    build: |text| Ok(Box::new(PushPattern { rule: parse(text)?, noted: Ledger::new(MAX_HABITS) })),
+    build: |text| {
+        Ok(Box::new(PushPattern {
+            rule: parse(text)?,
+            noted: Ledger::new(Budget::new("push_pattern.noted", MAX_HABITS, 512)),
+        }))
+    },
 };
 
 /// `rules/push_pattern.toml`.
@@ -84,8 +89,8 @@ impl Detector for PushPattern {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

@@ -8,8 +8,8 @@ use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, parse, total};
-use crate::base::Capped;
+use super::{Detector, Said, Spec, parse};
+use crate::base::{Budget, Capped, Table};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -19,9 +19,9 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(RareDestination {
             rule: parse(text)?,
-            met: Capped::new(MAX_HOSTS),
+            met: Capped::new(Budget::new("rare_destination.met", MAX_HOSTS, 0)),
             fleet: Met::default(),
-            counted: Capped::new(MAX_PAIRS),
+            counted: Capped::new(Budget::new("rare_destination.counted", MAX_PAIRS, 0)),
             users: Ranks::new(),
             ages: Ranks::new(),
         }))
@@ -79,8 +79,8 @@ impl Detector for RareDestination {
         }
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.met.evicted(), self.counted.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.met.table(), self.counted.table()]
     }
 }
 

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::{self, Channel, Uid};
 use crate::profile::{Act, Activity, HostId, Profiles, What};
 use std::collections::BTreeMap;
@@ -18,7 +18,12 @@ use std::collections::BTreeMap;
 pub(super) const SPEC: Spec = Spec {
     stem: "remote_execution",
     rule: include_str!("../../rules/remote_execution.toml"),
-    build: |text| Ok(Box::new(RemoteExecution { rule: parse(text)?, pairs: Ledger::new(MAX_PAIRS) })),
+    build: |text| {
+        Ok(Box::new(RemoteExecution {
+            rule: parse(text)?,
+            pairs: Ledger::new(Budget::new("remote_execution.pairs", MAX_PAIRS, 800)),
+        }))
+    },
 };
 
 /// `rules/remote_execution.toml`.
@@ -107,8 +112,8 @@ impl Detector for RemoteExecution {
         self.pairs.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.pairs.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.pairs.table()]
     }
 }
 

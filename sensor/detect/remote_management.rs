@@ -10,14 +10,19 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "remote_management",
     rule: include_str!("../../rules/remote_management.toml"),
-    build: |text| Ok(Box::new(RemoteManagement { rule: parse(text)?, noted: Ledger::new(MAX_MET) })),
+    build: |text| {
+        Ok(Box::new(RemoteManagement {
+            rule: parse(text)?,
+            noted: Ledger::new(Budget::new("remote_management.noted", MAX_MET, 32)),
+        }))
+    },
 };
 
 /// `rules/remote_management.toml`.
@@ -58,8 +63,8 @@ impl Detector for RemoteManagement {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

@@ -8,8 +8,8 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 use std::net::IpAddr;
@@ -21,9 +21,9 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(ResolverBypass {
             rule: parse(text)?,
-            noted: Ledger::new(MAX_PAIRS),
-            inside: Capped::new(MAX_HOSTS),
-            resolvers: Capped::new(MAX_RESOLVERS),
+            noted: Ledger::new(Budget::new("resolver_bypass.noted", MAX_PAIRS, 64)),
+            inside: Capped::new(Budget::new("resolver_bypass.inside", MAX_HOSTS, 0)),
+            resolvers: Capped::new(Budget::new("resolver_bypass.resolvers", MAX_RESOLVERS, 0)),
         }))
     },
 };
@@ -75,8 +75,8 @@ impl Detector for ResolverBypass {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.noted.evicted(), self.inside.evicted(), self.resolvers.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table(), self.inside.table(), self.resolvers.table()]
     }
 }
 

@@ -8,7 +8,7 @@ use super::calibrate::{Budget, Calibration, Unusual};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::{Cue, Group, Said};
-use crate::base::{Capped, Timestamp};
+use crate::base::{self, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,7 @@ impl Scorer {
         Self {
             rule,
             day: None,
-            tallies: Capped::new(MAX_TALLIES),
+            tallies: Capped::new(base::Budget::new("score.tallies", MAX_TALLIES, 400)),
             touched: BTreeSet::new(),
             egress: Calibration::default(),
             whole: Calibration::default(),
@@ -175,9 +175,9 @@ impl Scorer {
         cases
     }
 
-    /// Entries that made room for others.
-    pub(crate) const fn evicted(&self) -> u64 {
-        self.tallies.evicted()
+    /// Its table as it stands.
+    pub(crate) fn table(&self) -> Table {
+        self.tallies.table()
     }
 
     /// The day is over: what its hosts showed is what is usual from now on.
@@ -207,7 +207,7 @@ impl Scorer {
         if let Some(budget) = &mut self.budget {
             budget.settle();
         }
-        self.tallies = Capped::new(MAX_TALLIES);
+        self.tallies.clear();
         self.told.clear();
     }
 

@@ -8,14 +8,19 @@ use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::profile::{Activity, Fetch, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
     stem: "script_download",
     rule: include_str!("../../rules/script_download.toml"),
-    build: |text| Ok(Box::new(ScriptDownload { rule: parse(text)?, first: Ledger::new(MAX_DOWNLOADS) })),
+    build: |text| {
+        Ok(Box::new(ScriptDownload {
+            rule: parse(text)?,
+            first: Ledger::new(Budget::new("script_download.first", MAX_DOWNLOADS, 160)),
+        }))
+    },
 };
 
 /// `rules/script_download.toml`.
@@ -54,8 +59,8 @@ impl Detector for ScriptDownload {
         self.first.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.first.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.first.table()]
     }
 }
 

@@ -9,8 +9,8 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -21,10 +21,10 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(SlowDrip {
             rule: parse(text)?,
-            pairs: Capped::new(MAX_PAIRS),
+            pairs: Capped::new(Budget::new("slow_drip.pairs", MAX_PAIRS, 0)),
             days: Ranks::new(),
             sums: Ranks::new(),
-            noted: Ledger::new(MAX_NOTED),
+            noted: Ledger::new(Budget::new("slow_drip.noted", MAX_NOTED, 0)),
         }))
     },
 };
@@ -85,8 +85,8 @@ impl Detector for SlowDrip {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.noted.evicted(), self.pairs.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table(), self.pairs.table()]
     }
 }
 

@@ -11,7 +11,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::{Certificate, Uid};
 use crate::profile::{Activity, Hello, HostId, Profiles, TenantId};
 use std::net::IpAddr;
@@ -20,7 +20,12 @@ use std::net::IpAddr;
 pub(super) const SPEC: Spec = Spec {
     stem: "sni_mismatch",
     rule: include_str!("../../rules/sni_mismatch.toml"),
-    build: |text| Ok(Box::new(SniMismatch { rule: parse(text)?, noted: Ledger::new(MAX_NOTED) })),
+    build: |text| {
+        Ok(Box::new(SniMismatch {
+            rule: parse(text)?,
+            noted: Ledger::new(Budget::new("sni_mismatch.noted", MAX_NOTED, 128)),
+        }))
+    },
 };
 
 /// `rules/sni_mismatch.toml`.
@@ -76,8 +81,8 @@ impl Detector for SniMismatch {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        self.noted.evicted()
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table()]
     }
 }
 

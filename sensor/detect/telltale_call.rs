@@ -8,8 +8,8 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles};
 
@@ -20,8 +20,8 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(TelltaleCall {
             rule: parse(text)?,
-            calls: Ledger::new(MAX_CALLS),
-            directories: Capped::new(MAX_DIRECTORIES),
+            calls: Ledger::new(Budget::new("telltale_call.calls", MAX_CALLS, 64)),
+            directories: Capped::new(Budget::new("telltale_call.directories", MAX_DIRECTORIES, 0)),
         }))
     },
 };
@@ -84,8 +84,8 @@ impl Detector for TelltaleCall {
         self.calls.say(which, said, |key, made| rule.tell(now, *key, made, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.calls.evicted(), self.directories.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.calls.table(), self.directories.table()]
     }
 }
 

@@ -11,8 +11,8 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, Which, parse, total};
-use crate::base::{Capped, Timestamp};
+use super::{Detector, Said, Spec, Which, parse};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -23,10 +23,10 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(UploadTail {
             rule: parse(text)?,
-            pairs: Capped::new(MAX_PAIRS),
-            most: Capped::new(MAX_HOSTS),
+            pairs: Capped::new(Budget::new("upload_tail.pairs", MAX_PAIRS, 0)),
+            most: Capped::new(Budget::new("upload_tail.most", MAX_HOSTS, 0)),
             days: Ranks::new(),
-            noted: Ledger::new(MAX_NOTED),
+            noted: Ledger::new(Budget::new("upload_tail.noted", MAX_NOTED, 64)),
         }))
     },
 };
@@ -99,8 +99,8 @@ impl Detector for UploadTail {
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
     }
 
-    fn evicted(&self) -> u64 {
-        total([self.noted.evicted(), self.pairs.evicted(), self.most.evicted()])
+    fn tables(&self) -> Vec<Table> {
+        vec![self.noted.table(), self.pairs.table(), self.most.table()]
     }
 }
 

@@ -5,7 +5,7 @@
 //! when, depends on the observations alone.
 
 use crate::alert::{Alert, AllowList, Book, Context, Rules, not_visible};
-use crate::base::Timestamp;
+use crate::base::{Table, Timestamp};
 use crate::campaign::{Campaigns, Telling};
 use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer, Which};
 use crate::event::{Observation, Uid};
@@ -42,6 +42,8 @@ pub(crate) struct Told {
     /// Likewise.
     pub(crate) alerts: Vec<Alert>,
     pub(crate) counts: TellingCounts,
+    /// All tables of the right side.
+    pub(crate) tables: Vec<Table>,
     pub(crate) identity: Identities,
     /// An inside host that behaves like a controller of others, when nobody declared what is inside; in words.
     pub(crate) hint: Option<String>,
@@ -58,8 +60,6 @@ pub(crate) struct TellingCounts {
     pub(crate) nameless_flows: u64,
     /// Flows between two hosts of the site; with none, lateral movement cannot be seen.
     pub(crate) internal_flows: u64,
-    /// Entries that made room for others, over all tables.
-    pub(crate) evicted: u64,
 }
 
 /// The best name of a flow's responder.
@@ -98,6 +98,16 @@ impl Analysis {
         self.spread();
     }
 
+    /// All tables of the right side as they stand.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut all = self.profiles.tables();
+        all.extend(self.detectors.tables());
+        all.push(self.scorer.table());
+        all.extend(self.campaigns.tables());
+        all.extend(self.book.tables());
+        all
+    }
+
     /// How fair the p-values of host-days were, by class of peers.
     pub(crate) fn checked(&self) -> impl Iterator<Item = (u32, Checked)> {
         self.scorer.checked()
@@ -125,19 +135,12 @@ impl Analysis {
         let usual = &self.profiles;
         let counts = usual.counts();
         let hint = self.detectors.hint(usual);
-        let tables = [
-            usual.evicted(),
-            self.detectors.evicted(),
-            self.campaigns.evicted(),
-            self.scorer.evicted(),
-            self.book.evicted(),
-        ];
+        let tables = self.tables();
         let counts = TellingCounts {
             hosts: u64::from(usual.fleet()),
             outbound_flows: counts.outbound_flows,
             nameless_flows: counts.nameless_flows,
             internal_flows: counts.internal_flows,
-            evicted: tables.into_iter().fold(0, u64::saturating_add),
         };
         let (known, joins, unsteady) = usual.identities();
         let identity = Identities {
@@ -150,7 +153,7 @@ impl Analysis {
         };
         let context = context(now, usual, &self.detectors, &self.campaigns, &self.allow);
         let (findings, alerts) = self.book.close(&context);
-        Told { findings, alerts, hint, counts, identity }
+        Told { findings, alerts, hint, counts, tables, identity }
     }
 
     /// Event time passed one or more multiples of `STEP`: the latest of them is told. Between two observations nothing

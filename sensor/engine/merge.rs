@@ -1,7 +1,7 @@
 //! Many shards, one order. Observations wait until every shard's time has passed them, then come out by
 //! `(ts, uid, n)`: no arrival numbers, so shard count and tick rate are invisible.
 
-use crate::base::Timestamp;
+use crate::base::{Budget, Table, Timestamp};
 use crate::event::{Observation, Uid};
 use std::time::Duration;
 
@@ -15,12 +15,26 @@ pub(crate) struct Merge {
     waiting: Vec<Observation>,
     /// How many waited after the last release: sorting again pays when twice as many do.
     kept: usize,
+    peak: usize,
+    /// Handed on before their time, for want of room.
+    early: u64,
 }
 
 impl Merge {
     /// Takes in a shard's batch.
     pub(crate) fn take_in(&mut self, batch: &mut Vec<Observation>) {
         self.waiting.append(batch);
+        self.peak = self.peak.max(self.waiting.len());
+    }
+
+    /// How it stands: what lies within the slack waits, and what came since the last release.
+    pub(crate) fn table(&self) -> Table {
+        Budget::new("merge.waiting", MAX_WAITING, FACT_BYTES).table(
+            size_of::<Observation>(),
+            self.waiting.len(),
+            self.peak,
+            self.early,
+        )
     }
 
     /// Whether enough waits for a release to be worth its sort.
@@ -35,7 +49,10 @@ impl Merge {
         mut hand_on: impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
         self.waiting.sort_unstable_by_key(|o| std::cmp::Reverse((o.ts, o.uid, o.n)));
-        let keep = bound.map_or(0, |bound| self.waiting.partition_point(|o| (o.ts, o.uid) >= bound));
+        let early = bound.map_or(0, |bound| self.waiting.partition_point(|o| (o.ts, o.uid) >= bound));
+        // A capture whose clock stands still would keep everything waiting.
+        let keep = early.min(MAX_KEPT);
+        self.early = self.early.saturating_add(early.saturating_sub(keep) as u64);
         self.kept = keep;
         while self.waiting.len() > keep {
             if let Some(observation) = self.waiting.pop() {
@@ -47,6 +64,13 @@ impl Merge {
 }
 
 const MIN_RELEASE: usize = 4096;
+/// Observations that wait after a release: four seconds of what the right side can read. Beyond, the earliest are handed
+/// on before their time, and counted.
+const MAX_KEPT: usize = 400_000;
+/// Twice as many wait before the next one is due.
+const MAX_WAITING: usize = 2 * MAX_KEPT + MIN_RELEASE;
+/// What a fact points to: names, lists.
+const FACT_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +112,24 @@ mod tests {
             merge.release(None, &mut note).unwrap();
             assert_eq!(seen, expected.map(|(t, u, n)| (t, u, n)));
         }
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_holds_back_no_more_than_the_budget() {
+        let (mut merge, mut seen) = (Merge::default(), 0_usize);
+        for n in 0..(3 * MAX_KEPT) {
+            merge.take_in(&mut vec![at(5, u32::try_from(n).unwrap(), 0)]);
+            if merge.is_due() {
+                let count = |_| {
+                    seen += 1;
+                    Ok::<(), ()>(())
+                };
+                merge.release(Some((Timestamp(5), Uid::NONE)), count).unwrap();
+            }
+        }
+        let table = merge.table();
+        assert!(table.peak <= table.entries, "{table:?}");
+        assert!(seen > 0 && table.evicted == seen as u64, "{seen} of {table:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and its fragments meet. All shards see the same event time, so their number is invisible.
 
 use super::merge::{Merge, SLACK};
-use crate::base::{Endpoint, Timestamp, Transport};
+use crate::base::{Endpoint, Table, Timestamp, Transport};
 use crate::capture::Frame;
 use crate::decode::{DecodeStats, Decoded, Decoder, Duplicates};
 use crate::event::{Event, Identity, Observation, Uid};
@@ -182,6 +182,16 @@ impl Pipeline {
     /// What was and was not understood.
     pub(crate) fn decode_stats(&self) -> &DecodeStats {
         self.decoder.stats()
+    }
+
+    /// All tables of the left side as they stand, those of all shards together.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut all = vec![self.decoder.table(), self.merge.table()];
+        for shard in &self.shards {
+            all.extend(shard.duplicates.as_ref().map(Duplicates::table));
+            all.extend(shard.flows.tables());
+        }
+        Table::by_name(all)
     }
 
     fn count(&mut self, frame: &Frame<'_>) {

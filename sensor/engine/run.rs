@@ -94,6 +94,7 @@ pub(crate) fn analyze(
         pipeline: &pipeline,
         site: &declared.site,
         told: &told,
+        trail: right.trail.table(),
         weird,
         elapsed: watch.elapsed(),
         rules,

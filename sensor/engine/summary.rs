@@ -2,6 +2,7 @@
 
 use super::analysis::Told;
 use super::pipeline::Pipeline;
+use crate::base::Table;
 use crate::capture::{InputReport, LinkType};
 use crate::event::Site;
 use crate::output::{Baseline, Input, Inside, Summary, Visibility};
@@ -15,6 +16,7 @@ pub(super) struct Run<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) site: &'a Site,
     pub(super) told: &'a Told,
+    pub(super) trail: Table,
     pub(super) weird: Vec<(&'static str, u64)>,
     pub(super) elapsed: Duration,
     pub(super) rules: String,
@@ -25,6 +27,9 @@ pub(super) struct Run<'a> {
 pub(super) fn of(run: Run<'_>) -> Summary {
     let counts = run.pipeline.counts();
     let told = run.told.counts;
+    let tables = run.pipeline.tables().into_iter().chain(run.told.tables.iter().copied()).chain([run.trail]);
+    let evicted: Vec<_> =
+        Table::by_name(tables).into_iter().filter(|t| t.evicted > 0).map(|t| (t.name, t.evicted)).collect();
     let dropped = run.inputs.iter().map(|input| input.dropped).sum::<u64>();
     Summary {
         version: env!("CARGO_PKG_VERSION"),
@@ -47,7 +52,8 @@ pub(super) fn of(run: Run<'_>) -> Summary {
             peak_flows: counts.flows.peak,
             evicted_flows: counts.flows.evicted,
             unread_flows: counts.flows.unread,
-            evicted_entries: told.evicted,
+            evicted_entries: evicted.iter().filter(|(name, _)| !name.starts_with("flow.")).map(|(_, n)| *n).sum(),
+            evicted,
             outbound_flows: told.outbound_flows,
             nameless_flows: told.nameless_flows,
             internal_flows: told.internal_flows,

@@ -19,7 +19,7 @@ mod timers;
 
 pub(crate) use key::shard;
 
-use crate::base::{Endpoint, Timestamp, Transport};
+use crate::base::{Budget, Endpoint, Table, Timestamp, Transport};
 use crate::decode::Packet;
 use crate::event::{Direction, End, Event, FlowRecord, Observation, Uid};
 use crate::protocol::Output;
@@ -50,6 +50,8 @@ pub(crate) struct Stats {
     /// Most flows held at once; of several tables, the sum of theirs.
     pub(crate) peak: u64,
     pub(crate) evicted: u64,
+    /// Most dialogues at once, likewise.
+    pub(crate) peak_dialogues: u64,
     /// Flows whose payload was not read because the dialogue budget was spent.
     pub(crate) unread: u64,
     pub(crate) closed: u64,
@@ -64,6 +66,7 @@ impl Stats {
         self.opened = self.opened.saturating_add(other.opened);
         self.peak = self.peak.saturating_add(other.peak);
         self.evicted = self.evicted.saturating_add(other.evicted);
+        self.peak_dialogues = self.peak_dialogues.saturating_add(other.peak_dialogues);
         self.unread = self.unread.saturating_add(other.unread);
         self.closed = self.closed.saturating_add(other.closed);
         self.one_sided = self.one_sided.saturating_add(other.one_sided);
@@ -112,6 +115,20 @@ impl FlowTable {
     /// What was counted so far.
     pub(crate) const fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// Its tables as they stand.
+    pub(crate) fn tables(&self) -> [Table; 3] {
+        let Limits { flows, dialogues, .. } = self.limits;
+        let Stats { peak, evicted, unread, .. } = self.stats;
+        let many = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let (flow, dialogue) = (size_of::<Option<Flow>>(), size_of::<Dialogue>());
+        let spoken = many(self.stats.peak_dialogues);
+        [
+            Budget::new("flow.flows", flows, FLOW_HEAP).table(flow, self.index.len(), many(peak), evicted),
+            Budget::new("flow.dialogues", dialogues, DIALOGUE_HEAP).table(dialogue, self.dialogues, spoken, unread),
+            self.promises.table(),
+        ]
     }
 
     /// Flows held now.
@@ -341,6 +358,7 @@ impl FlowTable {
             dialogue.promised = promised.filter(|_| packet.transport == Transport::Tcp);
             flow.dialogue = Some(dialogue);
             self.dialogues = self.dialogues.saturating_add(1);
+            self.stats.peak_dialogues = self.stats.peak_dialogues.max(self.dialogues as u64);
         }
     }
 
@@ -450,5 +468,9 @@ fn record(flow: &Flow, end: End) -> FlowRecord {
 
 /// Silence after which payload begins a new burst; shorter pauses are one check-in (the beacon meter's merge).
 const BURST_PAUSE: Duration = Duration::from_secs(2);
+/// A flow's place in the index, and the timers that it is armed for or was.
+const FLOW_HEAP: usize = 64;
+/// A parser, and the bytes that wait for the rest of their message.
+const DIALOGUE_HEAP: usize = 4096;
 /// Dialogues kept for reuse.
 const POOL: usize = 4096;

@@ -3,7 +3,7 @@
 //! A shard holds all flows of a host pair, so promises need no other shard's knowledge. They are bounded in number, and
 //! in time by the capture's clock: a port may be somebody else's tomorrow.
 
-use crate::base::{Capped, Endpoint, Timestamp};
+use crate::base::{Budget, Capped, Endpoint, Table, Timestamp};
 use crate::event::Direction;
 use crate::protocol::{Promise, Promised};
 use std::net::IpAddr;
@@ -14,7 +14,11 @@ pub(super) struct Promises(Capped<(IpAddr, u16, IpAddr), (Promised, Timestamp)>)
 
 impl Promises {
     pub(super) fn new() -> Self {
-        Self(Capped::new(MAX_PROMISES))
+        Self(Capped::new(Budget::new("promises", MAX_PROMISES, 0)))
+    }
+
+    pub(super) fn table(&self) -> Table {
+        self.0.table()
     }
 
     /// Keeps what a flow between `orig` and `resp` said at `ts`.

@@ -401,6 +401,7 @@ pub(super) fn summary() -> Summary {
             evicted_flows: 5,
             unread_flows: 6,
             evicted_entries: 7,
+            evicted: vec![("flow.flows", 5), ("names.by_client", 7)],
             outbound_flows: 100_000,
             nameless_flows: 4_000,
             internal_flows: 0,

@@ -93,6 +93,8 @@ pub(crate) struct Visibility {
     pub(crate) unread_flows: u64,
     /// Entries of other tables that made room for others.
     pub(crate) evicted_entries: u64,
+    /// What made room for others, by table, where anything did; flows and their readers too.
+    pub(crate) evicted: Vec<(&'static str, u64)>,
     /// Flows from inside to the outside.
     pub(crate) outbound_flows: u64,
     /// Of these, those whose responder had no name.
@@ -232,6 +234,7 @@ fn visibility(o: &mut Object<'_>, summary: &Summary) {
     o.number("evicted_flows", seen.evicted_flows);
     o.number("unread_flows", seen.unread_flows);
     o.number("evicted_entries", seen.evicted_entries);
+    counts(o, "evicted", seen.evicted.iter().copied());
     counts(o, "decoded", seen.decoded.iter().copied());
     counts(o, "undecoded", seen.undecoded.iter().map(|(reason, count)| (reason.as_str(), *count)));
     counts(o, "weird", seen.weird.iter().copied());

@@ -1,7 +1,7 @@
 //! Where the packets of flows lie, so that a claim can name the capture file and the packets behind it.
 
 use super::summary::Input;
-use crate::base::Capped;
+use crate::base::{Budget, Capped, Table};
 use crate::event::{PacketRange, Uid};
 
 /// The packet ranges of recent flows; of a flow closed too long ago a claim names only the uid.
@@ -12,7 +12,7 @@ pub(crate) struct Trail {
 
 impl Default for Trail {
     fn default() -> Self {
-        Self { flows: Capped::new(MAX_FLOWS) }
+        Self { flows: Capped::new(Budget::new("trail.flows", MAX_FLOWS, 0)) }
     }
 }
 
@@ -20,6 +20,11 @@ impl Trail {
     /// Notes where a closed flow's packets lie.
     pub(crate) fn note(&mut self, uid: Uid, packets: PacketRange) {
         self.flows.insert(uid, packets);
+    }
+
+    /// How it stands.
+    pub(crate) fn table(&self) -> Table {
+        self.flows.table()
     }
 
     /// The files and packets behind `uids`, one entry a flow, in their order.

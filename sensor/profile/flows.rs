@@ -6,7 +6,7 @@
 
 use super::hosts::HostId;
 use super::tenants::TenantId;
-use crate::base::{Capped, Endpoint, Timestamp, Transport};
+use crate::base::{Budget, Capped, Endpoint, Table, Timestamp, Transport};
 use crate::event::{Counters, Uid};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -75,8 +75,8 @@ pub(super) struct OpenFlows {
 impl OpenFlows {
     pub(super) fn new() -> Self {
         Self {
-            open: Capped::new(MAX_FLOWS),
-            names: Capped::new(MAX_FLOWS),
+            open: Capped::new(Budget::new("flows.open", MAX_FLOWS, 128)),
+            names: Capped::new(Budget::new("flows.names", MAX_FLOWS, 48)),
             unsettled: VecDeque::new(),
             closing: None,
             dropped: 0,
@@ -143,8 +143,8 @@ impl OpenFlows {
         }
     }
 
-    pub(super) const fn evicted(&self) -> u64 {
-        self.open.evicted().saturating_add(self.dropped)
+    pub(super) fn tables(&self) -> [Table; 2] {
+        [self.open.table().and_evicted(self.dropped), self.names.table()]
     }
 }
 

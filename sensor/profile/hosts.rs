@@ -7,7 +7,7 @@ use super::declared::{Declared, HostRole};
 use super::identity::{Grant, Identities, Key};
 use super::keys::{self, Mac};
 use super::tenants::TenantId;
-use crate::base::{Capped, Ring, Timestamp};
+use crate::base::{Budget, Capped, Ring, Table, Timestamp};
 use crate::event::{Identity, IdentitySource};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -59,10 +59,10 @@ impl Hosts {
         let all = declared.hosts.iter().enumerate().rev();
         let declarations = all.flat_map(|(at, host)| host.addresses.iter().map(move |ip| (*ip, at))).collect();
         Self {
-            held: Capped::new(MAX_HOSTS),
+            held: Capped::new(Budget::new("hosts.held", MAX_HOSTS, 1_100)),
             identities: Identities::new(),
-            strangers: Capped::new(MAX_STRANGERS),
-            stranger_addresses: Capped::new(MAX_STRANGERS),
+            strangers: Capped::new(Budget::new("hosts.strangers", MAX_STRANGERS, 0)),
+            stranger_addresses: Capped::new(Budget::new("hosts.stranger_addresses", MAX_STRANGERS, 0)),
             declared,
             declarations,
         }
@@ -233,8 +233,9 @@ impl Hosts {
         self.held.len()
     }
 
-    pub(super) const fn evicted(&self) -> u64 {
-        self.held.evicted().saturating_add(self.identities.evicted())
+    pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
+        let own = [self.held.table(), self.strangers.table(), self.stranger_addresses.table()];
+        own.into_iter().chain(self.identities.tables())
     }
 
     fn declaration(&self, id: HostId) -> Option<&super::DeclaredHost> {

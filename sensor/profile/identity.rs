@@ -10,7 +10,7 @@
 
 use super::hosts::HostId;
 use super::keys::Trust;
-use crate::base::{Capped, Ring, Timestamp};
+use crate::base::{Budget, Capped, Ring, Table, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,11 +110,11 @@ pub(super) struct Identities {
 impl Identities {
     pub(super) fn new() -> Self {
         Self {
-            held: Capped::new(MAX_ADDRESSES),
-            past: Capped::new(MAX_PAST),
-            machines: Capped::new(MAX_MACHINES),
-            by_mac: Capped::new(MAX_MACHINES),
-            by_label: Capped::new(MAX_MACHINES),
+            held: Capped::new(Budget::new("identity.held", MAX_ADDRESSES, 0)),
+            past: Capped::new(Budget::new("identity.past", MAX_PAST, 160)),
+            machines: Capped::new(Budget::new("identity.machines", MAX_MACHINES, 96)),
+            by_mac: Capped::new(Budget::new("identity.by_mac", MAX_MACHINES, 0)),
+            by_label: Capped::new(Budget::new("identity.by_label", MAX_MACHINES, 32)),
             next: 0,
             counts: IdentityCounts::default(),
             joins: Ring::new(MAX_TOLD),
@@ -295,8 +295,9 @@ impl Identities {
         self.counts
     }
 
-    pub(super) const fn evicted(&self) -> u64 {
-        self.held.evicted().saturating_add(self.machines.evicted()).saturating_add(self.past.evicted())
+    pub(super) fn tables(&self) -> [Table; 5] {
+        let Self { held, past, machines, by_mac, by_label, .. } = self;
+        [held.table(), past.table(), machines.table(), by_mac.table(), by_label.table()]
     }
 
     /// `Some(None)` for a key that tells nobody.

@@ -22,7 +22,7 @@ pub(crate) use identity::{IdentityCounts, Join};
 pub(crate) use tenants::{Tenant, TenantId};
 pub(crate) use tie::{Script, Tie};
 
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Uid;
 use crate::intel::{Hit, Intel};
 use flows::{InnerFlow, OpenFlows};
@@ -74,12 +74,12 @@ impl Profiles {
         Self {
             names: NameMemory::new(),
             tenants: Tenants::new(),
-            ties: Capped::new(MAX_TIES),
+            ties: Capped::new(Budget::new("profile.ties", MAX_TIES, 160)),
             hosts: Hosts::new(declared.clone()),
             flows: OpenFlows::new(),
-            admin_shares: Capped::new(MAX_ADMIN_FLOWS),
-            inner: Capped::new(MAX_INNER_FLOWS),
-            agents: Capped::new(MAX_AGENTS),
+            admin_shares: Capped::new(Budget::new("profile.admin_shares", MAX_ADMIN_FLOWS, 32)),
+            inner: Capped::new(Budget::new("profile.inner", MAX_INNER_FLOWS, 0)),
+            agents: Capped::new(Budget::new("profile.agents", MAX_AGENTS, 160)),
             counts: Counts::default(),
             declared,
             intel,
@@ -218,18 +218,11 @@ impl Profiles {
         self.counts
     }
 
-    /// Entries that made room for others.
-    pub(crate) fn evicted(&self) -> u64 {
-        let parts = [
-            self.names.evicted(),
-            self.tenants.evicted(),
-            self.ties.evicted(),
-            self.hosts.evicted(),
-            self.flows.evicted(),
-            self.admin_shares.evicted(),
-            self.inner.evicted(),
-        ];
-        parts.into_iter().fold(0, u64::saturating_add)
+    /// Its tables as they stand.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let own = [self.ties.table(), self.admin_shares.table(), self.inner.table(), self.agents.table()];
+        let parts = own.into_iter().chain(self.names.tables()).chain(self.tenants.tables());
+        parts.chain(self.hosts.tables()).chain(self.flows.tables()).collect()
     }
 }
 

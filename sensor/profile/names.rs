@@ -2,7 +2,7 @@
 //!
 //! A flow's own SNI or Host header wins over this memory; `profile::flows` keeps those.
 
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Resolution;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ struct Heard(Vec<(Arc<str>, Timestamp)>);
 impl NameMemory {
     pub(super) fn new() -> Self {
         Self {
-            by_client: Capped::new(MAX_PAIRS),
-            by_anyone: Capped::new(MAX_ADDRESSES),
-            names: Capped::new(MAX_ADDRESSES),
+            by_client: Capped::new(Budget::new("names.by_client", MAX_PAIRS, 96)),
+            by_anyone: Capped::new(Budget::new("names.by_anyone", MAX_ADDRESSES, 96)),
+            names: Capped::new(Budget::new("names.names", MAX_ADDRESSES, 48)),
         }
     }
 
@@ -80,8 +80,8 @@ impl NameMemory {
         self.by_anyone.get(&ip).into_iter().flat_map(|heard| heard.0.iter().map(|(name, _)| &**name))
     }
 
-    pub(super) const fn evicted(&self) -> u64 {
-        self.by_client.evicted().saturating_add(self.by_anyone.evicted())
+    pub(super) fn tables(&self) -> [Table; 3] {
+        [self.by_client.table(), self.by_anyone.table(), self.names.table()]
     }
 }
 

@@ -4,7 +4,7 @@
 //! room cannot be mistaken for another.
 
 use super::hosts::HostId;
-use crate::base::{Capped, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::intel::Intel;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -67,10 +67,10 @@ pub(super) struct Tenants {
 impl Tenants {
     pub(super) fn new() -> Self {
         Self {
-            by_name: Capped::new(MAX_NAMES),
-            by_address: Capped::new(MAX_NAMES),
-            by_key: Capped::new(MAX_TENANTS),
-            held: Capped::new(MAX_TENANTS),
+            by_name: Capped::new(Budget::new("tenants.by_name", MAX_NAMES, 96)),
+            by_address: Capped::new(Budget::new("tenants.by_address", MAX_NAMES, 64)),
+            by_key: Capped::new(Budget::new("tenants.by_key", MAX_TENANTS, 32)),
+            held: Capped::new(Budget::new("tenants.held", MAX_TENANTS, 128)),
             next: 0,
         }
     }
@@ -120,8 +120,8 @@ impl Tenants {
         }
     }
 
-    pub(super) const fn evicted(&self) -> u64 {
-        self.held.evicted()
+    pub(super) fn tables(&self) -> [Table; 4] {
+        [self.by_name.table(), self.by_address.table(), self.by_key.table(), self.held.table()]
     }
 
     fn id(&mut self, key: Arc<str>) -> TenantId {

@@ -25,7 +25,7 @@ mod socks;
 mod ssh;
 mod tls;
 
-use crate::base::Timestamp;
+use crate::base::{Table, Timestamp};
 use crate::event::{Direction, Event, Oddity, Transport, Weird};
 
 /// Probing order. The first whose ports match is asked first, then the rest in this order.
@@ -162,6 +162,11 @@ pub(crate) trait Parser: Send {
 
     /// The flow is over: tell what is still outstanding (a query without an answer, a request without a response).
     fn finish(&mut self, _out: &mut Output) {}
+
+    /// The tables it keeps for its flow, as they stand.
+    fn tables(&self) -> Vec<Table> {
+        Vec::new()
+    }
 
     /// Nothing is outstanding, so a fresh parser would do as well: the flow may drop this one between datagrams (UDP
     /// only).

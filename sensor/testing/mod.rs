@@ -3,13 +3,15 @@
 pub mod fuzz;
 
 use crate::alert::{Alert, Rules};
+pub use crate::base::Table;
+
 use crate::base::{Timestamp, Transport};
 use crate::capture::{Frame, LinkType};
 use crate::config;
 use crate::engine::{Analysis, Copies, Pipeline, Setup};
 use crate::event::{Direction, Observation};
 use crate::intel::Intel;
-use crate::output::alert_line;
+use crate::output::{Trail, alert_line};
 use crate::protocol::{Input, Output, PORT_BOUND, PROTOCOLS, Probe, Progress, Protocol};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -33,6 +35,79 @@ pub fn observations<'a>(frames: impl IntoIterator<Item = RawFrame<'a>>, shards: 
     }
     let Ok(_) = pipeline.finish(&mut keep);
     seen
+}
+
+/// The left side of the waist, fed with frames one by one.
+pub struct Left(Pipeline);
+
+impl std::fmt::Debug for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Left").field(&self.tables()).finish()
+    }
+}
+
+impl Left {
+    /// One shard that keeps copies: a hostile sender may repeat itself.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Pipeline::new(Setup { shards: 1, copies: Copies::Keep, tick: None }))
+    }
+
+    /// Takes in the `number`th frame; what is settled comes out.
+    pub fn frame(&mut self, (ts, link, bytes): RawFrame<'_>, number: u32) -> Vec<Observation> {
+        let wire_len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let frame = Frame { ts: Timestamp(ts), link: LinkType(link), bytes, wire_len, input: 0, number };
+        let mut seen = Vec::new();
+        let Ok(()) = self.0.frame(&frame, &mut |observation| {
+            seen.push(observation);
+            Ok::<(), Infallible>(())
+        });
+        seen
+    }
+
+    /// The input ended: what is left comes out.
+    pub fn finish(&mut self) -> Vec<Observation> {
+        let mut seen = Vec::new();
+        let Ok(_) = self.0.finish(&mut |observation| {
+            seen.push(observation);
+            Ok::<(), Infallible>(())
+        });
+        seen
+    }
+
+    /// Its tables as they stand.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        self.0.tables()
+    }
+
+    /// What was and was not decoded, by name.
+    #[must_use]
+    pub fn decoded(&self) -> Vec<(String, u64)> {
+        let stats = self.0.decode_stats();
+        stats.decoded().map(|(name, count)| (name.to_owned(), count)).chain(stats.undecoded()).collect()
+    }
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Every table of the sensor but those of single flows, empty, by name.
+#[must_use]
+pub fn tables() -> Vec<Table> {
+    let right = Right::new("", &[]).map(|right| right.tables()).unwrap_or_default();
+    let left = Pipeline::new(Setup { shards: 1, copies: Copies::Drop, tick: None }).tables();
+    Table::by_name(left.into_iter().chain(right).chain([Trail::default().table()]))
+}
+
+/// The tables of one flow's parser, whichever has any, by name: each flow may fill its own.
+#[must_use]
+pub fn parser_tables() -> Vec<Table> {
+    let all = PORT_BOUND.iter().chain(PROTOCOLS);
+    Table::by_name(all.flat_map(|protocol| (protocol.new)().tables()))
 }
 
 /// A message of a flow: whether the originator sent it, and its payload.
@@ -126,6 +201,12 @@ impl Right {
         self.last = self.last.max(seen.ts);
         self.analysis.observe(seen);
         self.analysis.fresh().iter().filter_map(value).collect()
+    }
+
+    /// Its tables as they stand.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        self.analysis.tables()
     }
 
     /// How fair the p-values of host-days were, by class of peers: host-days, and those at or below 0.01, 0.001, 0.0001.

@@ -4,7 +4,7 @@
 //! files is never looked at. Budgets: [`MAX_FILES`] handles and [`MAX_PIPES`] pipe conversations; what makes room is
 //! told as if it were closed.
 
-use crate::base::Capped;
+use crate::base::{Budget, Capped, Table};
 use crate::event::{Act, Channel, Direction, Event, Execution, File, FileAction, Oddity};
 use crate::protocol::dcerpc::Pipe;
 use crate::protocol::{Output, artifacts};
@@ -74,7 +74,12 @@ pub(super) struct Files {
 
 impl Default for Files {
     fn default() -> Self {
-        Self { files: Capped::new(MAX_FILES), pipes: Capped::new(MAX_PIPES), crowded: false, shortened: false }
+        Self {
+            files: Capped::new(Budget::new("smb_files.files", MAX_FILES, 256)),
+            pipes: Capped::new(Budget::new("smb_files.pipes", MAX_PIPES, 16_384)),
+            crowded: false,
+            shortened: false,
+        }
     }
 }
 
@@ -86,6 +91,10 @@ pub(super) enum OnClose {
 }
 
 impl Files {
+    pub(super) fn tables(&self) -> [Table; 2] {
+        [self.files.table(), self.pipes.table()]
+    }
+
     /// A name as it is kept: of a long one the end, which says what kind of file it is.
     pub(super) fn name(&mut self, name: &str, out: &mut Output) -> Box<str> {
         let from = name.len().saturating_sub(MAX_NAME);

@@ -17,6 +17,7 @@ mod tests;
 mod v1_tests;
 
 use super::{Input, Output, Parser, Probe, Progress, Protocol};
+use crate::base::Table;
 use crate::event::{Direction, Oddity, Transport};
 use message::{HEADER_LEN, Header};
 use netbios::{FRAME_LEN, Frame, REQUEST_LEN};
@@ -182,6 +183,10 @@ impl Smb {
 }
 
 impl Parser for Smb {
+    fn tables(&self) -> Vec<Table> {
+        Table::by_name(self.sessions.tables().chain(self.legacy.tables()))
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         let Input { from, data, .. } = input;
         if self.side(from).lost {

@@ -3,7 +3,7 @@
 use super::files::{Files, Handle, OnClose, ShareKind, Tree};
 use super::message::{Command, HEADER_LEN, Header, payload, pointed};
 use crate::base::wire::utf16le;
-use crate::base::{Capped, Reader};
+use crate::base::{Budget, Capped, Reader, Table};
 use crate::event::{Direction, Event, Oddity, Share};
 use crate::protocol::{Output, ntlm};
 
@@ -44,10 +44,10 @@ enum Asked {
 impl Default for Sessions {
     fn default() -> Self {
         Self {
-            asked: Capped::new(MAX_ASKED),
-            trees: Capped::new(MAX_TREES),
+            asked: Capped::new(Budget::new("smb_session.asked", MAX_ASKED, 256)),
+            trees: Capped::new(Budget::new("smb_session.trees", MAX_TREES, 128)),
             files: Files::default(),
-            granted: Capped::new(MAX_GRANTED),
+            granted: Capped::new(Budget::new("smb_session.granted", MAX_GRANTED, 0)),
             chains: [Chain::default(); 2],
             crowded: false,
         }
@@ -55,6 +55,11 @@ impl Default for Sessions {
 }
 
 impl Sessions {
+    pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
+        let own = [self.asked.table(), self.trees.table(), self.granted.table()];
+        own.into_iter().chain(self.files.tables())
+    }
+
     /// A message begins: its first command is related to nothing.
     pub(super) fn begin(&mut self, from: Direction) {
         *self.chain(from) = Chain::default();

@@ -5,7 +5,7 @@
 
 use super::files::{Files, Handle, OnClose, ShareKind, Tree};
 use super::legacy::{Block, Header, Names, Transaction};
-use crate::base::Capped;
+use crate::base::{Budget, Capped, Table};
 use crate::event::{Authentication, AuthenticationProtocol, Direction, Event, File, FileAction, Oddity, Share};
 use crate::protocol::{Output, ntlm};
 
@@ -34,12 +34,17 @@ enum Asked {
 
 impl Default for Sessions1 {
     fn default() -> Self {
-        let (asked, trees) = (Capped::new(MAX_ASKED), Capped::new(MAX_TREES));
+        let asked = Capped::new(Budget::new("smb_v1.asked", MAX_ASKED, 256));
+        let trees = Capped::new(Budget::new("smb_v1.trees", MAX_TREES, 128));
         Self { asked, trees, files: Files::default(), crowded: false }
     }
 }
 
 impl Sessions1 {
+    pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
+        [self.asked.table(), self.trees.table()].into_iter().chain(self.files.tables())
+    }
+
     /// How many bytes of a message are needed before it can be taken.
     pub(super) fn wanted(&self, message: &[u8], left: usize) -> usize {
         let Some(header) = Header::read(message) else { return HEADER_LEN.min(left) };

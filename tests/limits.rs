@@ -1,0 +1,96 @@
+//! What traffic keys, traffic can flood: every table of the sensor has a budget, and `sensor/README.md` lists them all.
+//! `BLESS=1` rewrites it.
+
+use crate::support::{bless, files_under, root};
+use std::fmt::Write as _;
+use std::fs;
+use yukue::testing::{self, Table};
+
+#[test]
+fn every_table_is_listed_once_with_its_budget() {
+    let mut declared = Vec::new();
+    let mut loose = Vec::new();
+    for path in files_under(&root().join("sensor")).iter().filter(|p| p.extension().is_some_and(|e| e == "rs")) {
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        declared.extend(code.split("Budget::new(").skip(1).filter_map(literal).map(str::to_owned));
+        for made in ["Capped::new(", "Ledger::new("] {
+            let unnamed = |after: &&str| {
+                let after = after.trim_start().trim_start_matches("base::");
+                !after.starts_with("Budget::new(") && !after.starts_with("budget)")
+            };
+            loose.extend(code.split(made).skip(1).filter(unnamed).map(|_| path.display().to_string()));
+        }
+    }
+    assert!(loose.is_empty(), "a table without a name of its own: {loose:#?}");
+    declared.sort_unstable();
+    let twice: Vec<_> = declared.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "two tables of one name: {twice:?}");
+    let mut listed: Vec<_> = all().iter().map(|table| table.name.to_owned()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, declared, "what is declared in sensor/ (right) and what the sensor lists (left)");
+}
+
+#[test]
+fn the_list_of_limits_is_the_sensors_own() {
+    let (readme, expected) = (root().join("sensor/README.md"), readme());
+    if bless() {
+        fs::write(&readme, &expected).unwrap();
+    }
+    let found = fs::read_to_string(&readme).unwrap_or_default();
+    assert!(found == expected, "sensor/README.md differs from the tables (BLESS=1 rewrites):\n{expected}");
+}
+
+/// The name in quotes that a text begins with.
+fn literal(text: &str) -> Option<&str> {
+    text.trim_start().strip_prefix('"')?.split('"').next()
+}
+
+fn all() -> Vec<Table> {
+    testing::tables().into_iter().chain(testing::parser_tables()).collect()
+}
+
+fn readme() -> String {
+    let tables = testing::tables();
+    let sum: u64 = tables.iter().map(|table| table.entries * table.entry_bytes.next_multiple_of(ROUNDING)).sum();
+    let mut text = String::from(INTRODUCTION);
+    writeln!(text, "\n## Tables\n\nTogether {} when every one of them is full.\n", size(sum)).unwrap();
+    rows(&mut text, &tables);
+    writeln!(text, "\n## Tables of one flow's parser\n\nEach SMB connection may have its own.\n").unwrap();
+    rows(&mut text, &testing::parser_tables());
+    text
+}
+
+fn rows(text: &mut String, tables: &[Table]) {
+    writeln!(text, "| table | entries | bytes an entry | full |\n|---|--:|--:|--:|").unwrap();
+    for table in tables {
+        let entry_bytes = table.entry_bytes.next_multiple_of(ROUNDING);
+        let full = size(table.entries * entry_bytes);
+        writeln!(text, "| `{}` | {} | {entry_bytes} | {full} |", table.name, table.entries).unwrap();
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+/// So that a new field is not a new table.
+const ROUNDING: u64 = 64;
+
+const INTRODUCTION: &str = "\
+# The sensor's source
+
+`lib.rs` is the map. This page is what a reader asks next: what may it hold?
+
+Traffic is hostile, so everything that traffic keys has a budget, declared where the table is made (`base/budget.rs`).
+The entry touched longest ago makes room; each such loss is counted under the table's name in `summary.json`
+(`visibility.evicted`). This list is made from the tables themselves and held by `tests/limits.rs`; `tests/hostile.rs`
+fills them.
+
+*Bytes an entry*: the entry's own size, its place in the index, and what a busy one points to, rounded up to 64. Tables
+take memory as they fill: a small site never comes near.
+";
