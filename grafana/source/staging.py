@@ -17,13 +17,14 @@ EDGES = api("/api/v1/graph/edges", [
 ], RANGE, "node-graph-edges")
 
 HOSTS = api("/api/v1/hosts", [
-    ("name", "string"), ("ip", "string"), ("role", "string"), ("baseline", "string"), ("firsts", "number"),
+    ("name", "string"), ("ip", "string"), ("role", "string"), ("alerts_open", "number"), ("severity", "string"),
+    ("baseline", "string"), ("firsts", "number"),
     ("bytes_out", "number"), ("bytes_in", "number"), ("flows", "number"), ("first_seen", "timestamp"),
     ("last_seen", "timestamp"), ("id", "string"),
-], (("limit", "500"),))
+], (*RANGE, ("limit", "500")))
 DESTINATIONS = api("/api/v1/destinations", [
     ("value", "string"), ("kind", "string"), ("destination_class", "string"), ("provider", "string"), ("hosts", "number"),
-    ("bytes_out", "number"), ("bytes_in", "number"), ("first_seen", "timestamp"), ("last_seen", "timestamp"),
+    ("advice", "string"), ("bytes_out", "number"), ("bytes_in", "number"), ("first_seen", "timestamp"), ("last_seen", "timestamp"),
 ], (*RANGE, ("limit", "500")))
 
 ROWS = [
@@ -62,9 +63,9 @@ ROWS = [
                "sum by (source_role, dest_role) (increase(yukue_lateral_flows_total{@}[$__range]))", "source_role", "dest_role", "none", w=12),
     ]),
     ("Which machines, which destinations?", [
-        table("Machines", "Inside hosts: what they are for, how well they are known, how many destinations they met for the first time.", [HOSTS], sort="firsts", w=12, h=12,
+        table("Machines", "Inside hosts, those with the worst open alerts first; `firsts` counts destinations met for the first time.", [HOSTS], w=12, h=12,
               overrides=[{"matcher": {"id": "byName", "options": "bytes_out"}, "properties": [{"id": "unit", "value": "bytes"}]}]),
-        table("Destinations", "Owners outside and how many inside use them. Never block a shared cloud as a whole: the advice is in the alert's scope.", [DESTINATIONS], sort="hosts", w=12, h=12,
+        table("Destinations", "Owners outside, those of open alerts first. Never block a shared cloud as a whole: mind `advice`.", [DESTINATIONS], w=12, h=12,
               overrides=[{"matcher": {"id": "byName", "options": "bytes_out"}, "properties": [{"id": "unit", "value": "bytes"}]}]),
     ]),
 ]

@@ -124,13 +124,15 @@ def unhealthy(prometheus):
 
 
 def unanswered(sensor, token):
-    """Requests of dashboards that the API refuses, and columns that no row has."""
+    """Requests of dashboards that the API refuses or has nothing for, and columns that it promises and no row has."""
+    document = get(f"{sensor}/api/v1/openapi.json")
     found, asked = [], set()
     for board, panel in panels():
         for target in panel["targets"]:
             if "url_options" not in target:
                 continue
             given = [(p["key"], fill(p["value"])) for p in target["url_options"]["params"]]
+            # `All` of a variable is a list of what there is, which the API takes as well as no list.
             url = f"{sensor}{target['url']}?" + urllib.parse.urlencode([(k, v) for k, v in given if "$" not in v])
             where = f"{board}: {panel['title']}: {url}"
             asked.add(url)
@@ -139,16 +141,20 @@ def unanswered(sensor, token):
             except (urllib.error.HTTPError, KeyError, TypeError) as error:
                 found.append(f"{where}: {error!r}")
                 continue
-            have = {key for row in rows for key in row}
-            missing = [c["selector"] for c in target["columns"] if c["selector"] not in have and c["selector"] not in OPTIONAL]
+            promised = set(row_schema(document, target)["required"])
+            have = set.intersection(*(set(row) for row in rows)) if rows else set()
+            missing = [c["selector"] for c in target["columns"] if c["selector"] in promised - have]
             if missing:
-                found.append(f"{where}: of {len(rows)} rows none has {missing}")
+                found.append(f"{where}: {len(rows)} rows, without {missing}")
     print(f"{len(asked)} different requests made of the API")
     return found
 
 
-# Left out where it is not known, which may be so for every row.
-OPTIONAL = {"src", "src_name", "dst", "dst_name", "destination_class", "bytes_out", "provider", "name"}
+def row_schema(document, target):
+    """What the API's document says of one row."""
+    get_it = document["paths"][target["url"]]["get"]
+    rows = get_it["responses"]["200"]["content"]["application/json"]["schema"]["properties"][target["root_selector"]]
+    return document["components"]["schemas"][rows["items"]["$ref"].rsplit("/", 1)[1]]
 
 
 def panels():
