@@ -89,6 +89,19 @@ fn claims(run: &Run) -> String {
         *findings.entry(key).or_insert(0) += 1;
     }
     writeln!(out, "{}", json!({ "findings": findings })).unwrap();
+    if run.input.starts_with("site/") {
+        let summary: Value = serde_json::from_str(&run.summary).unwrap();
+        for part in ["identity", "hosts"] {
+            writeln!(out, "{}", json!({ part: summary[part] })).unwrap();
+        }
+        writeln!(out, "{}", json!({ "networks": summary["visibility"]["networks"] })).unwrap();
+        for alert in run.alerts() {
+            writeln!(out, "{}", json!({ "scope": alert["scope"], "not_visible": alert["not_visible"] })).unwrap();
+        }
+        for flow in values(&run.flows).into_iter().filter(|flow| flow.get("names").is_some()) {
+            writeln!(out, "{}", json!({ "flow": part(&flow, &["id.orig_h", "id.resp_h", "names", "name"]) })).unwrap();
+        }
+    }
     if run.input.starts_with("protocol/") || run.input.starts_with("hostile/") {
         for flow in values(&run.flows) {
             writeln!(out, "{}", json!({ "flow": part(&flow, FLOW) })).unwrap();

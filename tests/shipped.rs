@@ -13,6 +13,9 @@ const LARGE: &[&str] = &[
     "benign/office-day.pcap",
     "benign/software-rollout.pcap",
     "benign/admin-then-browsing.pcap",
+    "site/nat.pcap",
+    "site/address-swap.pcap",
+    "site/proxy.pcap",
 ];
 
 #[test]

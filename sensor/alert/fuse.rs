@@ -1,6 +1,7 @@
 //! Findings and stories → alerts: one story is told once, and what it explains is not told again.
 
 use super::explain::{self, CampaignWords, ChainWords};
+use super::visible::{behind, not_visible};
 use super::{Alert, AllowList, Kind, Status};
 use crate::base::Timestamp;
 use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
@@ -15,7 +16,6 @@ pub(crate) struct Context<'a> {
     pub(crate) usual: &'a Profiles,
     pub(crate) beacon: &'a Beacon,
     pub(crate) campaigns: &'a Campaigns,
-    pub(crate) not_visible: Vec<String>,
     pub(crate) allow: &'a AllowList,
 }
 
@@ -41,10 +41,16 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
         status: Status::Open,
         allowed: None,
         scope: None,
-        not_visible: at.not_visible.clone(),
+        not_visible: not_visible(at.usual, &inside(finding)),
         finding: (*finding).clone(),
     }));
     alerts
+}
+
+/// The addresses a finding is about.
+fn inside(finding: &Finding) -> Vec<IpAddr> {
+    let ours = finding.entities.iter().filter(|entity| entity.role != Role::Destination);
+    ours.filter_map(|entity| entity.ip).collect()
 }
 
 /// Whether a story has said already what a finding says.
@@ -118,7 +124,7 @@ fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
             status: Status::Open,
             allowed: None,
             scope: None,
-            not_visible: at.not_visible.clone(),
+            not_visible: not_visible(at.usual, &inside(&finding)),
             finding,
         })
     };
@@ -204,6 +210,14 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         ip: d.ips.first().copied(),
         name: at.usual_name(d),
     }));
+    let ours: Vec<IpAddr> = scope.hosts.iter().map(|host| host.ip).chain(at.usual.address(story.server)).collect();
+    let mut unseen = not_visible(at.usual, &ours);
+    unseen.extend(
+        at.campaigns
+            .behind(story, at.usual)
+            .into_iter()
+            .filter_map(|(host, by)| at.usual.address(host).map(|ip| behind(by, ip))),
+    );
     let base = if story.plot == Plot::Chain { &rules.execution_chain.attack } else { &rules.common_cause.attack };
     let nats = strongest.map_or(0.0, |chain| chain.nats);
     let statistical =
@@ -213,7 +227,7 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         tier,
         status: Status::Open,
         allowed: None,
-        not_visible: at.not_visible.clone(),
+        not_visible: unseen,
         finding: Finding {
             id: id(kind.name(), &at.usual.subject(story.server), &key, first_seen),
             detector,

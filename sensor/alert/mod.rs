@@ -11,7 +11,8 @@ pub(crate) use allow::{Allow, AllowList, Allowed, Claim, Way};
 pub(crate) use book::Book;
 pub(crate) use fuse::Context;
 pub(crate) use rules::Rules;
-pub(crate) use visible::not_visible;
+
+pub(crate) use crate::profile::{Network, Sight};
 
 use crate::campaign::Scope;
 use crate::detect::Finding;

@@ -56,9 +56,10 @@ pub(super) fn is_marked(case: &Case, on: &Basis<'_>) -> bool {
     Signs::of(case, on).any()
 }
 
-/// A first contact that is one: not under way when the data began, not everyday infrastructure.
+/// A first contact that is one machine's: not under way when the data began, not everyday infrastructure.
 fn stands(case: &Case, on: &Basis<'_>) -> bool {
-    on.usual.tie(case.host, case.tenant).is_some_and(|tie| !tie.under_way && !tie.background)
+    let own = on.usual.shared_by(case.host).is_none();
+    own && on.usual.tie(case.host, case.tenant).is_some_and(|tie| !tie.under_way && !tie.background)
 }
 
 /// Whether the fleet used a destination before `ts`.
@@ -76,7 +77,7 @@ pub(super) fn story(key: Cluster, cases: &[&Case], probable_p: f64, now: Timesta
         contacts: on.contacts,
         rule,
         fleet: on.usual.fleet(),
-        sees: &|_, _| true,
+        sees: &|host, server| on.usual.sees_path(host, server),
         probable_p,
         rare_only: key == Cluster::Day,
     };

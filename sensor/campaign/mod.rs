@@ -24,13 +24,12 @@ pub(crate) use chain::Chain;
 pub(crate) use scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 pub(crate) use story::{Plot, Story, Telling};
 
-#[cfg(test)]
 pub(crate) use crate::profile::HostId;
 
 use crate::base::{Table, Timestamp};
 use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
-use crate::profile::{Activity, Contact, Profiles, What};
+use crate::profile::{Activity, Contact, Profiles, SharedBy, What};
 use contacts::Contacts;
 use ongoing::{Basis, Ongoing};
 use sessions::Sessions;
@@ -175,6 +174,11 @@ impl Campaigns {
     /// What belongs to a story.
     pub(crate) fn scope(&self, story: &Story, usual: &Profiles, beacons: &Beacon) -> Scope {
         scoping::scope(story, &self.sessions, usual, beacons)
+    }
+
+    /// Addresses that took part in a story and have several machines behind them.
+    pub(crate) fn behind(&self, story: &Story, usual: &Profiles) -> Vec<(HostId, SharedBy)> {
+        scoping::behind_shared(story, usual)
     }
 
     pub(crate) const fn rules(&self) -> &CampaignRules {

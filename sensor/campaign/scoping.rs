@@ -5,7 +5,7 @@ use super::sessions::Sessions;
 use super::story::{Plot, Story};
 use crate::base::Timestamp;
 use crate::detect::Beacon;
-use crate::profile::{HostId, Profiles, TenantId, Tie};
+use crate::profile::{HostId, Profiles, SharedBy, TenantId, Tie};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacon
     for tenant in &story.tenants {
         let Some(owner) = usual.tenant(*tenant) else { continue };
         for (host, _) in owner.users.iter().filter(|(host, _)| *host != story.server) {
-            let Some(tie) = usual.tie(*host, *tenant) else { continue };
+            let Some(tie) = usual.tie(*host, *tenant).filter(|_| usual.shared_by(*host).is_none()) else { continue };
             let is_case = chained.contains(host) || story.cases.contains(host);
             // Who used it before anything was seen to be done is collateral, not scope.
             if !is_case && (story.plot == Plot::Rollout || tie.first < story.begin(usual)) {
@@ -51,6 +51,13 @@ pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacon
     let mut hosts: Vec<ScopeHost> = hosts.into_values().collect();
     hosts.sort_by_key(|host| host.ip);
     Scope { servers, hosts, destinations }
+}
+
+/// Addresses that took part and have several machines behind them: which ones, cannot be said.
+pub(crate) fn behind_shared(story: &Story, usual: &Profiles) -> Vec<(HostId, SharedBy)> {
+    let users = story.tenants.iter().filter_map(|tenant| usual.tenant(*tenant)).flat_map(|owner| &owner.users);
+    let hosts: BTreeSet<HostId> = users.map(|(host, _)| *host).filter(|host| *host != story.server).collect();
+    hosts.into_iter().filter_map(|host| Some((host, usual.shared_by(host)?))).collect()
 }
 
 impl Story {

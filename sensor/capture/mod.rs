@@ -18,6 +18,7 @@ mod stream;
 mod tests;
 
 use crate::base::Timestamp;
+use std::time::Duration;
 
 pub(crate) use inputs::of_bytes;
 pub(crate) use merge::open;
@@ -92,6 +93,29 @@ pub(crate) enum CaptureError {
     },
 }
 
+/// How the clock of a capture ran. A step forward looks like silence, so that is what it is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Clock {
+    /// Packets stamped more than a second before the latest one before them: capturing several queues mixes less.
+    pub(crate) back_steps: u64,
+    /// The furthest of these.
+    pub(crate) largest_back: Duration,
+    /// Longest time between a packet and the latest one before it.
+    pub(crate) longest_silence: Duration,
+}
+
+impl Clock {
+    /// The next packet's time and the latest before it.
+    pub(crate) fn note(&mut self, ts: Timestamp, latest: Timestamp) {
+        let back = latest.since(ts);
+        if back > Duration::from_secs(1) {
+            self.back_steps = self.back_steps.saturating_add(1);
+            self.largest_back = self.largest_back.max(back);
+        }
+        self.longest_silence = self.longest_silence.max(ts.since(latest));
+    }
+}
+
 /// What became of one input, for the summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InputReport {
@@ -113,6 +137,10 @@ pub(crate) struct InputReport {
     pub(crate) untimed: u64,
     /// Packets that the capturing system says it lost (pcapng interface statistics).
     pub(crate) dropped: u64,
+    /// Packets cut by the snap length.
+    pub(crate) truncated: u64,
+    /// How the capturing clock ran.
+    pub(crate) clock: Clock,
     /// Where and how the file is cut or damaged, in words; what lies before was read.
     pub(crate) damage: Option<String>,
 }

@@ -65,7 +65,7 @@ impl<R: Read> Capture<R> {
         };
         match step {
             Ok(Step::Frame { ts, link, at, len, wire_len, total }) => {
-                self.count(ts, link);
+                self.count(ts, link, u32::try_from(len).is_ok_and(|len| len < wire_len));
                 self.frame = Place { ts, link, at, len, wire_len, total };
                 Ok(Some(ts))
             }
@@ -132,8 +132,10 @@ impl<R: Read> Capture<R> {
     }
 
     #[inline]
-    fn count(&mut self, ts: Timestamp, link: LinkType) {
+    fn count(&mut self, ts: Timestamp, link: LinkType, cut: bool) {
         let report = &mut self.report;
+        report.truncated = report.truncated.saturating_add(u64::from(cut));
+        report.clock.note(ts, report.last.unwrap_or(ts));
         report.packets = report.packets.saturating_add(1);
         report.first = Some(report.first.map_or(ts, |first| first.min(ts)));
         report.last = Some(report.last.map_or(ts, |last| last.max(ts)));

@@ -33,6 +33,9 @@ pub(super) struct Flags {
     /// The site file: what is inside, who plays which role, what a role may reach.
     #[arg(long, value_name = "FILE", help_heading = "Site")]
     site: Option<PathBuf>,
+    /// The asset list (CSV or TOML): address, mac, name, roles of machines; it wins over what the wire says.
+    #[arg(long, value_name = "FILE", help_heading = "Site")]
+    assets: Option<PathBuf>,
     /// Rules that replace shipped ones of the same name.
     #[arg(long, value_name = "DIR", help_heading = "Site")]
     rules: Option<PathBuf>,
@@ -101,7 +104,11 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
 }
 
 fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
-    let declared = config::declared(flags.site.as_deref(), &flags.inside, &flags.outside).map_err(|e| *e)?;
+    let mut declared = config::declared(flags.site.as_deref(), &flags.inside, &flags.outside).map_err(|e| *e)?;
+    if let Some(file) = &flags.assets {
+        // The first that declares an address is believed.
+        declared.hosts.splice(0..0, config::assets(file).map_err(|e| *e)?);
+    }
     let rules = config::rules(flags.rules.as_deref()).map_err(|e| *e)?;
     let intel = config::intel(flags.intel.as_deref()).map_err(|e| *e)?;
     let copies = match flags.duplicates {

@@ -3,11 +3,13 @@
 //! Parsed, not validated: what comes out is valid. Errors point at the TOML line and say what would be right.
 
 mod allow;
+mod assets;
 mod intel;
 mod rules;
 mod site;
 
 pub(crate) use allow::{allow, allow_list};
+pub(crate) use assets::{asset_list, assets};
 pub(crate) use intel::{intel, tables};
 pub(crate) use rules::rules;
 pub(crate) use site::{declared, site};

@@ -74,9 +74,9 @@ struct PolicyEntry {
     may_reach: Vec<Spanned<String>>,
 }
 
-struct Wrong {
-    message: String,
-    span: Range<usize>,
+pub(super) struct Wrong {
+    pub(super) message: String,
+    pub(super) span: Range<usize>,
 }
 
 fn parse(text: &str) -> Result<Parsed, Wrong> {
@@ -90,6 +90,8 @@ fn parse(text: &str) -> Result<Parsed, Wrong> {
             addresses: all(&h.address, address)?,
             name: h.name.as_deref().map(Into::into),
             roles: all(&h.roles, role)?,
+            macs: Vec::new(),
+            pinned: false,
         })
     };
     let policy = |p: &PolicyEntry| Ok(Policy { role: at(&p.role, role)?, may_reach: all(&p.may_reach, destination)? });
@@ -101,15 +103,15 @@ fn parse(text: &str) -> Result<Parsed, Wrong> {
     })
 }
 
-fn all<T>(values: &[Spanned<String>], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
+pub(super) fn all<T>(values: &[Spanned<String>], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
     values.iter().map(|value| at(value, &parse)).collect()
 }
 
-fn at<T>(value: &Spanned<String>, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Wrong> {
+pub(super) fn at<T>(value: &Spanned<String>, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Wrong> {
     parse(value.get_ref()).map_err(|message| Wrong { message, span: value.span() })
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is no IP address"))
 }
 

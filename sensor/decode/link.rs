@@ -281,7 +281,7 @@ fn arp<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
 
 /// An address with its hardware address.
 pub(super) const fn identity(ip: IpAddr, mac: [u8; 6], source: IdentitySource) -> Identity {
-    Identity { ip: Some(ip), side: None, mac: Some(mac), hostname: None, domain: None, source }
+    Identity { ip: Some(ip), side: None, mac: Some(mac), client_id: None, hostname: None, domain: None, source }
 }
 
 const IPV4: u16 = 0x0800;

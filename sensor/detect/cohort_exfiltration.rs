@@ -70,6 +70,7 @@ impl Detector for CohortExfiltration {
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Closed(closed) = seen
             && self.rule.enabled
+            && closed.counted
             && closed.reach == Reach::Outbound
             && let Some(tenant) = closed.tenant
         {

@@ -1,8 +1,8 @@
 //! Direct to an address: a conversation with an address that no look-up and no handshake named (ATT&CK T1071, T1573). Says
 //! weak signs only; for management servers `management_egress` claims it (EG-002).
 //!
-//! Measure: how often this host does that. Said only where its look-ups are seen: absence is no sign where nothing can be
-//! seen. Benign look-alikes: peer to peer, telephony. Evasion: a name of one's own.
+//! Measure: how often this host does that. Said only where its look-ups are seen (`profile::visibility`): absence is no sign
+//! where nothing can be seen. Benign look-alikes: peer to peer, telephony. Evasion: a name of one's own.
 
 use super::beacon::reason;
 use super::cue::{Cue, Group};
@@ -29,7 +29,6 @@ pub(super) const SPEC: Spec = Spec {
 struct Rule {
     enabled: bool,
     least_contacts: f64,
-    least_named_share: f64,
     least_nats: f64,
 }
 
@@ -44,13 +43,11 @@ struct DirectAddress {
 struct Named {
     contacts: f64,
     nameless: f64,
-    lookups: f64,
 }
 
 impl Detector for DirectAddress {
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         match seen {
-            Activity::Lookup(lookup) => self.hosts.entry(lookup.host, Named::default).lookups += 1.0,
             Activity::Contact(contact) if self.rule.enabled && !contact.background => {
                 self.contact(contact, usual, said);
             }
@@ -69,10 +66,10 @@ impl DirectAddress {
         let tcp = tie.is_some_and(|tie| tie.transport == Transport::Tcp && !tie.under_way);
         let rule = &self.rule;
         let host = self.hosts.entry(seen.host, Named::default);
-        let nameless = seen.name.is_none();
-        let visible = host.lookups > 0.0
-            && host.contacts >= rule.least_contacts
-            && host.contacts - host.nameless >= rule.least_named_share * host.contacts;
+        let nameless = seen.name.is_none() && !seen.several;
+        let ip = usual.address(seen.host);
+        let visible =
+            host.contacts >= rule.least_contacts && ip.is_some_and(|ip| usual.visibility().sees_lookups(seen.host, ip));
         let p = (host.nameless + 0.5) / (host.contacts + 1.0);
         if seen.first && nameless && tcp && visible && -p.ln() >= rule.least_nats {
             said.cues.push(Cue {

@@ -87,6 +87,7 @@ impl Detector for UploadTail {
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Closed(closed) = seen
             && self.rule.enabled
+            && closed.counted
             && closed.reach == Reach::Outbound
             && let Some(tenant) = closed.tenant
         {

@@ -4,15 +4,14 @@
 //! before the first observation at or after a multiple of it, what was touched is weighed and told; so what is told, and
 //! when, depends on the observations alone.
 
-use crate::alert::{Alert, AllowList, Book, Context, Rules, not_visible};
+use crate::alert::{Alert, AllowList, Book, Context, Rules};
 use crate::base::{Table, Timestamp};
 use crate::campaign::{Campaigns, Telling};
 use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer, Which};
-use crate::event::{Observation, Uid};
+use crate::event::{FlowRecord, Observation, Uid};
 use crate::intel::Intel;
 use crate::output::Identities;
-use crate::profile::{Activity, Declared, Profiles};
-use std::net::IpAddr;
+use crate::profile::{Activity, Declared, Network, Profiles, Sight};
 use std::sync::Arc;
 
 /// Profiles, detectors, campaign and alerts, driven by observations in order and by the end alone.
@@ -45,6 +44,10 @@ pub(crate) struct Told {
     /// All tables of the right side.
     pub(crate) tables: Vec<Table>,
     pub(crate) identity: Identities,
+    /// What could be seen: all, by input, of the busiest networks.
+    pub(crate) sight: Sight,
+    pub(crate) inputs: Vec<Sight>,
+    pub(crate) networks: Vec<Network>,
     /// An inside host that behaves like a controller of others, when nobody declared what is inside; in words.
     pub(crate) hint: Option<String>,
 }
@@ -119,9 +122,14 @@ impl Analysis {
     }
 
     /// The best name of a flow's responder, for its record. Holds until the observation after its `FlowClosed`.
-    pub(crate) fn name_of(&self, uid: Uid, orig: IpAddr, resp: IpAddr) -> Option<FlowName<'_>> {
-        let (value, source) = self.profiles.name_of(uid, orig, resp, self.last)?;
+    pub(crate) fn name_of(&self, uid: Uid, flow: &FlowRecord) -> Option<FlowName<'_>> {
+        let (value, source) = self.profiles.name_of(uid, flow)?;
         Some(FlowName { value, source })
+    }
+
+    /// The names that look-ups gave a flow's responder, when they are several. Holds as long.
+    pub(crate) fn names_of(&self, uid: Uid, flow: &FlowRecord) -> Vec<&str> {
+        self.profiles.names_of_flow(uid, flow)
     }
 
     /// The input ended at `now`: what there is to tell.
@@ -150,10 +158,14 @@ impl Analysis {
             joined: known.joined,
             joins: joins.into_iter().map(|join| (join.v4, join.v6, join.trust.name())).collect(),
             unsteady,
+            disagreements: usual.disagreements().into_iter().map(|d| (d.ip, d.declared, d.seen)).collect(),
+            shared: usual.shared().into_iter().filter_map(|(id, by)| Some((usual.address(id)?, by.name()))).collect(),
         };
+        let seen = usual.visibility();
+        let (sight, inputs, networks) = (*seen.whole(), seen.inputs().to_vec(), seen.networks(MAX_NETWORKS));
         let context = context(now, usual, &self.detectors, &self.campaigns, &self.allow);
         let (findings, alerts) = self.book.close(&context);
-        Told { findings, alerts, hint, counts, tables, identity }
+        Told { findings, alerts, hint, counts, tables, identity, sight, inputs, networks }
     }
 
     /// Event time passed one or more multiples of `STEP`: the latest of them is told. Between two observations nothing
@@ -206,10 +218,10 @@ fn context<'a>(
     campaigns: &'a Campaigns,
     allow: &'a AllowList,
 ) -> Context<'a> {
-    let counts = usual.counts();
-    let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
-    Context { now, usual, beacon: &detectors.beacon, campaigns, not_visible: not_visible(&counts, watched_s), allow }
+    Context { now, usual, beacon: &detectors.beacon, campaigns, allow }
 }
 
+/// Networks the summary tells of.
+const MAX_NETWORKS: usize = 32;
 /// Seconds between two steps (`detection.md` §4.5).
 const STEP_S: i64 = 300;

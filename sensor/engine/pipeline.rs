@@ -57,6 +57,8 @@ pub(crate) struct Pipeline {
     outside_flows: u32,
     loose: Vec<Observation>,
     counts: Counts,
+    /// Second copies that were removed, by input.
+    copies: Vec<u64>,
     setup: Setup,
 }
 
@@ -91,6 +93,7 @@ impl Pipeline {
             outside_flows: 0,
             loose: Vec::new(),
             counts: Counts::default(),
+            copies: Vec::new(),
             setup,
         }
     }
@@ -123,6 +126,13 @@ impl Pipeline {
             if let Some(shard) = self.shards.get_mut(at) {
                 if shard.duplicates.as_mut().is_some_and(|d| d.is_copy(&packet)) {
                     self.counts.copies = self.counts.copies.saturating_add(1);
+                    let at = usize::try_from(frame.input).unwrap_or(usize::MAX);
+                    if self.copies.len() <= at && at < MAX_INPUTS {
+                        self.copies.resize(at.saturating_add(1), 0);
+                    }
+                    if let Some(copies) = self.copies.get_mut(at) {
+                        *copies = copies.saturating_add(1);
+                    }
                 } else {
                     shard.flows.observe(&packet, floor, &mut shard.out);
                 }
@@ -177,6 +187,11 @@ impl Pipeline {
             counts.flows.add(shard.flows.stats());
         }
         counts
+    }
+
+    /// Second copies that were removed from an input.
+    pub(crate) fn copies_of(&self, input: usize) -> u64 {
+        self.copies.get(input).copied().unwrap_or(0)
     }
 
     /// What was and was not understood.
@@ -272,6 +287,8 @@ const MAX_FLOWS: usize = 400_000;
 const MAX_DIALOGUES: usize = 150_000;
 /// More shards than cores anybody has behind one capture point.
 const MAX_SHARDS: usize = 256;
+/// Inputs whose copies are told apart.
+const MAX_INPUTS: usize = 4096;
 /// Injected ticks between two packets.
 const MAX_TICKS: usize = 100_000;
 

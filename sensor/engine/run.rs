@@ -135,13 +135,14 @@ impl Right {
             Event::FlowOpened | Event::FlowProgress(_) => Ok(()),
             Event::FlowClosed(flow) => {
                 let (orig, resp) = (flow.orig.ip, flow.resp.ip);
-                let name = self.analysis.name_of(seen.uid, orig, resp);
+                let name = self.analysis.name_of(seen.uid, flow);
+                let names = self.analysis.names_of(seen.uid, flow);
                 let site = &self.declared.site;
                 let (local_orig, local_resp) = (site.is_inside(orig), site.is_inside(resp));
                 let place = if local_resp { Place::default() } else { self.intel.place(name.map(|n| n.value), resp) };
                 let name = name.map(|n| (n.value, n.source));
                 let (provider, class) = (place.provider, place.class);
-                records.observation(seen, &FlowExtras { name, provider, class, local_orig, local_resp })
+                records.observation(seen, &FlowExtras { name, names: &names, provider, class, local_orig, local_resp })
             }
             _ => records.observation(seen, &FlowExtras::default()),
         }

@@ -24,17 +24,19 @@ pub(super) struct Run<'a> {
 }
 
 /// Sums up a run.
-pub(super) fn of(run: Run<'_>) -> Summary {
+pub(super) fn of(mut run: Run<'_>) -> Summary {
     let counts = run.pipeline.counts();
     let told = run.told.counts;
     let tables = run.pipeline.tables().into_iter().chain(run.told.tables.iter().copied()).chain([run.trail]);
     let evicted: Vec<_> =
         Table::by_name(tables).into_iter().filter(|t| t.evicted > 0).map(|t| (t.name, t.evicted)).collect();
-    let dropped = run.inputs.iter().map(|input| input.dropped).sum::<u64>();
+    let inputs = std::mem::take(&mut run.inputs);
+    let inputs: Vec<Input> = inputs.into_iter().enumerate().map(|(at, report)| input(report, at, &run)).collect();
+    let dropped = inputs.iter().map(|input| input.dropped).sum::<u64>();
     Summary {
         version: env!("CARGO_PKG_VERSION"),
         rules: run.rules,
-        input: run.inputs.into_iter().map(input).collect(),
+        input: inputs,
         packets: counts.packets,
         bytes: counts.bytes,
         flows: counts.flows.closed,
@@ -57,6 +59,8 @@ pub(super) fn of(run: Run<'_>) -> Summary {
             outbound_flows: told.outbound_flows,
             nameless_flows: told.nameless_flows,
             internal_flows: told.internal_flows,
+            sight: run.told.sight,
+            networks: run.told.networks.clone(),
             decoded: run.pipeline.decode_stats().decoded().collect(),
             undecoded: run.pipeline.decode_stats().undecoded().collect(),
             weird: run.weird,
@@ -68,8 +72,15 @@ pub(super) fn of(run: Run<'_>) -> Summary {
     }
 }
 
-fn input(report: InputReport) -> Input {
+fn input(report: InputReport, at: usize, run: &Run<'_>) -> Input {
     Input {
+        sight: run.told.inputs.get(at).copied().unwrap_or_default(),
+        duplicates: run.pipeline.copies_of(at),
+        truncated: report.truncated,
+        dropped: report.dropped,
+        back_steps: report.clock.back_steps,
+        largest_back: report.clock.largest_back,
+        longest_silence: report.clock.longest_silence,
         path: report.path,
         sha256: report.sha256,
         bytes: report.bytes,

@@ -100,7 +100,13 @@ impl World {
 
     /// Somebody wrote down what `host` is for.
     pub(super) fn declare(&mut self, host: &str, role: HostRole) {
-        self.hosts.push(DeclaredHost { addresses: vec![ip(host)], name: None, roles: vec![role] });
+        self.hosts.push(DeclaredHost {
+            addresses: vec![ip(host)],
+            macs: Vec::new(),
+            name: None,
+            roles: vec![role],
+            pinned: false,
+        });
     }
 
     /// Somebody wrote down what a role may reach.

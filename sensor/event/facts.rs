@@ -370,6 +370,9 @@ pub struct Identity {
     pub side: Option<Direction>,
     /// Hardware address.
     pub mac: Option<[u8; 6]>,
+    /// What a DHCP client calls itself when that is no hardware address, in lower-case hex: its DUID (RFC 8415 §11; in
+    /// DHCPv4 as RFC 4361 has it), else type and identifier (RFC 2132 §9.14).
+    pub client_id: Option<Box<str>>,
     /// Host name as announced.
     pub hostname: Option<Box<str>>,
     /// Domain or workgroup.

@@ -155,6 +155,7 @@ fn identity(line: &mut Object<'_>, fact: &Identity) {
     if let Some([a, b, c, d, e, f]) = fact.mac {
         let _ = write!(line.key("mac"), "\"{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\""); // A Vec takes all.
     }
+    line.known("client_id", fact.client_id.as_deref());
     line.known("hostname", fact.hostname.as_deref());
     line.known("domain", fact.domain.as_deref());
     line.text("source", fact.source.name());

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) struct FlowExtras<'a> {
     /// Best name of the responder and where it came from (`sni`, `http`, `dns`).
     pub(crate) name: Option<(&'a str, &'static str)>,
+    /// Names that look-ups gave the responder, when they are several and none was on the wire.
+    pub(crate) names: &'a [&'a str],
     pub(crate) provider: Option<&'a str>,
     pub(crate) class: Option<&'a str>,
     /// Whether the originator is inside.
@@ -76,6 +78,7 @@ pub(super) fn write(out: &mut Vec<u8>, seen: &Observation, flow: &FlowRecord, ex
             name.text("source", source);
         });
     }
+    line.texts("names", extras.names);
     line.known("provider", extras.provider);
     line.known("class", extras.class);
     if flow.orig_confidence < 1.0 {

@@ -3,7 +3,7 @@
 use super::claims::Sources;
 use super::summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
 use super::trail::Trail;
-use crate::alert::{Alert, Kind, Status};
+use crate::alert::{Alert, Kind, Network, Sight, Status};
 use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use crate::event::{
@@ -279,6 +279,7 @@ fn identities() -> [Identity; 2] {
         ip: Some("172.18.39.5".parse().unwrap()),
         side: None,
         mac: Some([0, 0x1b, 0x2c, 0, 0xff, 1]),
+        client_id: some("00020000ab11"),
         hostname: some(HOSTILE),
         domain: some("CORP"),
         source: IdentitySource::Dhcp,
@@ -286,6 +287,7 @@ fn identities() -> [Identity; 2] {
     let least = Identity {
         ip: Some("0.0.0.0".parse().unwrap()),
         mac: None,
+        client_id: None,
         hostname: None,
         domain: None,
         source: IdentitySource::Arp,
@@ -379,6 +381,13 @@ pub(super) fn summary() -> Summary {
         last: Some(T.plus(Duration::from_secs(33_000))),
         links: vec![1, 113, 999],
         damage: Some("cut within packet 2,841,003 at byte 1,899,999,000".into()),
+        truncated: 1,
+        dropped: 2,
+        duplicates: 28_000,
+        back_steps: 3,
+        largest_back: Duration::from_millis(2500),
+        longest_silence: Duration::from_secs(61),
+        sight: sight(),
     };
     Summary {
         version: "0.1.0",
@@ -405,6 +414,8 @@ pub(super) fn summary() -> Summary {
             outbound_flows: 100_000,
             nameless_flows: 4_000,
             internal_flows: 0,
+            sight: sight(),
+            networks: vec![Network { prefix: "10.0.0.0/24".parse().unwrap(), sight: sight(), paths: 3 }],
             decoded: vec![("tcp", 2), ("fragments_overlapping", 1)],
             undecoded: vec![("ethertype_0x88cc".into(), 12)],
             weird: vec![("tls_malformed", 2)],
@@ -416,11 +427,33 @@ pub(super) fn summary() -> Summary {
             joined: 1,
             joins: vec![("10.0.0.7".parse().unwrap(), "2001:db8::7".parse().unwrap(), "mac")],
             unsteady: vec!["10.0.0.9".parse().unwrap()],
+            disagreements: vec![("10.0.0.5".parse().unwrap(), "epp01".into(), HOSTILE.into())],
+            shared: vec![("10.0.0.8".parse().unwrap(), "proxy")],
         },
         baseline: Baseline::None,
         inside: Inside { assumed: true, hint: Some("10.10.10.5 behaves like a controller".into()) },
         elapsed_s: 41.25,
         interrupted: true,
+    }
+}
+
+fn sight() -> Sight {
+    Sight {
+        flows: 1000,
+        outbound_flows: 900,
+        nameless_flows: 36,
+        internal_flows: 100,
+        one_sided_flows: 11,
+        inferred_bytes: 70_000,
+        payload_bytes: 997_000_000,
+        missed_bytes: 3_000_000,
+        hellos: 800,
+        hidden_names: 8,
+        ech_hellos: 400,
+        encrypted_dns_flows: 2,
+        lookups: 500,
+        named_on_wire: 800,
+        looked_up: 790,
     }
 }
 

@@ -35,6 +35,7 @@ fn flow(seen: &Observation, extras: &flows::FlowExtras<'_>) -> Option<Value> {
 fn all_extras() -> flows::FlowExtras<'static> {
     flows::FlowExtras {
         name: Some((samples::HOSTILE, "sni")),
+        names: &[samples::HOSTILE, "b.example"],
         provider: Some("aws"),
         class: Some("object-storage"),
         local_orig: true,

@@ -2,10 +2,11 @@
 //! without the last part.
 
 use super::json::{self, Object};
-use crate::alert::Alert;
+use crate::alert::{Alert, Network, Sight};
 use crate::base::Timestamp;
 use crate::detect::{Finding, Severity};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// One run, in numbers.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,10 @@ pub(crate) struct Identities {
     pub(crate) joins: Vec<(IpAddr, IpAddr, &'static str)>,
     /// Addresses that evidence moved to and fro: several machines are behind them.
     pub(crate) unsteady: Vec<IpAddr>,
+    /// Where an asset list says one thing of an address and the wire another, in this order.
+    pub(crate) disagreements: Vec<(IpAddr, String, String)>,
+    /// Addresses with several machines behind them, and what they are: `nat`, `proxy`.
+    pub(crate) shared: Vec<(IpAddr, &'static str)>,
 }
 
 /// One file, folder entry, stream or interface.
@@ -64,6 +69,19 @@ pub(crate) struct Input {
     pub(crate) links: Vec<u16>,
     /// Where and how it is cut or damaged, in words.
     pub(crate) damage: Option<String>,
+    /// Packets cut by the snap length.
+    pub(crate) truncated: u64,
+    /// Packets that the capturing system says it lost.
+    pub(crate) dropped: u64,
+    /// Second copies that were removed.
+    pub(crate) duplicates: u64,
+    /// Packets stamped more than a second before one that came earlier, and the furthest.
+    pub(crate) back_steps: u64,
+    pub(crate) largest_back: Duration,
+    /// Longest time without a packet.
+    pub(crate) longest_silence: Duration,
+    /// What its flows show.
+    pub(crate) sight: Sight,
 }
 
 /// How much of the traffic the sensor could see.
@@ -101,6 +119,9 @@ pub(crate) struct Visibility {
     pub(crate) nameless_flows: u64,
     /// Flows between two inside hosts; with none, lateral movement cannot be seen.
     pub(crate) internal_flows: u64,
+    /// What the flows show, all of them and by network.
+    pub(crate) sight: Sight,
+    pub(crate) networks: Vec<Network>,
     /// What was decoded and how, by name, in the order given.
     pub(crate) decoded: Vec<(&'static str, u64)>,
     /// Packets that were not understood, by reason; in the order given.
@@ -113,11 +134,6 @@ impl Visibility {
     /// Share of TCP payload that was lost on the way to the sensor, 0 to 1.
     pub(crate) fn loss_ratio(&self) -> f64 {
         ratio(self.missed_bytes, self.missed_bytes.saturating_add(self.payload_bytes))
-    }
-
-    /// Share of outbound flows that went to an address without a name, 0 to 1.
-    pub(crate) fn names_hidden_ratio(&self) -> f64 {
-        ratio(self.nameless_flows, self.outbound_flows)
     }
 }
 
@@ -206,6 +222,46 @@ fn input(o: &mut Object<'_>, input: &Input) {
     }
     o.texts("link_types", input.links.iter().map(|link| link_name(*link)));
     o.known("damage", input.damage.as_deref());
+    for (key, count) in [
+        ("truncated_packets", input.truncated),
+        ("dropped_packets", input.dropped),
+        ("duplicate_packets", input.duplicates),
+        ("clock_back_steps", input.back_steps),
+    ] {
+        o.known_number(key, Some(count).filter(|count| *count > 0));
+    }
+    if input.largest_back > Duration::ZERO {
+        o.span("largest_clock_step", input.largest_back);
+    }
+    if input.longest_silence > Duration::ZERO {
+        o.span("longest_silence", input.longest_silence);
+    }
+    sight(o, &input.sight);
+}
+
+/// What flows show of what could be seen; nothing where there were none.
+fn sight(o: &mut Object<'_>, seen: &Sight) {
+    if seen.flows == 0 {
+        return;
+    }
+    o.number("flows", seen.flows);
+    o.real("loss_ratio", seen.loss());
+    o.real("one_way_ratio", seen.one_sided());
+    o.number("internal_flows", seen.internal_flows);
+    o.number("inferred_bytes", seen.inferred_bytes);
+}
+
+/// What hides names, and what shows them.
+fn naming(o: &mut Object<'_>, seen: &Sight) {
+    o.real("names_hidden_ratio", seen.nameless());
+    o.number("hellos", seen.hellos);
+    o.number("hellos_without_name", seen.hidden_names);
+    o.number("hellos_with_ech", seen.ech_hellos);
+    o.number("encrypted_dns_flows", seen.encrypted_dns_flows);
+    o.number("lookups", seen.lookups);
+    if let Some(share) = seen.dns_visible() {
+        o.real("lookups_seen_ratio", share);
+    }
 }
 
 fn severities(o: &mut Object<'_>, all: impl Iterator<Item = Severity>) {
@@ -225,7 +281,7 @@ fn visibility(o: &mut Object<'_>, summary: &Summary) {
     o.real("duplicate_ratio", summary.duplicate_ratio());
     o.number("outbound_flows", seen.outbound_flows);
     o.number("nameless_flows", seen.nameless_flows);
-    o.real("names_hidden_ratio", seen.names_hidden_ratio());
+    naming(o, &seen.sight);
     o.number("internal_flows", seen.internal_flows);
     o.number("truncated_packets", seen.truncated_packets);
     o.number("late_packets", seen.late_packets);
@@ -235,6 +291,13 @@ fn visibility(o: &mut Object<'_>, summary: &Summary) {
     o.number("unread_flows", seen.unread_flows);
     o.number("evicted_entries", seen.evicted_entries);
     counts(o, "evicted", seen.evicted.iter().copied());
+    o.number("inferred_bytes", seen.sight.inferred_bytes);
+    o.objects("networks", &seen.networks, |o, network| {
+        o.text("network", &network.prefix.to_string());
+        sight(o, &network.sight);
+        naming(o, &network.sight);
+        o.number("networks_in_contact", network.paths);
+    });
     counts(o, "decoded", seen.decoded.iter().copied());
     counts(o, "undecoded", seen.undecoded.iter().map(|(reason, count)| (reason.as_str(), *count)));
     counts(o, "weird", seen.weird.iter().copied());
@@ -285,4 +348,13 @@ fn identity(line: &mut Object<'_>, known: &Identities) {
         line.text("evidence", by);
     });
     line.ips("unsteady", &known.unsteady);
+    line.objects("disagreements", &known.disagreements, |line, (ip, declared, seen)| {
+        line.ip("ip", *ip);
+        line.text("declared", declared);
+        line.text("seen", seen);
+    });
+    line.objects("shared", &known.shared, |line, (ip, by)| {
+        line.ip("ip", *ip);
+        line.text("by", by);
+    });
 }

@@ -165,7 +165,7 @@ fn visibility(out: &mut String, summary: &Summary, width: usize) {
         format!("duplicates {}", percent(summary.duplicate_ratio())),
     ];
     if seen.outbound_flows > 0 {
-        unseen.push(format!("outbound flows without a name {}", percent(seen.names_hidden_ratio())));
+        unseen.push(format!("outbound flows without a name {}", percent(seen.sight.nameless())));
     }
     for (count, one, many, what) in [
         (seen.dropped_packets.unwrap_or(0), "packet", "packets", "dropped before reading"),

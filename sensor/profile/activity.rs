@@ -44,6 +44,8 @@ pub(crate) struct Contact {
     pub(crate) tenant: TenantId,
     /// The responder's name, from the wire or from a look-up.
     pub(crate) name: Option<Arc<str>>,
+    /// Look-ups gave the address several names, so it has none here.
+    pub(crate) several: bool,
     pub(crate) standing: Arc<Standing>,
     /// No earlier contact of this host with this tenant in the data.
     pub(crate) first: bool,
@@ -174,6 +176,8 @@ pub(crate) struct Closed {
     pub(crate) counters: Counters,
     /// Both sides were seen from the first packet to the last, without a gap.
     pub(crate) whole: bool,
+    /// Little enough is lost on the way to the sensor that byte counts hold.
+    pub(crate) counted: bool,
 }
 
 /// A host called an operation of another.

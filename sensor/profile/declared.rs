@@ -17,8 +17,12 @@ pub(crate) struct Declared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeclaredHost {
     pub(crate) addresses: Vec<IpAddr>,
+    /// Hardware addresses; with any, that is what it is told by, and its addresses are where it usually is.
+    pub(crate) macs: Vec<[u8; 6]>,
     pub(crate) name: Option<Box<str>>,
     pub(crate) roles: Vec<HostRole>,
+    /// Of an asset list: what the wire says does not take its addresses away.
+    pub(crate) pinned: bool,
 }
 
 /// What a role may reach outside; works on day one, without a baseline.

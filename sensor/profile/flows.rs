@@ -9,7 +9,6 @@ use super::tenants::TenantId;
 use crate::base::{Budget, Capped, Endpoint, Table, Timestamp, Transport};
 use crate::event::{Counters, Uid};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,6 @@ use std::time::Duration;
 pub(super) struct OpenFlow {
     pub(super) opened: Timestamp,
     pub(super) host: HostId,
-    /// The host's address in this flow.
-    pub(super) ip: IpAddr,
     pub(super) resp: Endpoint,
     pub(super) transport: Transport,
     /// `None` until it is judged.
@@ -27,9 +24,33 @@ pub(super) struct OpenFlow {
     /// Signs of life that wait for the judgement.
     pub(super) waiting: Vec<(Timestamp, Option<(u64, u64)>)>,
     pub(super) counted: Counters,
+    /// Through a proxy of the site.
+    pub(super) via: Option<Via>,
+}
+
+/// How a proxy is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    /// CONNECT: the whole flow from there on is with the destination.
+    Tunnel,
+    /// Absolute-form requests (RFC 9112 §3.2.2): each may be for somebody else.
+    Request,
 }
 
 impl OpenFlow {
+    pub(super) fn new(opened: Timestamp, host: HostId, (resp, transport): (Endpoint, Transport)) -> Self {
+        Self {
+            opened,
+            host,
+            resp,
+            transport,
+            tenant: None,
+            waiting: vec![(opened, None)],
+            counted: Counters::default(),
+            via: None,
+        }
+    }
+
     /// Payload bytes of either side since the last call.
     pub(super) fn moved(&mut self, now: &Counters) -> (u64, u64) {
         let before = std::mem::replace(&mut self.counted, *now);
@@ -88,6 +109,12 @@ impl OpenFlows {
         self.open.insert(uid, flow);
     }
 
+    /// The flow goes on with somebody else: what it was called is forgotten.
+    pub(super) fn reopen(&mut self, uid: Uid, flow: OpenFlow) {
+        self.names.remove(&uid);
+        self.open(uid, flow);
+    }
+
     /// The flow silent for longest, when there is no room for another: to be judged as it stands, then dropped.
     pub(super) fn crowded_out(&self) -> Option<Uid> {
         if self.open.len() < MAX_FLOWS {
@@ -99,6 +126,10 @@ impl OpenFlows {
     /// Drops a flow that made room.
     pub(super) fn drop(&mut self, uid: Uid) {
         self.dropped = self.dropped.saturating_add(u64::from(self.open.remove(&uid).is_some()));
+    }
+
+    pub(super) fn get(&self, uid: Uid) -> Option<&OpenFlow> {
+        self.open.get(&uid)
     }
 
     pub(super) fn get_mut(&mut self, uid: Uid) -> Option<&mut OpenFlow> {

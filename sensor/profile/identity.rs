@@ -9,27 +9,11 @@
 //! Limits: between a silent change of address and the first evidence of it, traffic is the former holder's.
 
 use super::hosts::HostId;
-use super::keys::Trust;
+use super::keys::{Grant, IdentityCounts, Join, Key, Trust, trust_of};
 use crate::base::{Budget, Capped, Ring, Table, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What names a machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    Mac([u8; 6]),
-    /// A name (`keys::label`), and how it is known.
-    Label(Arc<str>, Trust),
-}
-
-/// How an address came to its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grant {
-    /// A DHCP server gave it: it replaces the machine's lease before.
-    Leased,
-    Observed,
-}
 
 /// Who had an address from when to when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,34 +44,13 @@ struct Held {
 #[derive(Clone, Debug, Default)]
 struct Machine {
     mac: Option<[u8; 6]>,
+    client: Option<Arc<str>>,
     label: Option<(Arc<str>, Trust)>,
     addresses: Vec<IpAddr>,
     /// New addresses of either family today.
     day: i64,
     came: [u8; 2],
     router: bool,
-}
-
-/// Two addresses, one of each family, that were found to be one machine's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Join {
-    pub(crate) v4: IpAddr,
-    pub(crate) v6: IpAddr,
-    /// By what.
-    pub(crate) trust: Trust,
-}
-
-/// What happened to identities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct IdentityCounts {
-    /// A known machine came to another address.
-    pub(crate) moves: u64,
-    /// Evidence took an address away from the machine that held it.
-    pub(crate) conflicts: u64,
-    /// Evidence that stronger evidence spoke against.
-    pub(crate) disbelieved: u64,
-    /// Machines found to have addresses of both families.
-    pub(crate) joined: u64,
 }
 
 /// Addresses and machines.
@@ -98,6 +61,8 @@ pub(super) struct Identities {
     machines: Capped<HostId, Machine>,
     /// `None` for a router's.
     by_mac: Capped<[u8; 6], Option<HostId>>,
+    /// `None` for one that several machines have: they were copied from one image.
+    by_client: Capped<Arc<str>, Option<HostId>>,
     /// `None` for a name that several machines have.
     by_label: Capped<Arc<str>, Option<HostId>>,
     next: u32,
@@ -114,6 +79,7 @@ impl Identities {
             past: Capped::new(Budget::new("identity.past", MAX_PAST, 160)),
             machines: Capped::new(Budget::new("identity.machines", MAX_MACHINES, 96)),
             by_mac: Capped::new(Budget::new("identity.by_mac", MAX_MACHINES, 0)),
+            by_client: Capped::new(Budget::new("identity.by_client", MAX_MACHINES, 48)),
             by_label: Capped::new(Budget::new("identity.by_label", MAX_MACHINES, 32)),
             next: 0,
             counts: IdentityCounts::default(),
@@ -140,13 +106,23 @@ impl Identities {
     }
 
     /// Who held `ip` at `ts`.
-    #[cfg(test)]
     pub(super) fn holder_at(&self, ip: IpAddr, ts: Timestamp) -> Option<HostId> {
         if let Some(held) = self.held.get(&ip).filter(|held| held.from <= ts) {
             return Some(held.host);
         }
         let spans = self.past.get(&ip)?;
         spans.iter().rev().find(|span| span.from <= ts && ts <= span.to).map(|span| span.host)
+    }
+
+    /// Who holds `ip` as far as is known, whenever that was heard.
+    pub(super) fn holder_of(&self, ip: IpAddr) -> Option<HostId> {
+        self.held.get(&ip).map(|held| held.host)
+    }
+
+    /// Whether a key is known to be another machine's than the one that holds `ip`.
+    pub(super) fn is_of_another(&mut self, key: &Key, ip: IpAddr, ts: Timestamp) -> bool {
+        let owner = self.owner(key).flatten();
+        owner.is_some() && owner != self.holder(ip, ts)
     }
 
     /// Notes that `ip` spoke.
@@ -163,7 +139,7 @@ impl Identities {
 
     /// Takes in that `ip` has the machine of `key`. Gives back who holds the address now.
     pub(super) fn claim(&mut self, ip: IpAddr, key: &Key, grant: Grant, ts: Timestamp) -> Option<HostId> {
-        let trust = trust(key);
+        let trust = trust_of(key);
         let known = self.owner(key);
         let holder = self.holder(ip, ts).and_then(|_| self.held.get(&ip).copied());
         if known == Some(None) {
@@ -243,7 +219,9 @@ impl Identities {
 
     /// Whether no key and no address tells of a machine any more.
     pub(super) fn is_nobody(&self, host: HostId) -> bool {
-        let none = |m: &Machine| m.mac.is_none() && m.label.is_none() && m.addresses.is_empty() && !m.router;
+        let none = |m: &Machine| {
+            m.mac.is_none() && m.client.is_none() && m.label.is_none() && m.addresses.is_empty() && !m.router
+        };
         self.machines.get(&host).is_none_or(none)
     }
 
@@ -261,6 +239,10 @@ impl Identities {
         self.machines.get(&host)?.mac
     }
 
+    pub(super) fn client(&self, host: HostId) -> Option<&str> {
+        self.machines.get(&host)?.client.as_deref()
+    }
+
     pub(super) fn label(&self, host: HostId) -> Option<&str> {
         self.machines.get(&host)?.label.as_ref().map(|(label, _)| &**label)
     }
@@ -270,7 +252,8 @@ impl Identities {
     pub(super) fn trust(&self, host: HostId) -> Trust {
         let Some(machine) = self.machines.get(&host) else { return Trust::Address };
         let label = machine.label.as_ref().map_or(Trust::Address, |(_, trust)| *trust);
-        if machine.mac.is_some() { Trust::Mac } else { label }
+        let client = if machine.client.is_some() { Trust::Client } else { Trust::Address };
+        if machine.mac.is_some() { Trust::Mac } else { label.max(client) }
     }
 
     /// The intervals of an address, oldest first; the last is the one under way.
@@ -295,15 +278,16 @@ impl Identities {
         self.counts
     }
 
-    pub(super) fn tables(&self) -> [Table; 5] {
-        let Self { held, past, machines, by_mac, by_label, .. } = self;
-        [held.table(), past.table(), machines.table(), by_mac.table(), by_label.table()]
+    pub(super) fn tables(&self) -> [Table; 6] {
+        let Self { held, past, machines, by_mac, by_client, by_label, .. } = self;
+        [held.table(), past.table(), machines.table(), by_mac.table(), by_client.table(), by_label.table()]
     }
 
     /// `Some(None)` for a key that tells nobody.
     fn owner(&mut self, key: &Key) -> Option<Option<HostId>> {
         match key {
             Key::Mac(mac) => self.by_mac.get_mut(mac).copied(),
+            Key::Client(id) => self.by_client.get_mut(id).copied(),
             Key::Label(label, _) => self.by_label.get_mut(label).copied(),
         }
     }
@@ -332,6 +316,7 @@ impl Identities {
         let machine = self.machines.get(&held.host);
         let free = machine.is_none_or(|machine| match key {
             Key::Mac(_) => machine.mac.is_none(),
+            Key::Client(_) => machine.client.is_none(),
             Key::Label(_, trust) => match &machine.label {
                 None => true,
                 // A machine known by its hardware address may get another account: it was renamed.
@@ -343,7 +328,11 @@ impl Identities {
 
     /// A machine that was known by less and holds nothing any more was the one that took its address.
     fn inherit(&mut self, from: HostId, to: HostId) {
-        let Some(left) = self.machines.get(&from).filter(|m| m.addresses.is_empty() && m.mac.is_none()) else { return };
+        let Some(left) =
+            self.machines.get(&from).filter(|m| m.addresses.is_empty() && m.mac.is_none() && m.client.is_none())
+        else {
+            return;
+        };
         let Some((label, trust)) = left.label.clone() else { return };
         if self.machines.get(&to).is_some_and(|machine| machine.label.is_none()) {
             self.machines.remove(&from);
@@ -357,6 +346,10 @@ impl Identities {
             Key::Mac(mac) => {
                 machine.mac = Some(*mac);
                 self.by_mac.insert(*mac, Some(host));
+            }
+            Key::Client(id) => {
+                machine.client = Some(id.clone());
+                self.by_client.insert(id.clone(), Some(host));
             }
             Key::Label(label, trust) => {
                 let before = machine.label.take();
@@ -418,6 +411,10 @@ impl Identities {
             if let Some(mac) = machine.mac.take() {
                 self.by_mac.insert(mac, None);
             }
+        } else if trust == Trust::Client {
+            if let Some(id) = machine.client.take() {
+                self.by_client.insert(id, None);
+            }
         } else if let Some((label, _)) = machine.label.take() {
             self.by_label.insert(label, None);
         }
@@ -456,13 +453,6 @@ impl Identities {
     }
 }
 
-const fn trust(key: &Key) -> Trust {
-    match key {
-        Key::Mac(_) => Trust::Mac,
-        Key::Label(_, trust) => *trust,
-    }
-}
-
 const fn same_family(a: &IpAddr, b: &IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
@@ -471,7 +461,7 @@ const fn same_family(a: &IpAddr, b: &IpAddr) -> bool {
 const FRESH: Duration = Duration::from_hours(12);
 /// A key that is new may be the holder's when that was heard this lately: shorter than leases are, so another machine
 /// would have had to take the address within it.
-const ADOPTION: Duration = Duration::from_hours(1);
+pub(super) const ADOPTION: Duration = Duration::from_hours(1);
 /// An address not heard of for this long, whose machine is heard elsewhere, is free.
 const LEFT: Duration = Duration::from_hours(24);
 /// Equal evidence that moves an address more often than this within the window is about several machines.

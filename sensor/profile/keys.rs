@@ -1,11 +1,12 @@
-//! What a machine can be told by: hardware address, machine account, host name, in this order of trust.
+//! What a machine can be told by: hardware address, machine account, DHCP client identifier, host name, in this order
+//! of trust.
 //!
 //! A hardware address that its owner made up (randomised, RFC 7042 §2.1) changes when it likes, one of a virtual router
 //! moves between machines, and a name that every device of a make has tells none of them: these are no keys.
-//! What it does not do: DHCP client identifiers that are no hardware address; the parsers do not tell them.
 
 use crate::event::IdentitySource;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// How much a key is believed; the order is that of `detection.md` §6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +15,8 @@ pub(crate) enum Trust {
     Address,
     /// A host name, as the machine or somebody else tells it.
     Name,
+    /// What it calls itself towards DHCP servers: made once and kept (RFC 8415 §11).
+    Client,
     /// A machine account of the domain: the name was proved.
     Account,
     /// A hardware address of its maker.
@@ -26,10 +29,60 @@ impl Trust {
         match self {
             Self::Address => "address",
             Self::Name => "hostname",
+            Self::Client => "dhcp_client_id",
             Self::Account => "machine_account",
             Self::Mac => "mac",
         }
     }
+}
+
+/// What names a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Mac([u8; 6]),
+    /// A DHCP client identifier.
+    Client(Arc<str>),
+    /// A name (`keys::label`), and how it is known.
+    Label(Arc<str>, Trust),
+}
+
+/// How an address came to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// A DHCP server gave it: it replaces the machine's lease before.
+    Leased,
+    Observed,
+}
+
+/// How much a key is believed.
+pub(super) const fn trust_of(key: &Key) -> Trust {
+    match key {
+        Key::Mac(_) => Trust::Mac,
+        Key::Client(_) => Trust::Client,
+        Key::Label(_, trust) => *trust,
+    }
+}
+
+/// Two addresses, one of each family, that were found to be one machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Join {
+    pub(crate) v4: IpAddr,
+    pub(crate) v6: IpAddr,
+    /// By what.
+    pub(crate) trust: Trust,
+}
+
+/// What happened to identities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IdentityCounts {
+    /// A known machine came to another address.
+    pub(crate) moves: u64,
+    /// Evidence took an address away from the machine that held it.
+    pub(crate) conflicts: u64,
+    /// Evidence that stronger evidence spoke against.
+    pub(crate) disbelieved: u64,
+    /// Machines found to have addresses of both families.
+    pub(crate) joined: u64,
 }
 
 /// A hardware address by what it is good for.

@@ -9,25 +9,32 @@ mod declared;
 mod flows;
 mod hosts;
 mod identity;
+mod judge;
 mod keys;
 mod names;
+mod proxy;
 mod read;
+mod shared;
 mod tenants;
 mod tie;
+mod visibility;
 
 pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
-pub(crate) use hosts::{Host, HostId};
-pub(crate) use identity::{IdentityCounts, Join};
+pub(crate) use hosts::{Disagreement, Host, HostId};
+pub(crate) use keys::{IdentityCounts, Join};
+pub(crate) use shared::SharedBy;
 pub(crate) use tenants::{Tenant, TenantId};
 pub(crate) use tie::{Script, Tie};
+pub(crate) use visibility::{Network, Sight, Visibility, network};
 
 use crate::base::{Budget, Capped, Table, Timestamp};
-use crate::event::Uid;
+use crate::event::{FlowRecord, Uid};
 use crate::intel::{Hit, Intel};
 use flows::{InnerFlow, OpenFlows};
 use hosts::Hosts;
 use names::NameMemory;
+use shared::Shared;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,6 +55,8 @@ pub(crate) struct Profiles {
     /// Conversations into the site's hosts while they last.
     inner: Capped<Uid, InnerFlow>,
     agents: Capped<Box<str>, Option<Arc<str>>>,
+    shared: Shared,
+    visibility: Visibility,
     counts: Counts,
 }
 
@@ -58,9 +67,6 @@ pub(crate) struct Counts {
     pub(crate) nameless_flows: u64,
     pub(crate) internal_flows: u64,
     pub(crate) resolutions: u64,
-    pub(crate) one_sided_flows: u64,
-    pub(crate) missed_bytes: u64,
-    pub(crate) payload_bytes: u64,
     /// First contacts with destinations that are not everyday infrastructure.
     pub(crate) firsts: u64,
     /// Of these, those with a destination nobody else had met.
@@ -80,6 +86,8 @@ impl Profiles {
             admin_shares: Capped::new(Budget::new("profile.admin_shares", MAX_ADMIN_FLOWS, 32)),
             inner: Capped::new(Budget::new("profile.inner", MAX_INNER_FLOWS, 0)),
             agents: Capped::new(Budget::new("profile.agents", MAX_AGENTS, 160)),
+            shared: Shared::new(),
+            visibility: Visibility::new(),
             counts: Counts::default(),
             declared,
             intel,
@@ -87,9 +95,19 @@ impl Profiles {
     }
 
     /// The best name of a flow's responder and where it came from.
-    pub(crate) fn name_of(&self, uid: Uid, orig: IpAddr, resp: IpAddr, now: Timestamp) -> Option<(&str, &'static str)> {
+    pub(crate) fn name_of(&self, uid: Uid, flow: &FlowRecord) -> Option<(&str, &'static str)> {
         let wire = self.flows.name_of(uid);
-        wire.or_else(|| self.names.name(orig, resp, now).map(|name| (name, "dns"))).map(|(n, source)| (&**n, source))
+        let asked = || Some((self.names.name(self.hosts.who(flow.orig.ip, flow.ts), flow.resp.ip, flow.ts)?, "dns"));
+        wire.or_else(asked).map(|(name, source)| (&**name, source))
+    }
+
+    /// The names that led to a flow's responder, when there are several and none on the wire.
+    pub(crate) fn names_of_flow(&self, uid: Uid, flow: &FlowRecord) -> Vec<&str> {
+        if self.flows.name_of(uid).is_some() {
+            return Vec::new();
+        }
+        let names = self.names.names(self.hosts.who(flow.orig.ip, flow.ts), flow.resp.ip, flow.ts);
+        if names.len() > 1 { names.into_iter().map(|name| &**name).collect() } else { Vec::new() }
     }
 
     /// What `host` has to do with `tenant`.
@@ -191,6 +209,11 @@ impl Profiles {
         (known.counts(), known.joins().copied().collect(), known.unsteady().copied().collect())
     }
 
+    /// Where an asset list and the wire disagree.
+    pub(crate) fn disagreements(&self) -> Vec<Disagreement> {
+        self.hosts.disagreements().cloned().collect()
+    }
+
     /// Hosts of the site met so far.
     pub(crate) fn fleet(&self) -> u32 {
         u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
@@ -214,6 +237,32 @@ impl Profiles {
         self.address(id).is_some_and(|ip| self.declared.site.is_inside(ip))
     }
 
+    /// What the sensor could see.
+    pub(crate) const fn visibility(&self) -> &Visibility {
+        &self.visibility
+    }
+
+    /// Whether contacts between two machines of the site would have been seen.
+    pub(crate) fn sees_path(&self, a: HostId, b: HostId) -> bool {
+        match (self.address(a), self.address(b)) {
+            (Some(a), Some(b)) => self.visibility.sees_path(a, b),
+            _ => false,
+        }
+    }
+
+    /// Whether several machines are behind a host: declared, or by how it behaves.
+    pub(crate) fn shared_by(&self, id: HostId) -> Option<SharedBy> {
+        if self.roles(id).contains(&HostRole::Proxy) {
+            return Some(SharedBy::Proxy);
+        }
+        self.shared.by(id, self.counts.span.map_or(Timestamp::MIN, |(_, last)| last))
+    }
+
+    /// All hosts that behave like several machines.
+    pub(crate) fn shared(&self) -> Vec<(HostId, SharedBy)> {
+        self.shared.all()
+    }
+
     pub(crate) const fn counts(&self) -> Counts {
         self.counts
     }
@@ -222,7 +271,8 @@ impl Profiles {
     pub(crate) fn tables(&self) -> Vec<Table> {
         let own = [self.ties.table(), self.admin_shares.table(), self.inner.table(), self.agents.table()];
         let parts = own.into_iter().chain(self.names.tables()).chain(self.tenants.tables());
-        parts.chain(self.hosts.tables()).chain(self.flows.tables()).collect()
+        let parts = parts.chain(self.hosts.tables()).chain(self.flows.tables());
+        parts.chain(self.shared.tables()).chain(self.visibility.tables()).collect()
     }
 }
 

@@ -1,7 +1,10 @@
-//! Which name led to this address: what each client was told by DNS, newest first, several names an address.
+//! Which name led to this address: what each client was told by DNS, with its age, several names an address.
 //!
-//! A flow's own SNI or Host header wins over this memory; `profile::flows` keeps those.
+//! A flow's own SNI or Host header wins over this memory; `profile::flows` keeps those. Where several names lead to one
+//! address, which is usual with shared hosting, the memory gives all of them and never picks one: a wrong name accuses
+//! somebody else.
 
+use super::hosts::HostId;
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::Resolution;
 use std::net::IpAddr;
@@ -11,14 +14,23 @@ use std::time::Duration;
 /// Names by address, for each client and for anyone.
 #[derive(Debug)]
 pub(super) struct NameMemory {
-    by_client: Capped<(IpAddr, IpAddr), Heard>,
+    by_client: Capped<(HostId, IpAddr), Heard>,
     by_anyone: Capped<IpAddr, Heard>,
     names: Capped<Arc<str>, ()>,
 }
 
 /// What an address was called, oldest first.
 #[derive(Clone, Debug, Default)]
-struct Heard(Vec<(Arc<str>, Timestamp)>);
+struct Heard(Vec<Told>);
+
+/// One answer.
+#[derive(Clone, Debug)]
+struct Told {
+    name: Arc<str>,
+    at: Timestamp,
+    /// How long the answer may be used.
+    ttl: Duration,
+}
 
 impl NameMemory {
     pub(super) fn new() -> Self {
@@ -47,37 +59,50 @@ impl NameMemory {
         name
     }
 
-    /// Learns an answer given to `client`.
-    pub(super) fn learn(&mut self, client: IpAddr, told: &Resolution, ts: Timestamp) {
+    /// Learns an answer given to `client`, when that is a host of the site.
+    pub(super) fn learn(&mut self, client: Option<HostId>, told: &Resolution, ts: Timestamp) {
         if told.addresses.is_empty() {
             return;
         }
         let name = self.intern(&told.query);
+        // An answer that goes through aliases may be used as long as its shortest part.
+        let ttl = told.ttls.iter().min().map_or(Duration::ZERO, |ttl| Duration::from_secs((*ttl).into()));
         for ip in told.addresses.iter().take(MAX_ANSWERS) {
-            self.by_client.entry((client, *ip), Heard::default).add(&name, ts);
-            self.by_anyone.entry(*ip, Heard::default).add(&name, ts);
+            let told = Told { name: name.clone(), at: ts, ttl };
+            if let Some(client) = client {
+                self.by_client.entry((client, *ip), Heard::default).add(told.clone());
+            }
+            self.by_anyone.entry(*ip, Heard::default).add(told);
         }
     }
 
-    /// The newest name `client` heard for `ip`, else the only one anybody heard lately: when look-ups are seen between
-    /// resolver and outside only, the client is not the one who asked.
-    pub(super) fn name(&self, client: IpAddr, ip: IpAddr, now: Timestamp) -> Option<&Arc<str>> {
-        let fresh = |(_, at): &&(Arc<str>, Timestamp)| now.since(*at) <= MAX_AGE;
-        if let Some(heard) = self.by_client.get(&(client, ip))
-            && let Some((name, _)) = heard.0.last().filter(fresh)
-        {
-            return Some(name);
+    /// What `client` can have meant by `ip` at `now`: the names it was told that may still be used, else those of the last
+    /// day, else what anybody was told (when look-ups are seen between resolver and outside only, the client is not the
+    /// one who asked). Several names are several; newest last.
+    pub(super) fn names(&self, client: Option<HostId>, ip: IpAddr, now: Timestamp) -> Vec<&Arc<str>> {
+        let own = client.and_then(|client| self.by_client.get(&(client, ip))).map(|heard| heard.at(now));
+        match own {
+            Some(names) if !names.is_empty() => names,
+            _ => self.by_anyone.get(&ip).map(|heard| heard.at(now)).unwrap_or_default(),
         }
-        let heard = &self.by_anyone.get(&ip)?.0;
-        match heard.as_slice() {
-            [only] => Some(only).filter(fresh).map(|(name, _)| name),
+    }
+
+    /// The name, when there is no doubt about it.
+    pub(super) fn name(&self, client: Option<HostId>, ip: IpAddr, now: Timestamp) -> Option<&Arc<str>> {
+        match self.names(client, ip, now).as_slice() {
+            [only] => Some(*only),
             _ => None,
         }
     }
 
+    /// Whether anybody was told of `ip`, and `client` itself.
+    pub(super) fn knows(&self, client: HostId, ip: IpAddr, now: Timestamp) -> bool {
+        !self.names(Some(client), ip, now).is_empty()
+    }
+
     /// What anybody was told an address is called, oldest first.
     pub(super) fn names_of(&self, ip: IpAddr) -> impl Iterator<Item = &str> {
-        self.by_anyone.get(&ip).into_iter().flat_map(|heard| heard.0.iter().map(|(name, _)| &**name))
+        self.by_anyone.get(&ip).into_iter().flat_map(|heard| heard.0.iter().map(|told| &*told.name))
     }
 
     pub(super) fn tables(&self) -> [Table; 3] {
@@ -86,15 +111,26 @@ impl NameMemory {
 }
 
 impl Heard {
-    fn add(&mut self, name: &Arc<str>, ts: Timestamp) {
-        self.0.retain(|(known, _)| known != name);
+    fn add(&mut self, told: Told) {
+        self.0.retain(|known| known.name != told.name);
         if self.0.len() >= MAX_NAMES_EACH {
             self.0.remove(0);
         }
-        self.0.push((name.clone(), ts));
+        self.0.push(told);
+    }
+
+    fn at(&self, now: Timestamp) -> Vec<&Arc<str>> {
+        let within = |most: fn(&Told) -> Duration| {
+            let names = self.0.iter().filter(move |told| now.since(told.at) <= most(told));
+            names.map(|told| &told.name).collect::<Vec<_>>()
+        };
+        let live = within(|told| told.ttl.max(LEAST_AGE));
+        if live.is_empty() { within(|_| MAX_AGE) } else { live }
     }
 }
 
+/// Clients hold on to an answer a little longer than its TTL says, and a TTL of 0 is used once.
+const LEAST_AGE: Duration = Duration::from_secs(60);
 /// A client may keep an address this long after it asked; most caches end with the TTL, some programs never ask again.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// (client, address) pairs: about 160 bytes each.
@@ -112,24 +148,38 @@ mod tests {
     use crate::event::ResolutionProtocol;
 
     #[test]
-    fn the_newest_name_a_client_heard_wins_and_grows_old() {
-        let (a, b, server): (IpAddr, IpAddr, IpAddr) =
-            ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), "203.0.113.5".parse().unwrap());
-        let mut names = NameMemory::new();
+    fn names_grow_old_and_several_are_several() {
+        let (a, b, server) = (Some(HostId(1)), Some(HostId(2)), "203.0.113.5".parse().unwrap());
+        let mut memory = NameMemory::new();
         let at = Timestamp::from_secs;
-        names.learn(a, &answer("One.Example.", server), at(0));
-        assert_eq!(names.name(b, server, at(1)).map(|n| &**n), Some("one.example"), "the only name anybody heard");
-        names.learn(a, &answer("two.example", server), at(10));
+        memory.learn(a, &answer("One.Example.", server, 300), at(0));
+        memory.learn(a, &answer("two.example", server, 3600), at(10));
         for (what, client, now, expected) in [
-            ("the newest", a, 20, Some("two.example")),
-            ("ambiguous for others", b, 20, None),
-            ("a day later", a, 86_411, None),
+            ("both may still be used", a, 20, vec!["one.example", "two.example"]),
+            ("the first has run out", a, 1000, vec!["two.example"]),
+            ("both have run out: either may be kept by a program", a, 5000, vec!["one.example", "two.example"]),
+            ("what others were told, when nothing else is known", b, 1000, vec!["two.example"]),
+            ("a day later", a, 86_411, vec![]),
         ] {
-            assert_eq!(names.name(client, server, at(now)).map(|n| &**n), expected, "{what}");
+            let names: Vec<&str> = memory.names(client, server, at(now)).into_iter().map(|name| &**name).collect();
+            assert_eq!(names, expected, "{what}");
+            let only = (expected.len() == 1).then(|| expected[0]);
+            assert_eq!(memory.name(client, server, at(now)).map(|n| &**n), only, "{what}");
         }
     }
 
-    fn answer(query: &str, ip: IpAddr) -> Resolution {
+    #[test]
+    fn what_a_client_was_told_itself_comes_before_what_others_were() {
+        let (a, b, server) = (Some(HostId(1)), Some(HostId(2)), "203.0.113.5".parse().unwrap());
+        let mut memory = NameMemory::new();
+        memory.learn(a, &answer("one.example", server, 60), Timestamp::from_secs(0));
+        memory.learn(b, &answer("two.example", server, 60), Timestamp::from_secs(1));
+        for (client, expected) in [(a, Some("one.example")), (b, Some("two.example")), (Some(HostId(3)), None)] {
+            assert_eq!(memory.name(client, server, Timestamp::from_secs(2)).map(|n| &**n), expected, "{client:?}");
+        }
+    }
+
+    fn answer(query: &str, ip: IpAddr, ttl: u32) -> Resolution {
         Resolution {
             asked: Timestamp(0),
             protocol: ResolutionProtocol::Dns,
@@ -138,7 +188,7 @@ mod tests {
             rcode: Some("NOERROR".into()),
             answers: vec![ip.to_string().into()],
             addresses: vec![ip],
-            ttls: vec![60],
+            ttls: vec![ttl],
             rtt: None,
         }
     }

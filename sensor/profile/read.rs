@@ -1,8 +1,8 @@
 //! Observations → activities: what each one means for the host it is about, said before it is learned.
 
-use super::activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
-use super::flows::{InnerFlow, MAX_WAITING, OpenFlow};
-use super::{Profiles, Tenant, TenantId, Tie};
+use super::activity::{Act, Activity, Call, CheckIn, Closed, Fetch, Hello, Lookup, Moved, Touch, What};
+use super::flows::{InnerFlow, MAX_WAITING, OpenFlow, Via};
+use super::{HostId, Profiles};
 use crate::base::{Timestamp, Transport};
 use crate::event::{
     Banner, ConnState, Counters, Direction, Event, File, FileAction, FlowRecord, Handshake, Identity, Observation,
@@ -61,21 +61,8 @@ impl Profiles {
             Reach::Outbound if counts_as_contact(resp.ip, seen.transport) => {
                 let host = self.hosts.seen(orig.ip, seen.ts);
                 self.counts.outbound_flows = self.counts.outbound_flows.saturating_add(1);
-                let flow = OpenFlow {
-                    opened: seen.ts,
-                    host,
-                    ip: orig.ip,
-                    resp,
-                    transport: seen.transport,
-                    tenant: None,
-                    waiting: vec![(seen.ts, None)],
-                    counted: Counters::default(),
-                };
-                if let Some(oldest) = self.flows.crowded_out() {
-                    self.judge(oldest, out);
-                    self.flows.drop(oldest);
-                }
-                self.flows.open(seen.uid, flow);
+                self.make_room(out);
+                self.flows.open(seen.uid, OpenFlow::new(seen.ts, host, (resp, seen.transport)));
             }
             Reach::Outbound => {
                 self.hosts.seen(orig.ip, seen.ts);
@@ -92,10 +79,44 @@ impl Profiles {
         }
     }
 
+    /// A flow more than there is room for is judged as it stands.
+    pub(super) fn make_room(&mut self, out: &mut Vec<Activity>) {
+        if let Some(oldest) = self.flows.crowded_out() {
+            self.judge(oldest, out);
+            self.flows.drop(oldest);
+        }
+    }
+
+    /// When the flow of an observation began, as far as it is held.
+    fn began(&self, seen: &Observation) -> Timestamp {
+        let inner = self.inner.get(&seen.uid).map(|flow| flow.opened);
+        inner.or_else(|| self.flows.get(seen.uid).map(|flow| flow.opened)).unwrap_or(seen.ts)
+    }
+
+    /// The machines of a flow between two of the site: those that had the addresses when it began.
+    fn ends(&mut self, seen: &Observation) -> (HostId, HostId) {
+        let began = self.began(seen);
+        (self.hosts.at(seen.orig.ip, began, seen.ts), self.hosts.at(seen.resp.ip, began, seen.ts))
+    }
+
+    /// The same of a flow in which the responder has spoken.
+    pub(super) fn speakers(&mut self, seen: &Observation) -> (HostId, HostId) {
+        let began = self.began(seen);
+        self.see_path(seen);
+        (self.hosts.at(seen.orig.ip, began, seen.ts), self.hosts.spoke(seen.resp.ip, began, seen.ts))
+    }
+
+    fn see_path(&mut self, seen: &Observation) {
+        if self.declared.site.reach(seen.orig.ip, seen.resp.ip) == Reach::Internal && is_unicast(seen.resp.ip) {
+            self.visibility.path(seen.orig.ip, seen.resp.ip, seen.ts);
+        }
+    }
+
     fn touched(&mut self, seen: &Observation, out: &mut Vec<Activity>) {
         if is_unicast(seen.resp.ip) {
-            let orig = self.hosts.seen(seen.orig.ip, seen.ts);
-            let resp = self.hosts.id(seen.resp.ip, seen.ts);
+            let began = self.began(seen);
+            let orig = self.hosts.spoke(seen.orig.ip, began, seen.ts);
+            let resp = self.hosts.at(seen.resp.ip, began, seen.ts);
             let (ts, port, transport) = (seen.ts, seen.resp.port, seen.transport);
             out.push(Activity::Touch(Touch { ts, orig, resp, port, transport }));
         }
@@ -106,7 +127,7 @@ impl Profiles {
         let Some(flow) = self.inner.get_mut(&seen.uid).filter(|_| is_unicast(seen.resp.ip)) else { return };
         let (ts, orig_bytes, resp_bytes) = flow.burst(seen.ts, counters);
         if orig_bytes > 0 || resp_bytes > 0 {
-            let (orig, resp) = (self.hosts.id(seen.orig.ip, seen.ts), self.hosts.id(seen.resp.ip, seen.ts));
+            let (orig, resp) = self.ends(seen);
             out.push(Activity::Moved(Moved { ts, orig, resp, port: seen.resp.port, orig_bytes, resp_bytes }));
         }
     }
@@ -116,11 +137,14 @@ impl Profiles {
             if self.declared.site.reach(seen.orig.ip, seen.resp.ip) == Reach::Internal {
                 self.moved(seen, counters, out);
                 self.touched(seen, out);
+                if counters.resp_pkts > 0 {
+                    self.see_path(seen);
+                }
             }
             return;
         };
         let moved = Some(flow.moved(counters));
-        let (host, ip) = (flow.host, flow.ip);
+        let host = flow.host;
         match flow.tenant {
             Some(tenant) => out.push(Activity::CheckIn(CheckIn { ts: seen.ts, host, tenant, moved })),
             None if flow.waiting.len() < MAX_WAITING => flow.waiting.push((seen.ts, moved)),
@@ -129,18 +153,14 @@ impl Profiles {
         if let Some(tie) = flow.tenant.and_then(|tenant| self.ties.get_mut(&(host, tenant))) {
             tie.last = tie.last.max(seen.ts);
         }
-        self.hosts.seen(ip, seen.ts);
+        self.hosts.alive(host, seen.ts);
     }
 
     fn closed(&mut self, seen: &Observation, record: &FlowRecord, out: &mut Vec<Activity>) {
-        let counts = &mut self.counts;
-        let payload = record.counters.orig_bytes.saturating_add(record.counters.resp_bytes);
-        counts.payload_bytes = counts.payload_bytes.saturating_add(payload);
-        counts.missed_bytes = counts.missed_bytes.saturating_add(record.missed_bytes);
-        counts.one_sided_flows = counts.one_sided_flows.saturating_add(u64::from(record.one_sided));
+        self.sight(record);
         // An address that never answered is no host.
         if record.counters.resp_pkts > 0 && self.declared.site.is_inside(record.resp.ip) && is_unicast(record.resp.ip) {
-            self.hosts.seen(record.resp.ip, record.last);
+            self.hosts.spoke(record.resp.ip, record.ts, record.last);
         }
         self.judge(seen.uid, out);
         self.admin_shares.remove(&seen.uid);
@@ -150,10 +170,14 @@ impl Profiles {
         }
         self.inner.remove(&seen.uid);
         let flow = self.flows.close(seen.uid);
-        self.ended(seen, record, flow.as_ref().and_then(|flow| flow.tenant), out);
+        self.ended(seen, record, flow.as_ref(), out);
         let Some(flow) = flow else { return };
         let Some(tenant) = flow.tenant else { return };
-        let (up, down) = (record.counters.orig_bytes, record.counters.resp_bytes);
+        self.shared.connected(flow.host, &record.hints, tenant.0, record.ts);
+        let Counters { orig_bytes: up, resp_bytes: down, .. } = match flow.via {
+            Some(Via::Request) => Counters::default(), // Counted with each request.
+            Some(Via::Tunnel) | None => whole(record),
+        };
         if let Some(tie) = self.ties.get_mut(&(flow.host, tenant)) {
             tie.up = tie.up.saturating_add(up);
             tie.down = tie.down.saturating_add(down);
@@ -164,13 +188,36 @@ impl Profiles {
         }
     }
 
+    /// Adds a flow to what could be seen.
+    fn sight(&mut self, record: &FlowRecord) {
+        let reach = self.declared.site.reach(record.orig.ip, record.resp.ip);
+        let own = match reach {
+            Reach::Outbound | Reach::Internal => record.orig.ip,
+            Reach::Inbound => record.resp.ip,
+            Reach::Transit => return,
+        };
+        if !is_unicast(record.resp.ip) {
+            return;
+        }
+        self.visibility.closed(record, reach, own);
+        if reach == Reach::Internal && (record.counters.resp_pkts > 0 || record.one_sided) {
+            self.visibility.path(record.orig.ip, record.resp.ip, record.last);
+        }
+    }
+
     /// Tells the end of a flow between the site and the outside.
-    fn ended(&mut self, seen: &Observation, record: &FlowRecord, tenant: Option<TenantId>, out: &mut Vec<Activity>) {
+    fn ended(&mut self, seen: &Observation, record: &FlowRecord, flow: Option<&OpenFlow>, out: &mut Vec<Activity>) {
         let reach = self.declared.site.reach(record.orig.ip, record.resp.ip);
         let answered = record.counters.resp_pkts > 0;
-        let (own, peer) = match reach {
-            Reach::Outbound if is_unicast(record.resp.ip) => (record.orig.ip, record.resp.ip),
-            Reach::Inbound if answered && is_unicast(record.resp.ip) => (record.resp.ip, record.orig.ip),
+        let through = flow.and_then(|flow| flow.via.map(|via| (via, flow.resp)));
+        let (reach, own, peer, port) = match (reach, through) {
+            (_, Some((Via::Tunnel, resp))) => (Reach::Outbound, record.orig.ip, resp.ip, resp.port),
+            (Reach::Outbound, _) if is_unicast(record.resp.ip) => {
+                (reach, record.orig.ip, record.resp.ip, record.resp.port)
+            }
+            (Reach::Inbound, _) if answered && is_unicast(record.resp.ip) => {
+                (reach, record.resp.ip, record.orig.ip, record.resp.port)
+            }
             _ => return,
         };
         // A connection that began before the data, lost bytes or shows one side only cannot be said to lack anything.
@@ -180,28 +227,31 @@ impl Profiles {
             ts: record.last,
             uid: seen.uid,
             reach,
-            host: self.hosts.id(own, seen.ts),
+            host: self.hosts.at(own, record.ts, seen.ts),
             peer,
-            port: record.resp.port,
+            port,
             transport: record.transport,
-            tenant,
+            tenant: flow.and_then(|flow| flow.tenant),
             service: record.service.first().copied(),
-            counters: record.counters,
+            counters: whole(record),
             whole: begun && answered && record.missed_bytes == 0 && !record.one_sided,
+            counted: self.visibility.counts_bytes(own),
         }));
     }
 
     fn looked_up(&mut self, seen: &Observation, told: &Resolution, out: &mut Vec<Activity>) {
         self.counts.resolutions = self.counts.resolutions.saturating_add(1);
-        self.names.learn(seen.orig.ip, told, seen.ts);
-        if told.protocol != ResolutionProtocol::Dns || !self.declared.site.is_inside(seen.orig.ip) {
-            return;
-        }
+        let inside = self.declared.site.is_inside(seen.orig.ip) && is_unicast(seen.orig.ip);
+        let began = self.began(seen);
+        let host = inside.then(|| self.hosts.spoke(seen.orig.ip, began, seen.ts));
+        self.names.learn(host, told, seen.ts);
+        let Some(host) = host.filter(|_| told.protocol == ResolutionProtocol::Dns) else { return };
+        self.visibility.lookup(seen.orig.ip);
         let answered = told.answers.iter().fold(0_usize, |sum, answer| sum.saturating_add(answer.len()));
         out.push(Activity::Lookup(Lookup {
             ts: told.asked,
             uid: seen.uid,
-            host: self.hosts.seen(seen.orig.ip, seen.ts),
+            host,
             resolver: seen.resp.ip,
             name: told.query.clone(),
             carries_text: CARRIERS.contains(&&*told.qtype),
@@ -215,9 +265,11 @@ impl Profiles {
             self.named(seen.uid, sni, "sni");
         }
         self.judge(seen.uid, out);
-        let Some(flow) = self.flows.get_mut(seen.uid) else { return };
+        let Some(flow) = self.flows.get(seen.uid) else { return };
         if let Some(tenant) = flow.tenant {
             let (ts, uid, host, resp) = (told.started, seen.uid, flow.host, flow.resp);
+            let class = self.ties.get(&(host, tenant)).and_then(|tie| tie.standing.class.as_deref());
+            self.visibility.greeted(seen.orig.ip, told, resp.port == DOT_PORT || class == Some("dns-resolver"));
             out.push(Activity::Hello(Hello { ts, uid, host, tenant, resp, told: Box::new(told.clone()) }));
         }
     }
@@ -225,22 +277,30 @@ impl Profiles {
     fn called(&mut self, seen: &Observation, rpc: &Rpc, out: &mut Vec<Activity>) {
         let Some(operation) = rpc.operation.clone() else { return };
         if self.declared.site.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
-            let (by, on) = (self.hosts.id(seen.orig.ip, seen.ts), self.hosts.seen(seen.resp.ip, seen.ts));
+            let (by, on) = self.speakers(seen);
             out.push(Activity::Call(Call { ts: seen.ts, uid: seen.uid, by, on, operation }));
         }
     }
 
     fn requested(&mut self, seen: &Observation, request: &Request, out: &mut Vec<Activity>) {
+        if request.proxied {
+            self.through_proxy(seen, request, out);
+        }
         if let Some(name) = request.host.as_deref().and_then(host_name) {
             self.named(seen.uid, name, "http");
         }
         self.judge(seen.uid, out);
         let Some(flow) = self.flows.get_mut(seen.uid) else { return };
-        let (host, Some(tenant)) = (flow.host, flow.tenant) else { return };
+        let (host, Some(tenant), flow_via) = (flow.host, flow.tenant, flow.via) else { return };
         out.push(Activity::CheckIn(CheckIn { ts: request.started, host, tenant, moved: None }));
         let agent = request.user_agent.as_deref().and_then(|text| self.agent(text));
+        let by_request = flow_via == Some(Via::Request);
         if let Some(tie) = self.ties.get_mut(&(host, tenant)) {
             tie.requested(request.host.as_deref(), request.content, agent.as_deref());
+            if by_request {
+                tie.up = tie.up.saturating_add(request.request_body_len);
+                tie.down = tie.down.saturating_add(request.response_body_len);
+            }
         }
         out.push(Activity::Fetch(Fetch {
             ts: request.started,
@@ -267,8 +327,7 @@ impl Profiles {
 
     fn acted(&mut self, seen: &Observation, what: What, out: &mut Vec<Activity>) {
         if self.declared.site.is_inside(seen.resp.ip) && is_unicast(seen.resp.ip) {
-            let (ts, uid, by) = (seen.ts, seen.uid, self.hosts.id(seen.orig.ip, seen.ts));
-            let on = self.hosts.seen(seen.resp.ip, seen.ts);
+            let (ts, uid, (by, on)) = (seen.ts, seen.uid, self.speakers(seen));
             let opened = self.inner.get(&uid).map_or(ts, |flow| flow.opened);
             out.push(Activity::Act(Act { ts, opened, uid, by, on, what }));
         }
@@ -298,7 +357,8 @@ impl Profiles {
             && self.declared.site.reach(record.orig.ip, record.resp.ip) == Reach::Inbound
         {
             let (ts, opened, uid) = (record.last, record.ts, seen.uid);
-            let (by, on) = (self.hosts.id(record.orig.ip, record.ts), self.hosts.id(record.resp.ip, record.ts));
+            let by = self.hosts.at(record.orig.ip, opened, ts);
+            let on = self.hosts.at(record.resp.ip, opened, ts);
             out.push(Activity::Act(Act { ts, opened, uid, by, on, what: What::Session(service) }));
         }
     }
@@ -308,8 +368,8 @@ impl Profiles {
             Direction::Orig => seen.orig.ip,
             Direction::Resp => seen.resp.ip,
         });
-        if let (None, None, Some(mac), Some(name)) = (identity.ip, side, identity.mac, &identity.hostname) {
-            self.hosts.asked(mac, name);
+        if let (None, None, Some(mac)) = (identity.ip, side, identity.mac) {
+            self.hosts.asked(mac, identity);
         }
         let Some(ip) = identity.ip.or(side) else { return };
         if self.declared.site.is_inside(ip) && is_unicast(ip) {
@@ -317,66 +377,22 @@ impl Profiles {
         }
     }
 
-    fn named(&mut self, uid: Uid, name: &str, source: &'static str) {
+    pub(super) fn named(&mut self, uid: Uid, name: &str, source: &'static str) {
         if name.parse::<IpAddr>().is_err() && !name.is_empty() {
             let name = self.names.intern(name);
             self.flows.name(uid, &name, source);
         }
     }
+}
 
-    /// Decides whom the flow is with, once; tells the contact and the signs of life that waited for it. A name that
-    /// comes later moves a contact that nothing else has touched.
-    fn judge(&mut self, uid: Uid, out: &mut Vec<Activity>) {
-        let wire = self.flows.name_of(uid).map(|(name, _)| name.clone());
-        let Some(flow) = self.flows.get_mut(uid) else { return };
-        let (host, ip, resp, ts, transport) = (flow.host, flow.ip, flow.resp, flow.opened, flow.transport);
-        let before = flow.tenant;
-        if before.is_some() && wire.is_none() {
-            return;
-        }
-        let name = wire.or_else(|| self.names.name(ip, resp.ip, ts).cloned());
-        let known = self.tenants.of(&self.intel, name.as_ref(), resp.ip);
-        let tenant = known.tenant;
-        if before == Some(tenant) {
-            return;
-        }
-        if let Some(old) = before
-            && self.ties.get(&(host, old)).is_some_and(|tie| tie.flows == 1 && tie.is_first(uid))
-        {
-            self.ties.remove(&(host, old));
-            self.tenants.unused(old, host);
-        }
-        let others = self.tenants.get(tenant).map_or(0, Tenant::used_by);
-        let first = self.ties.get(&(host, tenant)).is_none();
-        let nameless = name.is_none();
-        let background = known.standing.is_background() || is_plumbing(transport, resp.port);
-        let tie = self
-            .ties
-            .entry((host, tenant), || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone()));
-        tie.add(ts, uid, resp, background);
-        if first {
-            self.tenants.used(tenant, host, ts);
-            if !background {
-                self.counts.firsts = self.counts.firsts.saturating_add(1);
-                self.counts.lone_firsts = self.counts.lone_firsts.saturating_add(u64::from(others == 0));
-                if let Some(host) = self.hosts.get_mut(host) {
-                    host.firsts = host.firsts.saturating_add(1);
-                    host.recent.push((ts, tenant));
-                }
-            }
-        }
-        if before.is_none() {
-            self.counts.nameless_flows = self.counts.nameless_flows.saturating_add(u64::from(nameless));
-        }
-        let standing = known.standing;
-        out.push(Activity::Contact(Contact { ts, uid, host, resp, tenant, name, standing, first, background }));
-        if let Some(flow) = self.flows.get_mut(uid) {
-            flow.tenant = Some(tenant);
-            for (ts, moved) in std::mem::take(&mut flow.waiting) {
-                out.push(Activity::CheckIn(CheckIn { ts, host, tenant, moved }));
-            }
-        }
+/// What a flow moved; of a side that was not seen, what the other acknowledged.
+fn whole(record: &FlowRecord) -> Counters {
+    let mut counters = record.counters;
+    if record.one_sided {
+        let unseen = if counters.orig_pkts == 0 { &mut counters.orig_bytes } else { &mut counters.resp_bytes };
+        *unseen = (*unseen).max(record.hints.unseen_bytes);
     }
+    counters
 }
 
 /// The host of a Host header: without its port, `None` for an address.
@@ -393,18 +409,15 @@ fn counts_as_contact(resp: IpAddr, transport: Transport) -> bool {
     is_unicast(resp) && !matches!(transport, Transport::Icmp | Transport::Icmp6 | Transport::Other(_))
 }
 
-fn is_unicast(ip: IpAddr) -> bool {
+pub(super) fn is_unicast(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified() && ip.octets()[0] != 0,
         IpAddr::V6(ip) => !ip.is_multicast() && !ip.is_unspecified(),
     }
 }
 
-/// Look-ups and time: every host does them, and what they reach says little about intent.
-fn is_plumbing(transport: Transport, port: u16) -> bool {
-    matches!((transport, port), (Transport::Udp | Transport::Tcp, 53) | (Transport::Udp, 123 | 3478))
-}
-
+/// DNS over TLS and over QUIC (RFC 7858, RFC 9250).
+const DOT_PORT: u16 = 853;
 /// Ports at which machines are administered.
 const ENTRANCES: &[(u16, &str)] =
     &[(22, "ssh"), (445, "smb"), (3389, "rdp"), (5900, "vnc"), (5985, "winrm"), (5986, "winrm")];

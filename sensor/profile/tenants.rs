@@ -98,6 +98,17 @@ impl Tenants {
         known
     }
 
+    /// The owner of an address that several names led to: theirs when they have one in common, else nobody's that is known
+    /// by name.
+    pub(super) fn of_any(&mut self, intel: &Intel, names: &[Arc<str>], ip: IpAddr) -> Known {
+        let mut owners: Vec<Known> = names.iter().map(|name| self.of(intel, Some(name), ip)).collect();
+        owners.dedup_by_key(|known| known.tenant);
+        match owners.pop() {
+            Some(only) if owners.is_empty() => only,
+            _ => self.of(intel, None, ip),
+        }
+    }
+
     pub(super) fn get(&self, id: TenantId) -> Option<&Tenant> {
         self.held.get(&id)
     }

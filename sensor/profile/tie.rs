@@ -17,7 +17,7 @@ pub(crate) struct Tie {
     pub(crate) down: u64,
     /// The first flows.
     pub(crate) uids: Vec<Uid>,
-    /// The first responders.
+    /// The first responders; none where only a proxy knows them.
     pub(crate) resps: Vec<Endpoint>,
     pub(crate) transport: Transport,
     pub(crate) name: Option<Arc<str>>,
@@ -26,6 +26,8 @@ pub(crate) struct Tie {
     pub(crate) background: bool,
     /// The first flow may be older than the data.
     pub(crate) under_way: bool,
+    /// Several names led to the address, so none of them is given.
+    pub(crate) several: bool,
     /// HTTP was asked for by a bare address.
     pub(crate) literal_host: bool,
     /// What a script or program fetch showed: `powershell` content, a `script` agent.
@@ -56,12 +58,13 @@ impl Tie {
             up: 0,
             down: 0,
             uids: vec![uid],
-            resps: vec![resp],
+            resps: if resp.ip.is_unspecified() { Vec::new() } else { vec![resp] },
             transport,
             name,
             standing,
             background: true,
             under_way: false,
+            several: false,
             literal_host: false,
             script: None,
         }
@@ -76,7 +79,8 @@ impl Tie {
         if self.uids.len() < MAX_EACH && !self.uids.contains(&uid) {
             self.uids.push(uid);
         }
-        if self.resps.len() < MAX_EACH && !self.resps.contains(&resp) {
+        let known = resp.ip.is_unspecified() || self.resps.contains(&resp);
+        if self.resps.len() < MAX_EACH && !known {
             self.resps.push(resp);
         }
     }
@@ -118,7 +122,7 @@ impl Tie {
 
     /// No name was known when it began.
     pub(crate) fn is_nameless(&self) -> bool {
-        self.name.is_none()
+        self.name.is_none() && !self.several
     }
 }
 

@@ -170,7 +170,15 @@ fn identify(from: Direction, hostname: Option<Box<str>>, domain: Option<Box<str>
     let domain = domain.map(|d| Box::<str>::from(d.trim_end_matches('.'))).filter(|d| !d.is_empty());
     if hostname.is_some() {
         let (side, source) = (Some(from), IdentitySource::Cldap);
-        out.push(Event::Identity(Box::new(Identity { ip: None, side, mac: None, hostname, domain, source })));
+        out.push(Event::Identity(Box::new(Identity {
+            ip: None,
+            side,
+            mac: None,
+            client_id: None,
+            hostname,
+            domain,
+            source,
+        })));
     }
 }
 

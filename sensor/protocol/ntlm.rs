@@ -116,7 +116,15 @@ fn authenticate(message: &[u8], out: &mut Output) -> Option<()> {
 fn identify(side: Direction, hostname: Option<Box<str>>, domain: Option<Box<str>>, out: &mut Output) {
     if hostname.is_some() {
         let (side, source) = (Some(side), IdentitySource::Ntlm);
-        out.push(Event::Identity(Box::new(Identity { ip: None, side, mac: None, hostname, domain, source })));
+        out.push(Event::Identity(Box::new(Identity {
+            ip: None,
+            side,
+            mac: None,
+            client_id: None,
+            hostname,
+            domain,
+            source,
+        })));
     }
 }
 

@@ -92,6 +92,7 @@ pub fn text(data: &[u8]) {
         let _ = shipped.clone().replace(stem, &text);
     }
     let _ = config::allow_list(&text);
+    let _ = config::asset_list(&text);
     let _ = Feeds::default().add("feed", &text);
     for vendor in [Vendor::Aws, Vendor::Azure, Vendor::Google, Vendor::Oracle, Vendor::Github] {
         if let Ok(ranges) = intel::ranges(vendor, &text) {

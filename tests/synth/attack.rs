@@ -110,7 +110,7 @@ pub(crate) fn push(campaign: &Campaign<'_>) -> Office {
 }
 
 /// Acts by a door.
-fn act_by(office: &mut Office, at: Nanos, door: Door, act: Act<'_>, tool: &str) -> Nanos {
+pub(crate) fn act_by(office: &mut Office, at: Nanos, door: Door, act: Act<'_>, tool: &str) -> Nanos {
     let wire = &mut office.wire;
     match door {
         Door::Svcctl => acts::service(wire, at, act, tool, &format!(r"%SystemRoot%\{tool}.exe -k")),
@@ -122,7 +122,7 @@ fn act_by(office: &mut Office, at: Nanos, door: Door, act: Act<'_>, tool: &str) 
 }
 
 /// A script of `length` bytes is fetched by the system's TLS library.
-fn fetch(office: &mut Office, pc: u8, at: Nanos, name: &str, length: usize) -> Nanos {
+pub(crate) fn fetch(office: &mut Office, pc: u8, at: Nanos, name: &str, length: usize) -> Nanos {
     let (now, server) = office.resolve(at, pc, name);
     let host = office.pc(pc);
     let mut tcp = Tcp::new(&mut office.wire, now, &host, (&server, 443));

@@ -7,6 +7,7 @@ use super::hostile;
 use super::office::{Office, Place};
 use super::protocol::{files, links, names, services, turns, web, windows};
 use super::quiet;
+use super::site;
 
 /// One shipped capture.
 pub(crate) struct Capture {
@@ -70,6 +71,29 @@ pub(crate) const CAPTURES: &[Capture] = &[
     }),
     capture("benign/ntp-and-updates.pcap", "as regular as a beacon", || {
         office(quiet::ntp_and_updates(Place::usual(0xda5)))
+    }),
+    capture("site/address-swap.pcap", "two PCs swap addresses between an act on one of them and its call-back", || {
+        office(site::address_swap())
+    }),
+    capture("site/dual-stack.pcap", "a PC is acted on over IPv4 and calls back over IPv6", || {
+        office(site::dual_stack())
+    }),
+    capture(
+        "site/private-mac.pcap",
+        "a client changes address and hardware address and keeps its DHCP identifier",
+        || pcap(&site::private_mac().finish()),
+    ),
+    capture("site/nat.pcap", "three operating systems and 400 owners behind one address", || {
+        pcap(&site::nat().finish())
+    }),
+    capture("site/names-shared.pcap", "two names of one address, and nothing on the wire that says which", || {
+        pcap(&site::names_shared().finish())
+    }),
+    capture("site/proxy.pcap", "an act, then script and call-backs through the proxy that everybody uses", || {
+        office(site::proxy())
+    }),
+    capture("site/one-sided.pcap", "a mirror of one direction, with an upload that only acknowledgements show", || {
+        office(site::one_sided())
     }),
     capture("protocol/dns-udp.pcap", "look-ups of seven types, an alias, NXDOMAIN, silence", names::dns_udp),
     capture("protocol/dns-tcp.pcap", "two look-ups on one TCP connection, one of 40 records", names::dns_tcp),

@@ -155,8 +155,22 @@ pub(crate) fn ldap_search(wire: &mut Wire, at: Nanos, pc: &Host, dc: &Host) -> N
 
 /// A lease from the beginning (RFC 2131 §3.1): discover, offer, request, acknowledge.
 pub(crate) fn lease(wire: &mut Wire, at: Nanos, pc: &Host, server: &Host, name: &str) -> Nanos {
+    lease_as(wire, at, pc, server, name, None)
+}
+
+/// The same by a client that calls itself otherwise than by its hardware address (RFC 2132 §9.14); without a name, it
+/// tells none.
+pub(crate) fn lease_as(
+    wire: &mut Wire,
+    at: Nanos,
+    pc: &Host,
+    server: &Host,
+    name: &str,
+    client: Option<&[u8]>,
+) -> Nanos {
     let IpAddr::V4(address) = pc.ip else { panic!("DHCP is for IPv4") };
     let IpAddr::V4(server_address) = server.ip else { panic!("DHCP is for IPv4") };
+    let mac = wire.mac(pc);
     let id = wire.random.next() as u32;
     let (any, all) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
     let mut now = at;
@@ -169,19 +183,24 @@ pub(crate) fn lease(wire: &mut Wire, at: Nanos, pc: &Host, server: &Host, name: 
         message.extend_from_slice(
             &[any, given, if asks { any } else { server_address }, any].map(|a| a.octets()).concat(),
         );
-        message.extend_from_slice(&pc.mac());
+        message.extend_from_slice(&mac);
         message.extend_from_slice(&[0; 10 + 64 + 128]); // Rest of chaddr, sname, file.
         message.extend_from_slice(&[99, 130, 83, 99]);
         message.extend_from_slice(&[53, 1, kind]);
         if asks {
-            message.extend_from_slice(&[&[61, 7, 1][..], &pc.mac()].concat());
-            message.extend_from_slice(&option(12, name.as_bytes()));
+            let client = client.map_or_else(|| [&[1][..], &mac].concat(), <[u8]>::to_vec);
+            message.extend_from_slice(&option(61, &client));
+            if !name.is_empty() {
+                message.extend_from_slice(&option(12, name.as_bytes()));
+            }
             message.extend_from_slice(&option(60, b"MSFT 5.0"));
             if kind == 3 {
                 message.extend_from_slice(&option(50, &address.octets()));
                 message.extend_from_slice(&option(54, &server_address.octets()));
-                let full = format!("{name}.{DOMAIN}");
-                message.extend_from_slice(&option(81, &[&[0, 0, 0][..], full.as_bytes()].concat()));
+                if !name.is_empty() {
+                    let full = format!("{name}.{DOMAIN}");
+                    message.extend_from_slice(&option(81, &[&[0, 0, 0][..], full.as_bytes()].concat()));
+                }
             }
             message.extend_from_slice(&option(55, &[1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252]));
         } else {
@@ -199,7 +218,7 @@ pub(crate) fn lease(wire: &mut Wire, at: Nanos, pc: &Host, server: &Host, name: 
         };
         let datagram = udp(src.into(), dst.into(), ports.0, ports.1, &message);
         let packet = super::net::ipv4(src, dst, super::net::UDP, 128, id as u16 ^ u16::from(kind), 0, &datagram);
-        let (from, to) = if asks { (pc.mac(), [0xff; 6]) } else { (server.mac(), pc.mac()) };
+        let (from, to) = if asks { (mac, [0xff; 6]) } else { (server.mac(), mac) };
         wire.push(now, ethernet(from, to, super::net::IPV4, &packet));
         now += 4 * MS;
     }

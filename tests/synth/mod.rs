@@ -33,6 +33,7 @@ pub(crate) mod protocol;
 pub(crate) mod quic;
 pub(crate) mod quiet;
 pub(crate) mod random;
+pub(crate) mod site;
 pub(crate) mod smb;
 pub(crate) mod ssh;
 pub(crate) mod tcp;

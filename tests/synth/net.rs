@@ -65,11 +65,11 @@ impl Host {
         Self { ip: IpAddr::V6(ip.parse().expect("a literal address")), ttl: 64 }
     }
 
-    /// Whether this is the sensor's own site (RFC 1918; `2001:db8:20::/48` stands for ours).
+    /// Whether this is the sensor's own site (RFC 1918, RFC 4193; `2001:db8:20::/48` stands for ours).
     pub(crate) fn is_inside(&self) -> bool {
         match self.ip {
             IpAddr::V4(ip) => ip.is_private(),
-            IpAddr::V6(ip) => ip.segments()[..3] == [0x2001, 0xdb8, 0x20],
+            IpAddr::V6(ip) => ip.segments()[..3] == [0x2001, 0xdb8, 0x20] || ip.is_unique_local(),
         }
     }
 
@@ -122,12 +122,37 @@ pub(crate) struct Wire {
     pub(crate) random: Random,
     ids: BTreeMap<IpAddr, u16>,
     ports: BTreeMap<IpAddr, u16>,
+    /// Machines that have other addresses than they began with.
+    moved: BTreeMap<IpAddr, [u8; 6]>,
 }
 
 impl Wire {
     /// An empty wire.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { frames: Vec::new(), random: Random::new(seed), ids: BTreeMap::new(), ports: BTreeMap::new() }
+        Self {
+            frames: Vec::new(),
+            random: Random::new(seed),
+            ids: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            moved: BTreeMap::new(),
+        }
+    }
+
+    /// The hardware address of whoever has the address now.
+    pub(crate) fn mac(&self, host: &Host) -> [u8; 6] {
+        self.moved.get(&host.ip).copied().unwrap_or_else(|| host.mac())
+    }
+
+    /// Whoever has the address from now on has this hardware address.
+    pub(crate) fn become_known(&mut self, host: &Host, mac: [u8; 6]) {
+        self.moved.insert(host.ip, mac);
+    }
+
+    /// From now on the machines of two addresses have each other's.
+    pub(crate) fn swap(&mut self, a: &Host, b: &Host) {
+        let (of_a, of_b) = (self.mac(a), self.mac(b));
+        self.moved.insert(a.ip, of_b);
+        self.moved.insert(b.ip, of_a);
     }
 
     /// The next ephemeral port of a machine (IANA's range, as Windows uses it).
@@ -148,11 +173,11 @@ impl Wire {
     /// A frame that carries `packet` from `src` to `dst` on the sensor's network.
     pub(crate) fn send(&mut self, ts: Nanos, src: &Host, dst: &Host, packet: &[u8]) {
         let (from, to) = if src.same_network(dst) {
-            (src.mac(), dst.mac())
+            (self.mac(src), self.mac(dst))
         } else if src.nearer_than(dst) {
-            (src.mac(), ROUTER)
+            (self.mac(src), ROUTER)
         } else {
-            (ROUTER, dst.mac())
+            (ROUTER, self.mac(dst))
         };
         let kind = if src.ip.is_ipv4() { IPV4 } else { IPV6 };
         self.push(ts, ethernet(from, to, kind, packet));

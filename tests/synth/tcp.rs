@@ -28,6 +28,11 @@ pub(crate) const ACK: u8 = 16;
 /// Ethernet's maximum less both headers.
 pub(crate) const MSS: usize = 1460;
 
+/// The options of Windows 10's SYN: MSS, window scale 8, SACK permitted.
+pub(crate) const WINDOWS: [u8; 12] = [2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2];
+/// A Linux server's, with window scale 7.
+pub(crate) const LINUX: [u8; 12] = [2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7];
+
 /// One conversation in the making.
 pub(crate) struct Tcp<'w> {
     /// Where its segments go.
@@ -66,10 +71,12 @@ impl<'w> Tcp<'w> {
 
     /// The three-way handshake.
     pub(crate) fn open(&mut self) -> &mut Self {
-        // The options of Windows 10 (MSS, window scale 8, SACK permitted) and of a Linux server (window scale 7).
-        const WINDOWS: [u8; 12] = [2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2];
-        const LINUX: [u8; 12] = [2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7];
-        self.put(Side::Orig, SYN, &WINDOWS, &[]);
+        self.open_as(&WINDOWS)
+    }
+
+    /// The same by a system with other options.
+    pub(crate) fn open_as(&mut self, options: &[u8]) -> &mut Self {
+        self.put(Side::Orig, SYN, options, &[]);
         self.next[0] = self.next[0].wrapping_add(1);
         self.now += self.rtt;
         self.put(Side::Resp, SYN | ACK, if self.hosts[1].ttl > 64 { &WINDOWS } else { &LINUX }, &[]);

@@ -74,13 +74,14 @@ fn identity(data: &[u8]) -> Option<Option<Identity>> {
         (REQUEST, Some(DISCOVER)) => None,
         _ => return Some(None), // Offers, refusals and releases bind nothing.
     };
-    if ip.is_none() && options.hostname.is_none() {
+    if ip.is_none() && options.hostname.is_none() && options.client_id.is_none() {
         return Some(None);
     }
     Some(Some(Identity {
         ip: ip.map(IpAddr::V4),
         side: None,
         mac,
+        client_id: options.client_id,
         hostname: options.hostname,
         domain: options.domain,
         source: IdentitySource::Dhcp,
@@ -95,6 +96,7 @@ struct Options {
     hostname: Option<Box<str>>,
     domain: Option<Box<str>>,
     client_mac: Option<[u8; 6]>,
+    client_id: Option<Box<str>>,
 }
 
 impl Options {
@@ -122,6 +124,11 @@ impl Options {
             (HOST_NAME, name) => self.hostname = named(name).or_else(|| self.hostname.take()),
             (DOMAIN_NAME, name) => self.domain = named(name).or_else(|| self.domain.take()),
             (CLIENT_ID, [ETHERNET, mac @ ..]) => self.client_mac = mac.try_into().ok(),
+            // RFC 4361 §6.1: type 255, an interface's number, then what the client is called in DHCPv6 too.
+            (CLIENT_ID, [255, _, _, _, _, duid @ ..]) if (1..=MAX_ID).contains(&duid.len()) => {
+                self.client_id = Some(hex::encode(duid).into());
+            }
+            (CLIENT_ID, id) if (2..=MAX_ID).contains(&id.len()) => self.client_id = Some(hex::encode(id).into()),
             (CLIENT_FQDN, [flags, _, _, name @ ..]) => {
                 // RFC 4702 §2.1: the E bit says whether the name is in wire format.
                 let full = if flags & 4 != 0 { wire_name(name) } else { named(name) };
@@ -184,6 +191,8 @@ const COOKIE_AT: usize = 236;
 const OPTIONS_AT: usize = 240;
 /// RFC 2131 §3.
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// Bytes of a client identifier: a DUID has at most 130 (RFC 8415 §11.1); those in use have 10 to 20.
+const MAX_ID: usize = 130;
 /// 255 bytes of name hold at most this many labels.
 const MAX_LABELS: usize = 128;
 

@@ -1,7 +1,7 @@
 //! DHCPv6 (RFC 8415): replies bind addresses to a client's DUID, which mostly holds its hardware address (§11.2,
 //! §11.4); requests tell its name (RFC 4704). Nothing in a message says that it is DHCPv6, so its ports must.
 
-use super::wire_name;
+use super::{MAX_ID, wire_name};
 use crate::base::Reader;
 use crate::event::{Direction, Event, Identity, IdentitySource, Oddity, Transport};
 use crate::protocol::{Input, Output, Parser, Probe, Progress, Protocol};
@@ -51,7 +51,15 @@ fn message(data: &[u8], relays_left: u8, out: &mut Output) -> Option<()> {
     };
     let identity = |ip: Option<Ipv6Addr>| {
         let (hostname, domain): (Option<Box<str>>, Option<Box<str>>) = (hostname.clone(), domain.clone());
-        Identity { ip: ip.map(Into::into), side: None, mac: client.mac, hostname, domain, source: IdentitySource::Dhcp }
+        Identity {
+            ip: ip.map(Into::into),
+            side: None,
+            mac: client.mac,
+            client_id: client.id.clone(),
+            hostname,
+            domain,
+            source: IdentitySource::Dhcp,
+        }
     };
     match kind {
         REPLY => out.events.extend(client.addresses.iter().map(|ip| Event::Identity(Box::new(identity(Some(*ip)))))),
@@ -65,6 +73,7 @@ fn message(data: &[u8], relays_left: u8, out: &mut Output) -> Option<()> {
 #[derive(Debug, Default)]
 struct Client<'a> {
     mac: Option<[u8; 6]>,
+    id: Option<Box<str>>,
     name: Option<Box<str>>,
     addresses: Vec<Ipv6Addr>,
     relayed: Option<&'a [u8]>,
@@ -80,7 +89,11 @@ impl<'a> Client<'a> {
             let (code, len) = (r.u16()?, r.u16()?);
             let mut data = r.sub(usize::from(len))?;
             match code {
-                CLIENT_ID => self.mac = mac_of(data),
+                CLIENT_ID => {
+                    self.mac = mac_of(data);
+                    let duid = data.rest();
+                    self.id = (1..=MAX_ID).contains(&duid.len()).then(|| hex::encode(duid).into());
+                }
                 CLIENT_FQDN => {
                     data.skip(1)?; // Flags (RFC 4704 §4.1).
                     self.name = wire_name(data.rest());

@@ -95,6 +95,7 @@ impl Multicast {
                     ip: Some(ip),
                     side: None,
                     mac: None,
+                    client_id: None,
                     hostname: Some(hostname),
                     domain: None,
                     source: self.source,

@@ -205,7 +205,7 @@ fn identify(
     out: &mut Output,
 ) {
     let source = IdentitySource::Nbns;
-    out.push(Event::Identity(Box::new(Identity { ip, side, mac, hostname, domain, source })));
+    out.push(Event::Identity(Box::new(Identity { ip, side, mac, client_id: None, hostname, domain, source })));
 }
 
 fn type_name(number: u16) -> Box<str> {

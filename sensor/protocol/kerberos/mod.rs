@@ -203,7 +203,15 @@ fn machine_account(user: Option<&str>, realm: Option<&str>, out: &mut Output) {
 fn identify(hostname: Option<Box<str>>, domain: Option<Box<str>>, out: &mut Output) {
     if hostname.is_some() {
         let (side, source) = (Some(Direction::Orig), IdentitySource::Kerberos);
-        out.push(Event::Identity(Box::new(Identity { ip: None, side, mac: None, hostname, domain, source })));
+        out.push(Event::Identity(Box::new(Identity {
+            ip: None,
+            side,
+            mac: None,
+            client_id: None,
+            hostname,
+            domain,
+            source,
+        })));
     }
 }
 

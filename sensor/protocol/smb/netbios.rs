@@ -63,6 +63,7 @@ pub(super) fn identity(side: Direction, name: Box<str>) -> Event {
         ip: None,
         side: Some(side),
         mac: None,
+        client_id: None,
         hostname: Some(name),
         domain: None,
         source: IdentitySource::Nbns,

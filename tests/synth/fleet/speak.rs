@@ -124,7 +124,7 @@ fn fact(flow: &mut Flow, n: u32, ts: Timestamp, names: &Names) -> Event {
 
 fn identity(ip: Option<IpAddr>, host: u32, hostname: Option<Box<str>>) -> Event {
     let (side, domain, source) = (None, None, IdentitySource::Dhcp);
-    Event::Identity(Box::new(Identity { ip, side, mac: Some(mac(host)), hostname, domain, source }))
+    Event::Identity(Box::new(Identity { ip, side, mac: Some(mac(host)), client_id: None, hostname, domain, source }))
 }
 
 /// From the block for documentation (RFC 7042 §2.1.2), as far as three octets reach.

@@ -1,0 +1,100 @@
+//! Whom a flow to the outside is with: decided once, by the best name there is.
+
+use super::activity::{Activity, CheckIn, Contact};
+use super::{Profiles, SharedBy, Tenant, Tie};
+use crate::base::Transport;
+use crate::event::Uid;
+use std::sync::Arc;
+
+impl Profiles {
+    /// Decides whom the flow is with, once; tells the contact and the signs of life that waited for it. A name that
+    /// comes later moves a contact that nothing else has touched.
+    pub(super) fn judge(&mut self, uid: Uid, out: &mut Vec<Activity>) {
+        let wire = self.flows.name_of(uid).map(|(name, _)| name.clone());
+        let Some(flow) = self.flows.get_mut(uid) else { return };
+        flow.host = if flow.tenant.is_none() { self.hosts.current(flow.host) } else { flow.host };
+        let (host, resp, ts, transport) = (flow.host, flow.resp, flow.opened, flow.transport);
+        let flow_via = flow.via;
+        let before = flow.tenant;
+        if before.is_some() && wire.is_none() {
+            return;
+        }
+        let asked: Vec<Arc<str>> = match &wire {
+            Some(_) => Vec::new(),
+            None => self.names.names(Some(host), resp.ip, ts).into_iter().cloned().collect(),
+        };
+        let several = asked.len() > 1;
+        let own = self.hosts.address(host);
+        if let (Some(own), true, None) = (own, wire.is_some(), flow_via) {
+            let looked_up = self.names.knows(host, resp.ip, ts);
+            self.visibility.named(host, own, looked_up);
+        }
+        let name = wire.or_else(|| asked.first().filter(|_| !several).cloned());
+        let known = match asked.as_slice() {
+            [_, _, ..] => self.tenants.of_any(&self.intel, &asked, resp.ip),
+            _ => self.tenants.of(&self.intel, name.as_ref(), resp.ip),
+        };
+        let tenant = known.tenant;
+        if before == Some(tenant) {
+            return;
+        }
+        if let Some(old) = before
+            && self.ties.get(&(host, old)).is_some_and(|tie| tie.flows == 1 && tie.is_first(uid))
+        {
+            self.ties.remove(&(host, old));
+            self.tenants.unused(old, host);
+        }
+        let others = self.tenants.get(tenant).map_or(0, Tenant::used_by);
+        let first = self.ties.get(&(host, tenant)).is_none();
+        let nameless = name.is_none() && !several;
+        // What a proxy meets it meets for others, and they are told themselves.
+        let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
+        let background = known.standing.is_background() || is_plumbing(transport, resp.port) || for_others;
+        let tie = self
+            .ties
+            .entry((host, tenant), || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone()));
+        tie.add(ts, uid, resp, background);
+        tie.several |= several;
+        if first {
+            self.tenants.used(tenant, host, ts);
+            if !background {
+                self.counts.firsts = self.counts.firsts.saturating_add(1);
+                self.counts.lone_firsts = self.counts.lone_firsts.saturating_add(u64::from(others == 0));
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.firsts = host.firsts.saturating_add(1);
+                    host.recent.push((ts, tenant));
+                }
+            }
+        }
+        if before.is_none() {
+            self.counts.nameless_flows = self.counts.nameless_flows.saturating_add(u64::from(nameless));
+            if let Some(own) = own.filter(|_| nameless && !is_plumbing(transport, resp.port)) {
+                self.visibility.nameless(own);
+            }
+        }
+        let standing = known.standing;
+        out.push(Activity::Contact(Contact {
+            ts,
+            uid,
+            host,
+            resp,
+            tenant,
+            name,
+            several,
+            standing,
+            first,
+            background,
+        }));
+        if let Some(flow) = self.flows.get_mut(uid) {
+            flow.tenant = Some(tenant);
+            for (ts, moved) in std::mem::take(&mut flow.waiting) {
+                out.push(Activity::CheckIn(CheckIn { ts, host, tenant, moved }));
+            }
+        }
+    }
+}
+
+/// Look-ups and time: every host does them, and what they reach says little about intent.
+pub(super) fn is_plumbing(transport: Transport, port: u16) -> bool {
+    matches!((transport, port), (Transport::Udp | Transport::Tcp, 53) | (Transport::Udp, 123 | 3478))
+}
