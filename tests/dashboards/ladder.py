@@ -7,6 +7,7 @@ that a dashboard makes of it through Infinity is made and its columns looked for
 """
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -21,9 +22,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[2] / "grafana"
-SCRAPES_S = 20
+# A rate needs two scrapes; a busy machine needs patience for them.
+SCRAPES, SCRAPES_WITHIN_S = 4, 180
+# How long an alert may take. The sensor tells its alerts at each five minutes of event time.
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "40"))
 # What Grafana would put in place of its variables.
-VARIABLES = {"$__rate_interval": "10s", "$__range": "1m", "${__from}": "0", "${__to}": "9999999999999"}
+VARIABLES = {"$__rate_interval": "1m", "$__range": "5m", "${__from}": "0", "${__to}": "9999999999999"}
 RECEIVED = []
 
 
@@ -37,9 +41,9 @@ def main():
         try:
             prometheus = start(Path(folder), sensor, hook.server_address[1], started)
             wait_for(f"{prometheus}/-/ready", "Prometheus")
-            time.sleep(SCRAPES_S)
-            wrong += empty_panels(prometheus)
+            wait_for_scrapes(prometheus)
             wrong += undelivered()
+            wrong += empty_panels(prometheus)
             wrong += unhealthy(prometheus)
             if token:
                 wrong += unanswered(f"http://127.0.0.1:{sensor}", token)
@@ -60,8 +64,8 @@ def start(folder, sensor, hook, started):
     ports = [free() for _ in range(2)]
     rules = (HERE / "prometheus/yukue.rules.yml").read_text("utf-8").replace('interval: "30s"', 'interval: "2s"')
     (folder / "yukue.rules.yml").write_text(rules, "utf-8")
-    config = (HERE / "prometheus/prometheus.yml").read_text("utf-8").replace("scrape_interval: 15s", "scrape_interval: 1s")
-    config = config.replace("127.0.0.1:9477", f"127.0.0.1:{sensor}").replace("alertmanager:9093", f"127.0.0.1:{ports[1]}")
+    config = (HERE / "prometheus/prometheus.yml").read_text("utf-8").replace("scrape_interval: 15s", "scrape_interval: 5s\n  scrape_timeout: 5s")
+    config = config.replace("127.0.0.1:9477", f"127.0.0.1:{sensor}").replace("127.0.0.1:9093", f"127.0.0.1:{ports[1]}")
     (folder / "prometheus.yml").write_text(config, "utf-8")
     routes = (HERE / "alertmanager/example.yml").read_text("utf-8").replace("127.0.0.1:5001", f"127.0.0.1:{hook}")
     (folder / "alertmanager.yml").write_text(re.sub(r"group_wait: \d+s", "group_wait: 1s", routes), "utf-8")
@@ -102,7 +106,7 @@ def numbers(prometheus, query):
 
 def undelivered():
     """The alert that must have come through, with what a person needs."""
-    deadline = time.time() + 40
+    deadline = time.time() + PATIENCE_S
     while time.time() < deadline:
         for path, alert in list(RECEIVED):
             if alert["labels"]["alertname"] == "YukueHighSeverityOpen" and alert["status"] == "firing":
@@ -191,6 +195,17 @@ def wait_for(url, who, seconds=60):
         except OSError:
             time.sleep(0.3)
     raise SystemExit(f"{who} did not come up within {seconds} s")
+
+
+def wait_for_scrapes(prometheus):
+    """Until the sensor has been scraped a few times."""
+    deadline = time.time() + SCRAPES_WITHIN_S
+    while time.time() < deadline:
+        answer = get(f"{prometheus}/api/v1/query?query=sum_over_time(up[10m])")["data"]["result"]
+        if answer and float(answer[0]["value"][1]) >= SCRAPES:
+            return
+        time.sleep(1)
+    raise SystemExit(f"not scraped {SCRAPES} times within {SCRAPES_WITHIN_S} s")
 
 
 def free():

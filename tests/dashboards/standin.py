@@ -6,6 +6,7 @@ routing work on a real Prometheus; it proves nothing about the sensor, and `test
 import itertools
 import sys
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -70,7 +71,8 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/metrics" else 404)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(BrokenPipeError):
+            self.wfile.write(body)
 
     def log_message(self, *_):
         """Says nothing."""
