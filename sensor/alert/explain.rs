@@ -1,7 +1,6 @@
 //! Words for numbers: what a tired person reads first. Pure functions; times are UTC.
 
-use crate::base::Timestamp;
-use std::fmt::Write;
+use crate::base::{Arg, Text, Timestamp, say};
 
 /// What a chain has to say.
 #[derive(Clone, Debug)]
@@ -26,37 +25,35 @@ pub(crate) struct ChainWords<'a> {
 }
 
 /// A chain in two or three sentences.
-pub(crate) fn chain(w: &ChainWords<'_>) -> String {
-    let verb = if w.executed { "made code run on" } else { "prepared something on" };
-    let mut text = format!(
-        "{} {verb} {} through {} at {} UTC; {}, at {} UTC, {} contacted {} for the first time in this data.",
-        w.server,
-        w.host,
-        w.doors,
-        span(w.acted.0, w.acted.1),
-        later(w.lag_s),
-        w.contact.clock(),
-        w.host,
-        w.destination,
-    );
+pub(crate) fn chain(w: &ChainWords<'_>) -> Text {
+    let later = match w.lag_s {
+        s if s < 0.05 => Arg::term("in the same moment"),
+        s => say!("chain.later", span = Arg::Span(s)).into(),
+    };
     let mut cues = Vec::new();
     if let Some((times, since)) = w.actors_contacts {
-        cues.push(format!("{} contacts it too ({times} time{} since {})", w.server, plural(times), since.clock()));
+        cues.push(say!("chain.actor_too", server = w.server, times = times, since = since.clock()));
     }
     if let Some((gaps, median)) = w.rhythm {
-        cues.push(format!("{} keeps coming back like a timer, every {} ({gaps} gaps)", w.host, seconds(median)));
+        cues.push(say!("chain.rhythm", host = w.host, median = Arg::Span(median), gaps = gaps));
     }
     cues.push(match w.strangers {
-        0 => "no other host of the site used it before".to_owned(),
-        n => format!("{n} other host{} of the site used it already", plural(n)),
+        0 => say!("chain.nobody"),
+        others => say!("chain.strangers", others = others),
     });
-    let cues = sentence(&cues);
-    let cues = cues.strip_prefix("no other").map_or_else(|| cues.clone(), |rest| format!("No other{rest}"));
-    let _ = write!(text, " {cues}.");
-    if w.further > 0 {
-        let _ = write!(text, " {} further machine{} in the same story.", w.further, plural_of(w.further));
-    }
-    text
+    let text = say!(
+        "chain.acted",
+        server = w.server,
+        verb = Arg::term(if w.executed { "made code run on" } else { "prepared something on" }),
+        host = w.host,
+        doors = w.doors,
+        acted = span(w.acted.0, w.acted.1),
+        later = later,
+        contact = w.contact.clock(),
+        destination = w.destination,
+        cues = Arg::list(cues),
+    );
+    if w.further > 0 { say!("chain.further", first = text, further = w.further) } else { text }
 }
 
 /// What a campaign or a shared destination has to say.
@@ -76,59 +73,52 @@ pub(crate) struct CampaignWords<'a> {
 }
 
 /// A campaign in two to four sentences.
-pub(crate) fn campaign(w: &CampaignWords<'_>) -> String {
-    let destinations = sentence(w.destinations);
-    let mut text = match w.doors {
-        Some((doors, machines)) => format!(
-            "{} acted on {machines} machine{} through {doors}, and {} hosts then contacted {destinations} for the first \
-             time, between {} UTC",
-            w.server,
-            plural_of(machines),
-            w.hosts,
-            between(w.span.0, w.span.1),
+pub(crate) fn campaign(w: &CampaignWords<'_>) -> Text {
+    let (from, to) = between(w.span.0, w.span.1);
+    let destinations = Arg::list(w.destinations);
+    let mut said = vec![match (w.doors, w.lags_s) {
+        (Some((doors, machines)), Some((least, most))) => say!(
+            "campaign.acted",
+            server = w.server,
+            machines = machines,
+            doors = doors,
+            hosts = w.hosts,
+            destinations = destinations,
+            from = from,
+            to = to,
+            least = Arg::Span(least),
+            most = Arg::Span(most),
         ),
-        None => format!(
-            "{} hosts contacted {destinations} for the first time between {} UTC, each shortly after being in contact \
-             with {}",
-            w.hosts,
-            between(w.span.0, w.span.1),
-            w.server,
-        ),
-    };
-    if let Some((least, most)) = w.lags_s {
-        let _ = write!(text, ", {} to {} after the act", seconds(least), seconds(most));
-    }
-    text.push('.');
+        _ => {
+            say!("campaign.met", hosts = w.hosts, destinations = destinations, from = from, to = to, server = w.server,)
+        }
+    }];
     if let Some((exposed, cases, expected, scale, p, candidates)) = w.test {
-        let _ = write!(
-            text,
-            " {exposed} of {cases} were in contact with {} within {} before; by accident it would be {expected:.1} \
-             (chance {} for any of {candidates} candidate server{}).",
-            w.server,
-            seconds(scale),
-            small(p),
-            plural(candidates),
-        );
+        said.push(say!(
+            "campaign.test",
+            exposed = exposed,
+            cases = cases,
+            server = w.server,
+            scale = Arg::Span(scale),
+            expected = format!("{expected:.1}"),
+            chance = small(p),
+            candidates = candidates,
+        ));
     }
     if w.timers > 0 {
-        let _ = write!(text, " {} of them keep coming back like a timer.", w.timers);
+        said.push(say!("campaign.timers", timers = w.timers));
     }
     if !w.baseline {
-        text.push_str(" No baseline: what is usual was judged by this capture alone.");
+        said.push(say!("campaign.no_baseline"));
     }
-    text
+    Text::of(said)
 }
 
 /// A rollout in one sentence.
-pub(crate) fn rollout(w: &CampaignWords<'_>) -> String {
-    format!(
-        "{} hosts met {} for the first time shortly after being in contact with {}, between {} UTC; none keeps a timer \
-         to it, fetched a script or was made to run something, which is what a software rollout looks like.",
-        w.hosts,
-        sentence(w.destinations),
-        w.server,
-        between(w.span.0, w.span.1),
-    )
+pub(crate) fn rollout(w: &CampaignWords<'_>) -> Text {
+    let (from, to) = between(w.span.0, w.span.1);
+    let destinations = Arg::list(w.destinations);
+    say!("campaign.rollout", hosts = w.hosts, destinations = destinations, server = w.server, from = from, to = to,)
 }
 
 /// `06:57:46` or `06:57:46–06:57:48`.
@@ -137,49 +127,23 @@ fn span(from: Timestamp, to: Timestamp) -> String {
     if from == to { from } else { format!("{from}–{to}") }
 }
 
-fn between(from: Timestamp, to: Timestamp) -> String {
+/// Two moments, with their days when these differ.
+fn between(from: Timestamp, to: Timestamp) -> (String, String) {
     let day = |ts: Timestamp| ts.to_string().chars().take(10).collect::<String>();
     if day(from) == day(to) {
-        format!("{} and {}", from.clock(), to.clock())
+        (from.clock(), to.clock())
     } else {
-        format!("{} {} and {} {}", day(from), from.clock(), day(to), to.clock())
-    }
-}
-
-fn later(lag_s: f64) -> String {
-    if lag_s < 0.05 { "in the same moment".to_owned() } else { format!("{} later", seconds(lag_s)) }
-}
-
-/// `0.4 s`, `41 s`, `12 min`, `2.0 h`.
-pub(crate) fn seconds(s: f64) -> String {
-    match s {
-        s if s < 9.95 => format!("{s:.1} s"),
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
+        (format!("{} {}", day(from), from.clock()), format!("{} {}", day(to), to.clock()))
     }
 }
 
 /// A chance, small ones as a power of ten.
-fn small(p: f64) -> String {
-    if p >= 1e-4 { format!("{p:.4}") } else { format!("below 10^{:.0}", p.max(1e-300).log10().ceil()) }
-}
-
-/// `a`, `a and b`, `a, b and c`.
-fn sentence(parts: &[String]) -> String {
-    match parts {
-        [] => String::new(),
-        [one] => one.clone(),
-        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+fn small(p: f64) -> Arg {
+    if p >= 1e-4 {
+        format!("{p:.4}").into()
+    } else {
+        say!("campaign.below", power = format!("{:.0}", p.max(1e-300).log10().ceil())).into()
     }
-}
-
-const fn plural(n: u32) -> &'static str {
-    if n == 1 { "" } else { "s" }
-}
-
-const fn plural_of(n: usize) -> &'static str {
-    if n == 1 { "" } else { "s" }
 }
 
 #[cfg(test)]
@@ -204,10 +168,10 @@ mod tests {
             further: 0,
         };
         assert_eq!(
-            chain(&words),
+            chain(&words).to_string(),
             "epp01 (10.0.0.5) made code run on 10.0.0.17 through svcctl (CreateServiceW) at 06:57:46–06:57:48 UTC; \
-             0.4 s later, at 06:57:48 UTC, 10.0.0.17 contacted 203.0.113.5:80 for the first time in this data. epp01 \
-             (10.0.0.5) contacts it too (14 times since 06:56:40), 10.0.0.17 keeps coming back like a timer, every 5.1 s (29 gaps) and \
+             0.4 s later, at 06:57:48 UTC, 10.0.0.17 contacted 203.0.113.5:80 for the first time in this data. In \
+             addition, epp01 (10.0.0.5) contacts it too (14 times since 06:56:40), 10.0.0.17 keeps coming back like a timer, every 5.1 s (29 gaps) and \
              no other host of the site used it before."
         );
     }
@@ -227,7 +191,7 @@ mod tests {
             baseline: false,
         };
         assert_eq!(
-            campaign(&words),
+            campaign(&words).to_string(),
             "12 hosts contacted x.example for the first time between 00:00:00 and 00:10:00 UTC, each shortly after \
              being in contact with epp01 (10.0.0.5). 12 of 12 were in contact with epp01 (10.0.0.5) within 2 min \
              before; by accident it would be 0.4 (chance below 10^-10 for any of 8 candidate servers). 11 of them keep \

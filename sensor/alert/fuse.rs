@@ -3,7 +3,7 @@
 use super::explain::{self, CampaignWords, ChainWords};
 use super::visible::{behind, not_visible};
 use super::{Alert, AllowList, Kind, Status};
-use crate::base::Timestamp;
+use crate::base::{Text, Timestamp, say};
 use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
 use crate::detect::{Against, Beacon, Entity, Evidence, Finding, Role, Severity, Value, channels, doors, id, reason};
 use crate::profile::{HostId, Profiles};
@@ -114,8 +114,8 @@ fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
             finding.uids.extend(other.uids.iter().take(MAX_UIDS.saturating_sub(finding.uids.len())));
         }
         if more > 0 {
-            finding.title = format!("{} and {more} further machines", finding.title);
-            finding.explanation = format!("{} The same was done to {more} further machines.", finding.explanation);
+            finding.title = say!("remote_execution.title_more", first = finding.title, more = more);
+            finding.explanation = say!("remote_execution.explanation_more", first = finding.explanation, more = more);
         }
         finding.id = id("remote_execution", &actor, &"alert", finding.first_seen);
         Some(Alert {
@@ -161,10 +161,11 @@ pub(super) fn chain_finding(chain: &Chain, at: &Context<'_>) -> Finding {
         severity: chain.severity,
         score: score(chain.nats, rules),
         p: None,
-        title: format!(
-            "{} → {} → {destination}",
-            at.usual.address_text(chain.server),
-            at.usual.address_text(chain.host)
+        title: say!(
+            "chain.title",
+            server = at.usual.address_text(chain.server),
+            host = at.usual.address_text(chain.host),
+            destination = &destination,
         ),
         explanation: chain_words(chain, &destination, 0, at),
         attack: techniques(std::iter::once(chain), &rules.execution_chain.attack),
@@ -198,7 +199,8 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
             let destination = destinations.first().cloned().unwrap_or_default();
             let shown = at.usual.tie(chain.host, chain.tenant).map_or(destination, |tie| tie.destination(None));
             let further = story.chained().len().saturating_sub(1);
-            let title = format!("{server} made {} contact {shown}", at.usual.label(chain.host));
+            let host = at.usual.label(chain.host);
+            let title = say!("chain.story", server = &server, host = host, destination = &shown);
             (title, chain_words(chain, &shown, further, at))
         }
         _ => campaign_words(story, &server, affected.len(), &destinations, at),
@@ -306,7 +308,7 @@ fn story_uids(story: &Story, at: &Context<'_>) -> Vec<crate::event::Uid> {
     uids
 }
 
-fn chain_words(chain: &Chain, destination: &str, further: usize, at: &Context<'_>) -> String {
+fn chain_words(chain: &Chain, destination: &str, further: usize, at: &Context<'_>) -> Text {
     explain::chain(&ChainWords {
         server: &at.usual.label(chain.server),
         host: &at.usual.label(chain.host),
@@ -332,7 +334,7 @@ fn campaign_words(
     hosts: usize,
     destinations: &[String],
     at: &Context<'_>,
-) -> (String, String) {
+) -> (Text, Text) {
     let machines = story.chained().len();
     let deeds: Vec<_> = story.chains.iter().flat_map(|chain| chain.session.deeds.iter().cloned()).collect();
     let doors = channels(&deeds);
@@ -356,11 +358,15 @@ fn campaign_words(
     };
     let shown = destinations.first().map_or("", String::as_str);
     match story.plot {
-        Plot::Rollout => (format!("{hosts} hosts met {shown} after contact with {server}"), explain::rollout(&words)),
-        Plot::SharedDestination => {
-            (format!("{hosts} hosts met {shown}; {server} is likely behind it"), explain::campaign(&words))
-        }
-        _ => (format!("{server} staged {hosts} hosts into contact with {shown}"), explain::campaign(&words)),
+        Plot::Rollout => (
+            say!("campaign.title_rollout", hosts = hosts, destination = shown, server = server),
+            explain::rollout(&words),
+        ),
+        Plot::SharedDestination => (
+            say!("campaign.title_shared", hosts = hosts, destination = shown, server = server),
+            explain::campaign(&words),
+        ),
+        _ => (say!("campaign.title", server = server, hosts = hosts, destination = shown), explain::campaign(&words)),
     }
 }
 

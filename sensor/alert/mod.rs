@@ -14,6 +14,7 @@ pub(crate) use rules::Rules;
 
 pub(crate) use crate::profile::{Network, Sight};
 
+use crate::base::Text;
 use crate::campaign::Scope;
 use crate::detect::Finding;
 
@@ -31,7 +32,7 @@ pub(crate) struct Alert {
     /// For a campaign and an execution chain.
     pub(crate) scope: Option<Scope>,
     /// What the sensor could not see, in words, so that absence is not taken for innocence.
-    pub(crate) not_visible: Vec<String>,
+    pub(crate) not_visible: Vec<Text>,
 }
 
 /// What sort of story it is.

@@ -2,18 +2,16 @@
 //!
 //! Said for the networks an alert is about, where they differ from the rest.
 
+use crate::base::{Arg, Text, say};
 use crate::profile::{Profiles, SharedBy, Sight, Visibility, network};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// The gaps in what was seen of `hosts` and of the whole.
-pub(crate) fn not_visible(usual: &Profiles, hosts: &[IpAddr]) -> Vec<String> {
+pub(crate) fn not_visible(usual: &Profiles, hosts: &[IpAddr]) -> Vec<Text> {
     let counts = usual.counts();
     let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
-    let mut gaps = vec![format!(
-        "no baseline: what is usual was judged by the {} of this data alone",
-        super::explain::seconds(watched_s)
-    )];
+    let mut gaps = vec![say!("unseen.no_baseline", watched = Arg::Span(watched_s))];
     let seen = usual.visibility();
     let site = |ip: &&IpAddr| usual.declared().site.is_inside(**ip);
     let networks: BTreeSet<_> = hosts.iter().filter(site).map(|ip| (network(*ip), *ip)).collect();
@@ -24,11 +22,10 @@ pub(crate) fn not_visible(usual: &Profiles, hosts: &[IpAddr]) -> Vec<String> {
         }
     }
     if counts.internal_flows == 0 {
-        gaps.push("traffic between hosts of the site: acts of one host on another cannot be seen".to_owned());
+        gaps.push(say!("unseen.inside"));
     } else {
-        gaps.extend(of_networks(&one_each, |ip| !seen.sees_inside(ip)).map(|networks| {
-            format!("traffic between {networks} and hosts of the site: acts on its hosts cannot be seen")
-        }));
+        let blind = of_networks(&one_each, |ip| !seen.sees_inside(ip));
+        gaps.extend(blind.map(|networks| say!("unseen.network_inside", networks = networks)));
     }
     gaps.extend(names(&one_each, counts.resolutions, seen));
     gaps.extend(losses(&one_each, seen));
@@ -40,68 +37,66 @@ pub(crate) fn not_visible(usual: &Profiles, hosts: &[IpAddr]) -> Vec<String> {
 }
 
 /// Which machine it was, where several are behind one address.
-pub(crate) fn behind(by: SharedBy, ip: IpAddr) -> String {
+pub(crate) fn behind(by: SharedBy, ip: IpAddr) -> Text {
     match by {
-        SharedBy::Nat => format!("machines behind {ip}, which translates addresses: mirror the inside of it"),
-        SharedBy::Proxy => format!("what the proxy {ip} did for whom: mirror the side of its clients"),
+        SharedBy::Nat => say!("unseen.behind_nat", host = ip),
+        SharedBy::Proxy => say!("unseen.behind_proxy", host = ip),
     }
 }
 
 /// Destinations whose name stays hidden.
-fn names(one_each: &[IpAddr], resolutions: u64, seen: &Visibility) -> Vec<String> {
+fn names(one_each: &[IpAddr], resolutions: u64, seen: &Visibility) -> Vec<Text> {
     let mut gaps = Vec::new();
     if resolutions == 0 {
-        gaps.push("name look-ups: a destination without a name may have one".to_owned());
+        gaps.push(say!("unseen.lookups"));
     } else {
         let unseen = |sight: &Sight| sight.dns_visible().is_some_and(|share| share < HALF);
-        gaps.extend(
-            of_networks(one_each, |ip| seen.network(ip).is_some_and(unseen))
-                .map(|networks| format!("most look-ups of {networks}: a destination without a name may have one")),
-        );
+        let blind = of_networks(one_each, |ip| seen.network(ip).is_some_and(unseen));
+        gaps.extend(blind.map(|networks| say!("unseen.network_lookups", networks = networks)));
     }
     let over_tls = |sight: &Sight| sight.encrypted_dns_flows > 0;
     gaps.extend(
         of_networks(one_each, |ip| seen.network(ip).is_some_and(over_tls))
-            .map(|networks| format!("look-ups that hosts of {networks} make over TLS, HTTPS or QUIC")),
+            .map(|networks| say!("unseen.encrypted_lookups", networks = networks)),
     );
     let whole = seen.whole();
     let hidden = percent(whole.hidden_names, whole.hellos);
     if hidden >= HIDDEN_PERCENT && whole.hellos >= MIN_HELLOS {
-        gaps.push(format!("the names of {hidden} % of the secured destinations: their hellos have none"));
+        gaps.push(say!("unseen.hidden_names", percent = hidden));
     }
     gaps
 }
 
 /// Payload and directions that did not reach the sensor.
-fn losses(one_each: &[IpAddr], seen: &Visibility) -> Vec<String> {
+fn losses(one_each: &[IpAddr], seen: &Visibility) -> Vec<Text> {
     let mut gaps = Vec::new();
     let whole = seen.whole();
     let lost = |sight: &Sight| percent(sight.missed_bytes, sight.payload_bytes.saturating_add(sight.missed_bytes));
     let worst = one_each.iter().filter_map(|ip| seen.network(*ip).map(|sight| (lost(sight), *ip))).max();
     match (lost(whole), worst) {
         (all, _) if all >= LOSS_PERCENT => {
-            gaps.push(format!("{all} % of the payload: it was acknowledged but not captured"));
+            gaps.push(say!("unseen.loss", percent = all));
         }
         (_, Some((some, ip))) if some >= LOSS_PERCENT => {
-            gaps.push(format!("{some} % of the payload of {}: it was acknowledged but not captured", network(ip)))
+            gaps.push(say!("unseen.network_loss", percent = some, network = network(ip).to_string()));
         }
         _ => {}
     }
     let one_sided = percent(whole.one_sided_flows, whole.flows);
     if one_sided >= ONE_SIDED_PERCENT {
-        gaps.push(format!("one direction of {one_sided} % of the flows: sizes are what the other side acknowledged"));
+        gaps.push(say!("unseen.one_sided", percent = one_sided));
     }
     gaps
 }
 
 /// The networks of those addresses for which something holds, in words.
-fn of_networks(one_each: &[IpAddr], holds: impl Fn(IpAddr) -> bool) -> Option<String> {
+fn of_networks(one_each: &[IpAddr], holds: impl Fn(IpAddr) -> bool) -> Option<Arg> {
     let networks: Vec<String> = one_each.iter().filter(|ip| holds(**ip)).map(|ip| network(*ip).to_string()).collect();
     let (named, more) = networks.split_at(networks.len().min(MAX_NAMED));
     match more {
         [] if named.is_empty() => None,
-        [] => Some(named.join(", ")),
-        more => Some(format!("{} and {} further networks", named.join(", "), more.len())),
+        [] => Some(named.join(", ").into()),
+        more => Some(say!("unseen.networks", networks = named.join(", "), more = more.len()).into()),
     }
 }
 

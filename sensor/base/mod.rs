@@ -6,6 +6,7 @@ pub(crate) mod net;
 pub(crate) mod stats;
 pub(crate) mod time;
 pub(crate) mod wire;
+mod words;
 
 pub(crate) use bounded::{Capped, Ring};
 pub(crate) use budget::Budget;
@@ -14,3 +15,4 @@ pub use net::{Endpoint, Transport};
 pub(crate) use net::{Prefix, PrefixSet};
 pub use time::Timestamp;
 pub(crate) use wire::Reader;
+pub(crate) use words::{Arg, Lang, Text, say};

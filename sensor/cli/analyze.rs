@@ -1,7 +1,7 @@
 //! `yukue analyze`: capture files → records, a summary and an exit code.
 
 use super::Exit;
-use crate::base::Prefix;
+use crate::base::{Lang, Prefix};
 use crate::capture::CaptureError;
 use crate::config;
 use crate::detect::Severity;
@@ -76,7 +76,7 @@ fn severity(text: &str) -> Result<Severity, String> {
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
-pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
+pub(super) fn run(flags: &Flags, quiet: bool, lang: Lang) -> Exit {
     let job = match job(flags) {
         Ok(job) => job,
         Err(report) => {
@@ -93,7 +93,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
     if let Some(bar) = bar {
         bar.finish();
     }
-    let exit = done.and_then(|outcome| Ok(tell(flags, quiet, &outcome)?));
+    let exit = done.and_then(|outcome| Ok(tell(flags, (quiet, lang), &outcome)?));
     match exit {
         Ok(exit) => exit,
         Err(error) => {
@@ -140,7 +140,7 @@ fn stop_on_signal() -> Arc<AtomicBool> {
     stop
 }
 
-fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Result<Exit, OutputError> {
+fn tell(flags: &Flags, (quiet, lang): (bool, Lang), outcome: &Outcome) -> Result<Exit, OutputError> {
     for path in &outcome.skipped {
         tracing::info!(path = %path.display(), "no capture, skipped");
     }
@@ -150,6 +150,7 @@ fn tell(flags: &Flags, quiet: bool, outcome: &Outcome) -> Result<Exit, OutputErr
         findings: &outcome.findings,
         trail: &outcome.trail,
         records: flags.out.as_deref(),
+        lang,
     };
     if flags.json {
         shown.print_json()?;

@@ -4,6 +4,7 @@ mod analyze;
 mod intel;
 mod rules;
 
+use crate::base::Lang;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -18,6 +19,9 @@ struct Arguments {
     /// When to use colour; NO_COLOR counts as never.
     #[arg(long, global = true, value_enum, default_value = "auto")]
     color: Color,
+    /// Language of findings and alerts; without it, Japanese where LC_ALL or LANG is.
+    #[arg(long, global = true, value_enum)]
+    lang: Option<Lang>,
     /// Only results and errors.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -84,11 +88,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     choose_colour(arguments.color);
     start_log(arguments.verbose);
     let exit = match &arguments.command {
-        Command::Analyze(flags) => analyze::run(flags, arguments.quiet),
+        Command::Analyze(flags) => analyze::run(flags, arguments.quiet, arguments.lang.unwrap_or_else(spoken)),
         Command::Intel(flags) => intel::run(flags, arguments.quiet),
         Command::Rules(flags) => rules::run(flags, arguments.quiet),
     };
     ExitCode::from(exit.code())
+}
+
+/// The language of the environment.
+fn spoken() -> Lang {
+    let set = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    let japanese = set.is_some_and(|value| value.to_string_lossy().starts_with("ja"));
+    if japanese { Lang::Ja } else { Lang::En }
 }
 
 fn choose_colour(color: Color) {

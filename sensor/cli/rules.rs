@@ -231,7 +231,13 @@ fn preview(flags: &Preview) -> Result<(String, Exit), miette::Report> {
     let mut text = String::new();
     let line = |text: &mut String, what: &str, alert: &Alert| {
         let finding = &alert.finding;
-        let _ = writeln!(text, "{what:<10} {:<8} {} {}", finding.severity.name(), finding.id, shown(&finding.title));
+        let _ = writeln!(
+            text,
+            "{what:<10} {:<8} {} {}",
+            finding.severity.name(),
+            finding.id,
+            shown(&finding.title.to_string())
+        );
     };
     for alert in run(Some(&flags.rules))? {
         match before.remove(&alert.finding.id) {

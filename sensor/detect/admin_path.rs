@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Deed, Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Act, Activity, HostId, Profiles};
 use std::net::IpAddr;
@@ -111,13 +111,14 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{actor} administers {machine} for the first time"),
-                explanation: format!(
-                    "{actor} acted on {machine} through {} at {} UTC, which it had not done in {:.0} days of watching. \
-                     Whoever holds one management server goes on to the next by such a path.",
-                    path.channel,
-                    path.first.clock(),
-                    path.watched_days,
+                title: say!("admin_path.title", actor = &actor, machine = &machine),
+                explanation: say!(
+                    "admin_path.explanation",
+                    actor = &actor,
+                    machine = &machine,
+                    channel = path.channel,
+                    at = path.first.clock(),
+                    days = format!("{:.0}", path.watched_days),
                 ),
                 reasons: vec![
                     reason("channel", Value::Text(path.channel.into()), ""),

@@ -9,7 +9,7 @@ use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
 use super::pollers::{PollerRule, Pollers};
 use super::{Cue, Group, Said};
-use crate::base::{Budget, Capped, Table, Timestamp, Transport};
+use crate::base::{Budget, Capped, Table, Timestamp, Transport, say};
 use crate::event::Uid;
 use crate::profile::{CheckIn, HostId, Profiles, TenantId, Tie};
 use std::collections::BTreeSet;
@@ -232,18 +232,20 @@ impl Beacon {
             severity,
             score: (-rhythm.p.log10() / 6.0).min(1.0),
             p: Some(rhythm.p),
-            title: format!("{} is contacted like clockwork", destination),
-            explanation: format!(
-                "{ip} contacted {destination} {} times between {} and {} UTC; the gaps lie between {:.0} and {:.0} s \
-                 (median {:.0} s), as regular as a timer (chance {} for independent events). {users} of {fleet} hosts \
-                 use this destination.",
-                meter.check_ins,
-                meter.first.clock(),
-                meter.last.clock(),
-                rhythm.range_s.0,
-                rhythm.range_s.1,
-                rhythm.median_s,
-                chance(rhythm.p),
+            title: say!("beacon.title", destination = &destination),
+            explanation: say!(
+                "beacon.explanation",
+                host = ip,
+                destination = &destination,
+                times = meter.check_ins,
+                from = meter.first.clock(),
+                to = meter.last.clock(),
+                least = format!("{:.0}", rhythm.range_s.0),
+                most = format!("{:.0}", rhythm.range_s.1),
+                median = format!("{:.0}", rhythm.median_s),
+                chance = chance(rhythm.p),
+                users = users,
+                fleet = fleet,
             ),
             attack: rule.attack.clone(),
             entities: vec![Entity::host(Role::AffectedHost, host, usual), Entity::destination(tie)],

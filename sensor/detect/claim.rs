@@ -2,7 +2,7 @@
 
 use super::finding::{Entity, Evidence, Finding, Role, Severity};
 use super::identify::id;
-use crate::base::Timestamp;
+use crate::base::{Text, Timestamp};
 use crate::event::Uid;
 use crate::profile::{HostId, HostRole, Profiles, TenantId};
 use std::fmt::Display;
@@ -23,8 +23,8 @@ pub(super) struct Claim<'a> {
 
 /// What a detector says.
 pub(super) struct Words {
-    pub(super) title: String,
-    pub(super) explanation: String,
+    pub(super) title: Text,
+    pub(super) explanation: Text,
     pub(super) reasons: Vec<Evidence>,
     /// Besides the host.
     pub(super) others: Vec<Entity>,

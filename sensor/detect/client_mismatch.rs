@@ -13,7 +13,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Arg, Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
 
@@ -318,12 +318,13 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} claims to be a browser towards {destination} and is not"),
-                explanation: format!(
-                    "{ip} named a browser in its user agent towards {destination}; {} its TLS hello is that of {}, and no \
-                     browser's was seen there from it.",
-                    if found.same_flow { "within the same connection" } else { "in another connection" },
-                    found.class.words(),
+                title: say!("client_mismatch.title", host = &ip, destination = &destination),
+                explanation: say!(
+                    "client_mismatch.explanation",
+                    host = &ip,
+                    destination = &destination,
+                    where = Arg::term(if found.same_flow { "within the same connection" } else { "in another connection" }),
+                    client = Arg::term(found.class.words()),
                 ),
                 reasons: vec![
                     reason("tls_client", Value::Text(found.class.words().into()), ""),

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles, Touch};
 
@@ -136,11 +136,13 @@ impl Rule {
         };
         let (caller, server) = (usual.address_text(by), usual.address_text(on));
         let then = match asked.answered {
-            Some((at, _)) => format!(
-                "{:.1} s after the call {server} connected to {caller}: what signs in there can be passed on.",
-                at.secs_since(asked.last)
+            Some((at, _)) => say!(
+                "coerced_authentication.answered",
+                lag = format!("{:.1}", at.secs_since(asked.last)),
+                server = &server,
+                caller = &caller,
             ),
-            None => format!("{server} was not seen to connect anywhere because of it."),
+            None => say!("coerced_authentication.silent", server = &server),
         };
         let claim = Claim {
             detector: SPEC.stem,
@@ -155,8 +157,14 @@ impl Rule {
         claim.say(
             usual,
             Words {
-                title: format!("{caller} asked {server} to sign in elsewhere"),
-                explanation: format!("{caller} called {} on {server}. {then}", asked.operation),
+                title: say!("coerced_authentication.title", caller = &caller, server = &server),
+                explanation: say!(
+                    "coerced_authentication.explanation",
+                    caller = &caller,
+                    operation = &asked.operation,
+                    server = &server,
+                    then = then
+                ),
                 reasons: vec![
                     reason("operation", Value::Text(asked.operation.clone()), ""),
                     reason("callee_connected_back", Value::Count(u64::from(asked.answered.is_some())), ""),

@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -164,13 +164,15 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{hosts} hosts send to {destination}, a little each"),
-                explanation: format!(
-                    "{hosts} hosts of {} sent {} kB to {destination} since {} UTC, {each} kB each on average, and most of \
-                     them received less than they sent; nobody used it in the week before.",
-                    usual.fleet(),
-                    cohort.up / 1000,
-                    cohort.first.clock(),
+                title: say!("cohort_exfiltration.title", hosts = hosts, destination = &destination),
+                explanation: say!(
+                    "cohort_exfiltration.explanation",
+                    hosts = hosts,
+                    fleet = usual.fleet(),
+                    all = cohort.up / 1000,
+                    destination = &destination,
+                    from = cohort.first.clock(),
+                    each = each,
                 ),
                 reasons: vec![
                     reason("hosts", Value::Count(hosts as u64), "hosts"),

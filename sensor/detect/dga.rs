@@ -10,7 +10,7 @@ use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::Distinct;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 
@@ -143,13 +143,14 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} tries names that do not exist"),
-                explanation: format!(
-                    "{ip} asked for about {missing:.0} registrable names that do not exist within {:.0} minutes, among \
-                     them {}; {found:.0} others existed. Programs that look for their controller by generated names do \
-                     that.",
-                    self.window_s / 60.0,
-                    tried.examples.join(", "),
+                title: say!("dga.title", host = &ip),
+                explanation: say!(
+                    "dga.explanation",
+                    host = &ip,
+                    missing = format!("{missing:.0}"),
+                    minutes = format!("{:.0}", self.window_s / 60.0),
+                    examples = tried.examples.join(", "),
+                    found = format!("{found:.0}"),
                 ),
                 reasons: vec![
                     Evidence {

@@ -11,7 +11,7 @@ use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::{Distinct, information};
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 use std::net::IpAddr;
@@ -253,18 +253,24 @@ impl Rule {
         let mean = f64::from(asked.letters) / f64::from(asked.counted.max(1));
         let share = 100 * asked.texts / asked.lookups.max(1);
         let others = parent.clients.saturating_sub(1);
-        let shared = if others == 0 { "No other host asks".to_owned() } else { format!("{others} other hosts ask") };
+        let shared = match others {
+            0 => say!("dns_tunnel.alone"),
+            others => say!("dns_tunnel.others", others = others),
+        };
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} moves data through names below {}", parent.name),
-                explanation: format!(
-                    "{ip} asked for about {names:.0} distinct names below {} in one day, {mean:.0} letters each: they \
-                     can carry {:.1} kB, or their answers did ({share} % of the {} look-ups were of types that carry \
-                     text). {shared} for them.",
-                    parent.name,
-                    asked.most / 1000.0,
-                    asked.lookups,
+                title: say!("dns_tunnel.title", host = &ip, parent = &*parent.name),
+                explanation: say!(
+                    "dns_tunnel.explanation",
+                    host = &ip,
+                    names = format!("{names:.0}"),
+                    parent = &*parent.name,
+                    letters = format!("{mean:.0}"),
+                    kilobytes = format!("{:.1}", asked.most / 1000.0),
+                    share = share,
+                    lookups = asked.lookups,
+                    shared = shared,
                 ),
                 reasons: vec![
                     Evidence {

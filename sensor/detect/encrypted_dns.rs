@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -117,12 +117,15 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} looks names up at {resolver} over {how}"),
-                explanation: format!(
-                    "{ip} used {resolver} for look-ups over {how} from {} UTC on; {users} hosts of {} do. What it asks \
-                     cannot be read, and names of its destinations may be missing.",
-                    tie.first.clock(),
-                    usual.fleet(),
+                title: say!("encrypted_dns.title", host = &ip, resolver = &resolver, how = Arg::term(how)),
+                explanation: say!(
+                    "encrypted_dns.explanation",
+                    host = &ip,
+                    resolver = &resolver,
+                    how = Arg::term(how),
+                    from = tie.first.clock(),
+                    users = users,
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     reason("over", Value::Text(how.into()), ""),

@@ -11,7 +11,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, Contact, HostId, Profiles, TenantId};
 use std::net::IpAddr;
@@ -141,25 +141,24 @@ impl Rule {
         let ip = usual.address_text(host);
         let ties = entered.then.iter().filter_map(|tenant| usual.tie(host, *tenant));
         let reached: Vec<String> = ties.clone().map(|tie| tie.destination(None)).collect();
-        let then = if reached.is_empty() {
-            "It met nobody new outside within a day.".to_owned()
-        } else {
-            format!("Within a day it met {} outside for the first time.", reached.join(", "))
-        };
+        let then =
+            if reached.is_empty() { say!("entry.alone") } else { say!("entry.followed", reached = Arg::list(reached)) };
         let mut others: Vec<Entity> =
             entered.peers.iter().map(|ip| Entity { role: Role::Destination, ip: Some(*ip), name: None }).collect();
         others.extend(ties.map(Entity::destination));
         Some(claim.say(
             usual,
             Words {
-                title: format!("{peer} talked to management server {ip} from outside"),
-                explanation: format!(
-                    "{} addresses outside, {peer} first, held {} conversations with port {} of {ip}, which manages other \
-                     machines, from {} UTC on. {then}",
-                    entered.peers.len(),
-                    entered.times,
-                    entered.port,
-                    entered.first.clock(),
+                title: say!("entry.title", peer = *peer, host = &ip),
+                explanation: say!(
+                    "entry.explanation",
+                    peers = entered.peers.len(),
+                    peer = *peer,
+                    times = entered.times,
+                    port = entered.port,
+                    host = &ip,
+                    from = entered.first.clock(),
+                    then = then,
                 ),
                 reasons: vec![
                     reason("conversations", Value::Count(entered.times), ""),

@@ -9,7 +9,7 @@ use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles};
 
 /// In the table of detectors.
@@ -82,15 +82,15 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{actor} asked {} machines for shares, sessions or users", fan.reached.len()),
-                explanation: format!(
-                    "{actor} asked {} machines for their shares, sessions or users between {} and {} UTC, up to {} \
-                     within {:.0} minutes. Inventory does that; otherwise somebody is looking around.",
-                    fan.reached.len(),
-                    span.0.clock(),
-                    span.1.clock(),
-                    fan.widest,
-                    self.window_s / 60.0,
+                title: say!("enumeration.title", actor = &actor, machines = fan.reached.len()),
+                explanation: say!(
+                    "enumeration.explanation",
+                    actor = &actor,
+                    machines = fan.reached.len(),
+                    from = span.0.clock(),
+                    to = span.1.clock(),
+                    widest = fan.widest,
+                    minutes = format!("{:.0}", self.window_s / 60.0),
                 ),
                 reasons: vec![
                     Evidence {

@@ -10,7 +10,7 @@ use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Deed, Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event;
 use crate::profile::{Act, Activity, HostId, Profiles};
 use std::collections::BTreeMap;
@@ -106,15 +106,16 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{actor} made code run on {} machines through {channel}", fan.reached.len()),
-                explanation: format!(
-                    "{actor} acted on {} machines through {channel} between {} and {} UTC, up to {} of them within \
-                     {minutes:.0} minutes. Software distribution and monitoring do that; a machine that has neither \
-                     role does not.",
-                    fan.reached.len(),
-                    span.0.clock(),
-                    span.1.clock(),
-                    fan.widest,
+                title: say!("execution_fan_out.title", actor = &actor, machines = fan.reached.len(), channel = channel),
+                explanation: say!(
+                    "execution_fan_out.explanation",
+                    actor = &actor,
+                    machines = fan.reached.len(),
+                    channel = channel,
+                    from = span.0.clock(),
+                    to = span.1.clock(),
+                    widest = fan.widest,
+                    minutes = format!("{minutes:.0}"),
                 ),
                 reasons: vec![
                     Evidence {

@@ -8,7 +8,7 @@ use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -89,9 +89,9 @@ impl Rule {
         let severity = if listed.shared || crowded { self.shared } else { self.own };
         let ip = usual.address_text(host);
         let weak = match () {
-            () if listed.shared => " Many share that destination, so this says little about who was meant.",
-            () if crowded => " Many hosts here use it, so the feed may be wrong.",
-            () => "",
+            () if listed.shared => say!("feed.shared"),
+            () if crowded => say!("feed.crowded"),
+            () => say!("feed.plain"),
         };
         let claim = Claim {
             detector: SPEC.stem,
@@ -104,15 +104,18 @@ impl Rule {
             scope: &owner.key,
         };
         let words = Words {
-            title: format!("{}: {ip} reached {destination}", self.title),
-            explanation: format!(
-                "{ip} contacted {destination} {} times from {} UTC on; {} is listed in {}. {} of {} hosts use it.{weak}",
-                tie.flows,
-                tie.first.clock(),
-                listed.indicator,
-                listed.source,
-                owner.used_by(),
-                usual.fleet(),
+            title: say!("feed.title", what = Arg::term(&self.title), host = &ip, destination = &destination),
+            explanation: say!(
+                "feed.explanation",
+                host = &ip,
+                destination = &destination,
+                times = tie.flows,
+                from = tie.first.clock(),
+                indicator = &*listed.indicator,
+                source = &*listed.source,
+                users = owner.used_by(),
+                fleet = usual.fleet(),
+                weak = weak,
             ),
             reasons: vec![
                 reason("feed", Value::Text(listed.source.clone()), ""),

@@ -1,6 +1,6 @@
 //! What a detector says: numbers first, words later. The fields are those of the output contract.
 
-use crate::base::Timestamp;
+use crate::base::{Text, Timestamp};
 use crate::event::Uid;
 use crate::profile::{HostId, Profiles, Tie};
 use std::net::IpAddr;
@@ -121,9 +121,9 @@ pub(crate) struct Finding {
     pub(crate) score: f64,
     /// Calibrated probability, where there is one.
     pub(crate) p: Option<f64>,
-    pub(crate) title: String,
-    /// One or two English sentences with the numbers in them.
-    pub(crate) explanation: String,
+    pub(crate) title: Text,
+    /// One or two sentences with the numbers in them.
+    pub(crate) explanation: Text,
     /// ATT&CK technique ids.
     pub(crate) attack: Vec<Box<str>>,
     pub(crate) entities: Vec<Entity>,

@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp, Transport};
+use crate::base::{Budget, Table, Timestamp, Transport, say};
 use crate::event::{Counters, Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles};
 use std::net::IpAddr;
@@ -143,11 +143,15 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} moves data in echoes to {peer}"),
-                explanation: format!(
-                    "{ip} and {peer} exchanged {} and {} ICMP packets with {up:.0} and {down:.0} bytes each on average. \
-                     An answer repeats its request, and systems send 32 to 56 bytes by themselves.",
-                    sum.orig_pkts, sum.resp_pkts,
+                title: say!("icmp_tunnel.title", host = &ip, peer = peer),
+                explanation: say!(
+                    "icmp_tunnel.explanation",
+                    host = &ip,
+                    peer = peer,
+                    out = sum.orig_pkts,
+                    back = sum.resp_pkts,
+                    up = format!("{up:.0}"),
+                    down = format!("{down:.0}"),
                 ),
                 reasons: vec![
                     reason("bytes_out", Value::Count(sum.orig_bytes), "bytes"),

@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -123,14 +123,21 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} stayed connected to {destination} for {lasted:.1} h"),
-                explanation: format!(
-                    "{ip} kept one connection to {destination} open from {} UTC for {lasted:.1} hours and sent {} bytes \
-                     over it; {} hosts of {} use this destination.",
-                    closed.began.clock(),
-                    closed.counters.orig_bytes,
-                    owner.used_by(),
-                    usual.fleet(),
+                title: say!(
+                    "long_connection.title",
+                    host = &ip,
+                    destination = &destination,
+                    hours = format!("{lasted:.1}"),
+                ),
+                explanation: say!(
+                    "long_connection.explanation",
+                    host = &ip,
+                    destination = &destination,
+                    from = closed.began.clock(),
+                    hours = format!("{lasted:.1}"),
+                    bytes = closed.counters.orig_bytes,
+                    users = owner.used_by(),
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     Evidence {

@@ -12,7 +12,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, Fetch, HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -171,18 +171,18 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("Management server {ip} reached {destination}"),
-                explanation: format!(
-                    "{ip}, declared as {}, reached {destination} for the first time at {} UTC: {}. It sent {} bytes \
-                     there and received {}; {} hosts of {} use it. A server that manages others can do to all of them \
-                     what is done to it.",
-                    role.name(),
-                    reached.first.clock(),
-                    reached.why,
-                    tie.up,
-                    tie.down,
-                    owner.used_by(),
-                    usual.fleet(),
+                title: say!("management_egress.title", host = &ip, destination = &destination),
+                explanation: say!(
+                    "management_egress.explanation",
+                    host = &ip,
+                    role = role.name(),
+                    destination = &destination,
+                    at = reached.first.clock(),
+                    why = Arg::term(reached.why),
+                    up = tie.up,
+                    down = tie.down,
+                    users = owner.used_by(),
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     reason("role", Value::Text(role.name().into()), ""),

@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, has_role, is_person};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -79,8 +79,8 @@ impl Rule {
         let is_person = is_person(usual, host, &self.person_roles);
         let severity = if is_person { self.undeclared } else { self.server };
         let what = match roles.first() {
-            Some(role) => format!("declared as {}", role.name()),
-            None => "without a declared role".to_owned(),
+            Some(role) => say!("new_destination.declared", role = role.name()),
+            None => say!("new_destination.undeclared"),
         };
         let destination = tie.destination(Some(&owner.key));
         let ip = usual.address_text(host);
@@ -95,15 +95,24 @@ impl Rule {
             scope: &owner.key,
         };
         let words = Words {
-            title: format!("{}: {ip} reached {destination} ({class})", self.title),
-            explanation: format!(
-                "{ip}, {what}, reached {destination} at {} UTC for the first time in this data; it is a {class} \
-                 service, {} hosts of {} use it. It sent {} bytes there and received {}.",
-                tie.first.clock(),
-                owner.used_by(),
-                usual.fleet(),
-                tie.up,
-                tie.down,
+            title: say!(
+                "new_destination.title",
+                what = Arg::term(&self.title),
+                host = &ip,
+                destination = &destination,
+                class = class,
+            ),
+            explanation: say!(
+                "new_destination.explanation",
+                host = &ip,
+                role = what,
+                destination = &destination,
+                at = tie.first.clock(),
+                class = class,
+                users = owner.used_by(),
+                fleet = usual.fleet(),
+                up = tie.up,
+                down = tie.down,
             ),
             reasons: vec![
                 reason("class", Value::Text(class.into()), ""),

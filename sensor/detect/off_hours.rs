@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -143,12 +143,13 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} reached {destination} while the site sleeps"),
-                explanation: format!(
-                    "{ip}, a server that had met nobody outside at such an hour, reached {destination} for the first time \
-                     at {} UTC, an hour of the week with less than {:.0} % of the site's average contacts.",
-                    at.clock(),
-                    self.quiet_share * 100.0,
+                title: say!("off_hours.title", host = &ip, destination = &destination),
+                explanation: say!(
+                    "off_hours.explanation",
+                    host = &ip,
+                    destination = &destination,
+                    at = at.clock(),
+                    percent = format!("{:.0}", self.quiet_share * 100.0),
                 ),
                 reasons: vec![reason("bytes_out", Value::Count(tie.up), "bytes")],
                 others: vec![Entity::destination(tie)],

@@ -5,7 +5,7 @@ use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, HostRole, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -85,14 +85,15 @@ impl Rule {
             scope: &owner.key,
         };
         let words = Words {
-            title: format!("{}: {ip} reached {destination}", self.title),
-            explanation: format!(
-                "{ip} is declared as {} and its policy does not name {destination}, which it contacted {} times from {} \
-                 UTC on; {} bytes went out.",
-                role.name(),
-                tie.flows,
-                tie.first.clock(),
-                tie.up,
+            title: say!("policy.title", what = Arg::term(&self.title), host = &ip, destination = &destination),
+            explanation: say!(
+                "policy.explanation",
+                host = &ip,
+                role = role.name(),
+                destination = &destination,
+                times = tie.flows,
+                from = tie.first.clock(),
+                up = tie.up,
             ),
             reasons: vec![
                 reason("role", Value::Text(role.name().into()), ""),

@@ -4,7 +4,7 @@
 use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
 
@@ -99,15 +99,16 @@ impl Pollers {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{} hosts took up the same rhythm towards {destination}", polls.len()),
-                explanation: format!(
-                    "{} hosts began to contact {destination} every {median_s:.0} s, like clockwork, within {:.1} days from \
-                     {} UTC on; {} hosts of {} use it, and nobody kept this time before.",
-                    polls.len(),
-                    last.secs_since(first) / 86_400.0,
-                    first.clock(),
-                    owner.used_by(),
-                    usual.fleet(),
+                title: say!("coordinated_poller.title", hosts = polls.len(), destination = &destination),
+                explanation: say!(
+                    "coordinated_poller.explanation",
+                    hosts = polls.len(),
+                    destination = &destination,
+                    median = format!("{median_s:.0}"),
+                    days = format!("{:.1}", last.secs_since(first) / 86_400.0),
+                    from = first.clock(),
+                    users = owner.used_by(),
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     reason("hosts_keeping_time", Value::Count(polls.len() as u64), "hosts"),

@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp, Transport};
+use crate::base::{Budget, Table, Timestamp, Transport, say};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -151,13 +151,22 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} speaks {spoken} to port {port} of {destination}"),
-                explanation: format!(
-                    "{ip} spoke {spoken} to {destination} on port {port} in {} connections between {} and {} UTC; \
-                     something else belongs there. Firewalls let that port through.",
-                    odd.flows,
-                    odd.first.clock(),
-                    odd.last.clock(),
+                title: say!(
+                    "protocol_mismatch.title",
+                    host = &ip,
+                    spoken = spoken,
+                    port = port,
+                    destination = &destination,
+                ),
+                explanation: say!(
+                    "protocol_mismatch.explanation",
+                    host = &ip,
+                    spoken = spoken,
+                    destination = &destination,
+                    port = port,
+                    flows = odd.flows,
+                    from = odd.first.clock(),
+                    to = odd.last.clock(),
                 ),
                 reasons: vec![
                     reason("spoken", Value::Text(spoken.into()), ""),

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles, Touch};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -162,13 +162,21 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{server} reached {} machines on port {port}, {how}", odd.machines),
-                explanation: format!(
-                    "{server} reached {} machines on port {port} within an hour from {} UTC on, {how}: the most in an \
-                     hour it is known for is {}.",
-                    odd.machines,
-                    odd.first.clock(),
-                    odd.most,
+                title: say!(
+                    "push_pattern.title",
+                    server = &server,
+                    machines = odd.machines,
+                    port = port,
+                    how = Arg::term(how),
+                ),
+                explanation: say!(
+                    "push_pattern.explanation",
+                    server = &server,
+                    machines = odd.machines,
+                    port = port,
+                    from = odd.first.clock(),
+                    how = Arg::term(how),
+                    most = odd.most,
                 ),
                 reasons: vec![
                     Evidence {

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{self, Channel, Uid};
 use crate::profile::{Act, Activity, HostId, Profiles, What};
 use std::collections::BTreeMap;
@@ -168,7 +168,8 @@ impl Rule {
             () if prepared => "prepared something on",
             () => "administered",
         };
-        let from = if usual.is_inside(by) { "" } else { ", from outside the site" };
+        let inside = usual.is_inside(by);
+        let outside = if inside { say!("remote_execution.inside") } else { say!("remote_execution.outside") };
         let mut attack: Vec<Box<str>> = deeds.kinds.iter().filter_map(|d| d.technique).map(Into::into).collect();
         attack.sort_unstable();
         attack.dedup();
@@ -185,17 +186,18 @@ impl Rule {
             scope: &usual.subject(on),
         };
         let words = Words {
-            title: format!("{actor} {verb} {machine}"),
-            explanation: format!(
-                "{actor} {verb} {machine} through {} between {} and {} UTC ({} act{} in {} session{}{from}). Alone this is what \
-                 administrators do; what {machine} did next decides.",
-                doors(&deeds.kinds),
-                deeds.first.clock(),
-                deeds.last.clock(),
-                deeds.acts,
-                if deeds.acts == 1 { "" } else { "s" },
-                deeds.sessions,
-                if deeds.sessions == 1 { "" } else { "s" },
+            title: say!("remote_execution.title", actor = &actor, verb = Arg::term(verb), machine = &machine),
+            explanation: say!(
+                "remote_execution.explanation",
+                actor = &actor,
+                verb = Arg::term(verb),
+                machine = &machine,
+                doors = doors(&deeds.kinds),
+                from = deeds.first.clock(),
+                to = deeds.last.clock(),
+                acts = deeds.acts,
+                sessions = deeds.sessions,
+                outside = outside,
             ),
             reasons: reasons(deeds),
             others: vec![Entity::host(Role::AffectedHost, on, usual)],

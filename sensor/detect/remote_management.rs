@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -128,13 +128,16 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} reached {destination} ({product})"),
-                explanation: format!(
-                    "{ip} reached {destination} ({product}) at {} UTC; it is {used}, {} hosts of {} do. Whoever holds \
-                     the other end can act on it through every firewall.",
-                    tie.first.clock(),
-                    owner.used_by(),
-                    usual.fleet(),
+                title: say!("remote_management.title", host = &ip, destination = &destination, product = product),
+                explanation: say!(
+                    "remote_management.explanation",
+                    host = &ip,
+                    destination = &destination,
+                    product = product,
+                    at = tie.first.clock(),
+                    used = Arg::term(used),
+                    users = owner.used_by(),
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     reason("product", Value::Text(product.into()), ""),

@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 use std::net::IpAddr;
@@ -136,12 +136,13 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} asks {resolver} for names, past the site's resolvers"),
-                explanation: format!(
-                    "{ip} sent {} look-ups to {resolver} outside from {} UTC on, although the site has resolvers of its \
-                     own that others ask.",
-                    asked.times,
-                    asked.first.clock(),
+                title: say!("resolver_bypass.title", host = &ip, resolver = resolver),
+                explanation: say!(
+                    "resolver_bypass.explanation",
+                    host = &ip,
+                    times = asked.times,
+                    resolver = resolver,
+                    from = asked.first.clock(),
                 ),
                 reasons: vec![reason("lookups", Value::Count(asked.times), "")],
                 others: vec![Entity { role: Role::Resolver, ip: Some(resolver), name: None }],

@@ -8,7 +8,7 @@ use super::calibrate::{Budget, Calibration, Unusual};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::{Cue, Group, Said};
-use crate::base::{self, Capped, Table, Timestamp};
+use crate::base::{self, Arg, Capped, Table, Text, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +237,25 @@ impl Scorer {
         let ip = usual.address_text(host);
         let mut entities = vec![Entity::host(Role::AffectedHost, host, usual)];
         entities.extend(tie.map(Entity::destination));
-        let toward = if destination.is_empty() { String::new() } else { format!(" towards {destination}") };
+        let (what, cues, from) = (Arg::term(&rule.title), Arg::list(words(tally)), tally.first.clock());
+        let unusual = if how.as_unusual == 0 { Arg::term("none") } else { how.as_unusual.into() };
+        let (title, explanation) = if destination.is_empty() {
+            let days = how.host_days;
+            let text =
+                say!("host_anomaly.explanation", host = &ip, from = from, cues = cues, days = days, unusual = unusual);
+            (say!("host_anomaly.title", what = what, host = &ip), text)
+        } else {
+            let text = say!(
+                "host_anomaly.explanation_towards",
+                host = &ip,
+                destination = &destination,
+                from = from,
+                cues = cues,
+                days = how.host_days,
+                unusual = unusual,
+            );
+            (say!("host_anomaly.title_towards", what = what, host = &ip, destination = &destination), text)
+        };
         said.findings.push(Finding {
             id: id("host_anomaly", &usual.subject(host), &key, tally.first),
             detector: "host_anomaly",
@@ -247,14 +265,8 @@ impl Scorer {
             severity: Severity::Medium,
             score: (-how.p.log10() / 6.0).clamp(0.0, 1.0),
             p: Some(how.p),
-            title: format!("{}: {ip}{toward}", rule.title),
-            explanation: format!(
-                "What {ip} did{toward} since {} UTC adds up: {}. Of {} host-days of its kind {} were as unusual.",
-                tally.first.clock(),
-                words(tally),
-                how.host_days,
-                if how.as_unusual == 0 { "none".to_owned() } else { how.as_unusual.to_string() },
-            ),
+            title,
+            explanation,
             attack: rule.attack.clone(),
             entities,
             reasons: rule.reasons(tally, whole, how),
@@ -319,21 +331,25 @@ const fn group_measure(group: Group) -> &'static str {
 }
 
 /// The cues in words, strongest first.
-fn words(tally: &Tally) -> String {
+fn words(tally: &Tally) -> Vec<Text> {
     let mut cues: Vec<&Cue> = tally.best.iter().flatten().collect();
     cues.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.group.cmp(&b.group)));
     let word = |cue: &&Cue| {
-        let measure = cue.reason.measure.replace('_', " ");
         let unit = if cue.reason.unit.is_empty() { String::new() } else { format!(" {}", cue.reason.unit) };
         let observed = match &cue.reason.observed {
-            Value::Count(n) => format!(" {n}{unit}"),
-            Value::Number(n) if n.abs() < 0.01 => format!(" {n:.1e}{unit}"),
-            Value::Number(n) => format!(" {n:.2}{unit}"),
-            Value::Text(text) => format!(" {text}"),
+            Value::Count(n) => format!("{n}{unit}"),
+            Value::Number(n) if n.abs() < 0.01 => format!("{n:.1e}{unit}"),
+            Value::Number(n) => format!("{n:.2}{unit}"),
+            Value::Text(text) => text.to_string(),
         };
-        format!("{measure}{observed} (1 in {:.0} by accident)", cue.nats.min(MOST_WORDS_NATS).exp())
+        say!(
+            "host_anomaly.cue",
+            measure = Arg::term(&cue.reason.measure.replace('_', " ")),
+            observed = observed,
+            rarity = format!("{:.0}", cue.nats.min(MOST_WORDS_NATS).exp()),
+        )
     };
-    cues.iter().map(word).collect::<Vec<_>>().join(", ")
+    cues.iter().map(word).collect()
 }
 
 /// (host, destination) pairs with a cue in one day, some 700 bytes each.

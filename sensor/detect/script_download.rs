@@ -8,7 +8,7 @@ use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Fetch, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -88,12 +88,16 @@ impl Rule {
             scope: &owner.key,
         };
         let words = Words {
-            title: format!("{}: {ip} from {destination}", self.title),
-            explanation: format!(
-                "{ip} fetched {} from {destination} at {} UTC: {} bytes that look like {content}, asked for with {agent}.",
-                fetch.uri,
-                fetch.ts.clock(),
-                fetch.bytes,
+            title: say!("script_download.title", what = Arg::term(&self.title), host = &ip, destination = &destination),
+            explanation: say!(
+                "script_download.explanation",
+                host = &ip,
+                uri = &*fetch.uri,
+                destination = &destination,
+                at = fetch.ts.clock(),
+                bytes = fetch.bytes,
+                content = content,
+                agent = Arg::term(agent),
             ),
             reasons: vec![
                 reason("content", Value::Text(content.into()), ""),

@@ -10,7 +10,7 @@ use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -164,16 +164,17 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} sends a little to {destination} day after day"),
-                explanation: format!(
-                    "On {} days {ip} sent more to {destination} than pairs of this site usually do: {:.0} kB beyond it \
-                     since {} UTC, {:.0} kB in all; {} hosts of {} use it.",
-                    drip.active_days,
-                    drip.sum / 1000.0,
-                    drip.first.clock(),
-                    f64::from(u32::try_from(tie.up / 1000).unwrap_or(u32::MAX)),
-                    owner.used_by(),
-                    usual.fleet(),
+                title: say!("slow_drip.title", host = &ip, destination = &destination),
+                explanation: say!(
+                    "slow_drip.explanation",
+                    days = drip.active_days,
+                    host = &ip,
+                    destination = &destination,
+                    beyond = format!("{:.0}", drip.sum / 1000.0),
+                    from = drip.first.clock(),
+                    all = tie.up / 1000,
+                    users = owner.used_by(),
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     Evidence {

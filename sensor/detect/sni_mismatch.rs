@@ -11,7 +11,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Table, Timestamp};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{Certificate, Uid};
 use crate::profile::{Activity, Hello, HostId, Profiles, TenantId};
 use std::net::IpAddr;
@@ -184,7 +184,7 @@ impl Rule {
             scope: &owner.key,
         };
         let ip = usual.address_text(host);
-        let words: Vec<&str> = odd.signs.iter().map(|(words, _)| *words).collect();
+        let signs: Vec<Arg> = odd.signs.iter().map(|(words, _)| Arg::term(words)).collect();
         let asked = odd.sni.as_deref().unwrap_or("nobody by name");
         let weighed = |(sign, nats): &(&'static str, f64)| Evidence {
             measure: "tls_oddity",
@@ -195,12 +195,14 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} and {destination}: name, address and certificate do not fit"),
-                explanation: format!(
-                    "{ip} asked {} for {asked} at {} UTC: {}.",
-                    odd.ip,
-                    odd.first.clock(),
-                    words.join("; ")
+                title: say!("sni_mismatch.title", host = &ip, destination = &destination),
+                explanation: say!(
+                    "sni_mismatch.explanation",
+                    host = &ip,
+                    address = odd.ip,
+                    name = Arg::term(asked),
+                    at = odd.first.clock(),
+                    signs = Arg::List(signs),
                 ),
                 reasons: odd.signs.iter().map(weighed).collect(),
                 others: vec![Entity::destination(tie)],

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Arg, Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles};
 
@@ -132,13 +132,16 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{}: {caller} on {machine}", kind.title),
-                explanation: format!(
-                    "{caller} called {operations} on {machine} {} times between {} and {} UTC. {}",
-                    made.times,
-                    made.first.clock(),
-                    made.last.clock(),
-                    if may { "Its role does that." } else { "No role that was declared or seen for it does that." },
+                title: say!("telltale_call.title", what = Arg::term(&kind.title), caller = &caller, machine = &machine),
+                explanation: say!(
+                    "telltale_call.explanation",
+                    caller = &caller,
+                    operations = &operations,
+                    machine = &machine,
+                    times = made.times,
+                    from = made.first.clock(),
+                    to = made.last.clock(),
+                    role = if may { say!("telltale_call.may") } else { say!("telltale_call.may_not") },
                 ),
                 reasons: vec![
                     reason("calls", Value::Count(made.times), ""),

@@ -12,7 +12,7 @@ use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
 use super::{Detector, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -189,15 +189,21 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: format!("{ip} sent {:.1} MB to {destination} in a day", large.up / 1e6),
-                explanation: format!(
-                    "{ip} sent {:.1} MB to {destination} within a day from {} UTC on; on no earlier day had it sent anybody \
-                     more than {:.1} MB. {} hosts of {} use this destination.",
-                    large.up / 1e6,
-                    large.first.clock(),
-                    large.most / 1e6,
-                    owner.used_by(),
-                    usual.fleet(),
+                title: say!(
+                    "upload_tail.title",
+                    host = &ip,
+                    megabytes = format!("{:.1}", large.up / 1e6),
+                    destination = &destination,
+                ),
+                explanation: say!(
+                    "upload_tail.explanation",
+                    host = &ip,
+                    megabytes = format!("{:.1}", large.up / 1e6),
+                    destination = &destination,
+                    from = large.first.clock(),
+                    most = format!("{:.1}", large.most / 1e6),
+                    users = owner.used_by(),
+                    fleet = usual.fleet(),
                 ),
                 reasons: vec![
                     Evidence {

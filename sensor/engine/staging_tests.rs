@@ -22,7 +22,11 @@ fn an_act_then_a_first_contact_is_one_chain_that_names_everybody() {
     assert_eq!(scope.hosts.iter().map(|h| (h.ip, h.tier)).collect::<Vec<_>>(), [(ip(VICTIM), Tier::Confirmed)]);
     assert_eq!(scope.destinations.iter().map(|d| &*d.value).collect::<Vec<_>>(), [C2]);
     assert!(finding.attack.iter().any(|t| &**t == "T1569.002"), "{:?}", finding.attack);
-    assert!(finding.explanation.contains(ACTOR) && finding.explanation.contains("svcctl"), "{}", finding.explanation);
+    assert!(
+        finding.explanation.to_string().contains(ACTOR) && finding.explanation.to_string().contains("svcctl"),
+        "{}",
+        finding.explanation
+    );
     assert_eq!(above_info(&told).len(), 1, "one story: {:#?}", told.alerts);
 }
 

@@ -5,6 +5,7 @@ use super::json::{self, Object};
 use super::summary::Input;
 use super::trail::Trail;
 use crate::alert::Alert;
+use crate::base::Lang;
 use crate::campaign::{Scope, ScopeDestination, ScopeHost, ScopeServer};
 use crate::detect::{Against, Entity, Evidence, Finding, Value};
 
@@ -44,7 +45,8 @@ pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert, sources: Sources<'_>) {
         if let Some(of) = &alert.scope {
             line.object("scope", |line| scope(line, of));
         }
-        line.texts("not_visible", &alert.not_visible);
+        line.texts("not_visible", alert.not_visible.iter().map(ToString::to_string));
+        line.texts("not_visible_ja", alert.not_visible.iter().map(|gap| gap.render(Lang::Ja)));
     });
 }
 
@@ -59,8 +61,10 @@ fn claim(line: &mut Object<'_>, finding: &Finding, sources: Sources<'_>) {
     if let Some(p) = finding.p {
         line.real("p", p);
     }
-    line.text("title", &finding.title);
-    line.text("explanation", &finding.explanation);
+    line.text("title", &finding.title.to_string());
+    line.text("explanation", &finding.explanation.to_string());
+    line.text("title_ja", &finding.title.render(Lang::Ja));
+    line.text("explanation_ja", &finding.explanation.render(Lang::Ja));
     line.texts("attack", &finding.attack);
     line.objects("entities", &finding.entities, entity);
     line.objects("reasons", &finding.reasons, reason);

@@ -4,6 +4,7 @@ use super::claims::Sources;
 use super::summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
 use super::trail::Trail;
 use crate::alert::{Alert, Kind, Network, Sight, Status};
+use crate::base::Text;
 use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use crate::event::{
@@ -308,8 +309,10 @@ pub(super) fn finding() -> Finding {
         severity: Severity::High,
         score: 0.93,
         p: Some(0.001),
-        title: "A service was started on 172.18.39.6 from 172.18.39.5, then it called out".into(),
-        explanation: format!("172.18.39.5 started a service on 172.18.39.6; 1.2 s later it went to {HOSTILE}."),
+        title: Text::verbatim("A service was started on 172.18.39.6 from 172.18.39.5, then it called out"),
+        explanation: Text::verbatim(&format!(
+            "172.18.39.5 started a service on 172.18.39.6; 1.2 s later it went to {HOSTILE}."
+        )),
         attack: vec!["T1569.002".into(), "T1021.002".into()],
         entities: vec![
             Entity { role: Role::StagingServer, ip: Some("172.18.39.5".parse().unwrap()), name: some("WS5") },
@@ -366,7 +369,7 @@ pub(super) fn alert() -> Alert {
                 advice: Advice::Block,
             }],
         }),
-        not_visible: vec!["no baseline: what is usual for these hosts is not known".into()],
+        not_visible: vec![Text::verbatim("no baseline: what is usual for these hosts is not known")],
     }
 }
 

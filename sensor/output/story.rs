@@ -4,6 +4,7 @@ use super::escape::{shortened, shown};
 use super::layout::{paragraph, period, size};
 use super::terminal::{LABEL, colour};
 use crate::alert::{Alert, Kind};
+use crate::base::{Arg, Lang, Text, say};
 use crate::campaign::{Advice, ScopeDestination};
 use crate::detect::{Entity, Finding, Role};
 use owo_colors::OwoColorize as _;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 /// The whole story of one alert.
-pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, width: usize) {
+pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, (lang, width): (Lang, usize)) {
     let finding = &alert.finding;
     let severity = finding.severity.name().to_uppercase();
     let (severity, kind) = (severity.style(colour(finding.severity)), alert.kind.name().replace('_', " "));
@@ -23,59 +24,68 @@ pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, wid
             out.push_str(&paragraph(&format!("  {label}"), text, LABEL, width));
         }
     };
-    line("who", &path(finding, if alert.scope.is_some() { NAMED } else { LISTED }));
-    line("what", &shown(&finding.title));
-    line("why", &shown(&finding.explanation));
+    let label = |text: Text| text.render(lang);
+    line(&label(say!("story.who")), &path(finding, if alert.scope.is_some() { NAMED } else { LISTED }, lang));
+    line(&label(say!("story.what")), &shown(&finding.title.render(lang)));
+    line(&label(say!("story.why")), &shown(&finding.explanation.render(lang)));
     if let Some(scope) = &alert.scope {
-        listed("hosts", &scope.hosts, host_line, &mut line);
-        listed("to", &scope.destinations, destination_line, &mut line);
+        listed(&label(say!("story.hosts")), &scope.hosts, |host| host_line(host, lang), &mut line, lang);
+        listed(&label(say!("story.to")), &scope.destinations, |to| destination_line(to, lang), &mut line, lang);
     }
-    line("not seen", &shown(&alert.not_visible.join("; ")));
+    let unseen: Vec<String> = alert.not_visible.iter().map(|gap| gap.render(lang)).collect();
+    line(&label(say!("story.not_seen")), &shown(&unseen.join("; ")));
     line("ATT&CK", &shown(&finding.attack.join(" ")));
-    for (n, step) in next_steps(alert, records).iter().enumerate() {
-        line(if n == 0 { "next" } else { "" }, &format!("{}. {step}", n + 1));
+    let next = label(say!("story.next"));
+    for (n, step) in next_steps(alert, records, lang).iter().enumerate() {
+        line(if n == 0 { &next } else { "" }, &format!("{}. {step}", n + 1));
     }
     line("id", &shown(&finding.id));
 }
 
 /// One line each, and how many more there are.
-fn listed<T>(label: &str, all: &[T], words: impl Fn(&T) -> String, line: &mut impl FnMut(&str, &str)) {
+fn listed<T>(label: &str, all: &[T], words: impl Fn(&T) -> String, line: &mut impl FnMut(&str, &str), lang: Lang) {
     for (n, one) in all.iter().take(LISTED).enumerate() {
         line(if n == 0 { label } else { "" }, &words(one));
     }
     if let Some(more) = all.len().checked_sub(LISTED).filter(|more| *more > 0) {
-        line("", &format!("and {more} more in the records"));
+        line("", &say!("story.more", more = more).render(lang));
     }
 }
 
 /// Findings or alerts that need no paragraph: one line each, and how many more there are.
-pub(super) fn brief<'f>(out: &mut String, heading: &str, all: impl Iterator<Item = &'f Finding>, width: usize) {
+pub(super) fn brief<'f>(
+    out: &mut String,
+    heading: &Text,
+    all: impl Iterator<Item = &'f Finding>,
+    (lang, width): (Lang, usize),
+) {
     let mut all: Vec<_> = all.collect();
     if all.is_empty() {
         return;
     }
     all.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.first_seen));
     out.push('\n');
-    out.push_str(&paragraph("", &format!("{heading} ({})", all.len()), 0, width));
+    out.push_str(&paragraph("", &format!("{} ({})", heading.render(lang), all.len()), 0, width));
     for finding in all.iter().take(BRIEF) {
         let severity = format!("  {}", finding.severity.name()).style(colour(finding.severity)).to_string();
-        let who = path(finding, 1);
-        let (title, when) = (shown(&finding.title), period(finding.first_seen, finding.last_seen));
+        let who = path(finding, 1, lang);
+        let title = finding.title.render(lang);
+        let (title, when) = (shown(&title), period(finding.first_seen, finding.last_seen));
         out.push_str(&paragraph(&severity, &format!("{title} · {who} · {when} UTC"), LABEL, width));
     }
     if let Some(more) = all.len().checked_sub(BRIEF).filter(|more| *more > 0) {
-        out.push_str(&paragraph("", &format!("and {more} more in the records"), LABEL, width));
+        out.push_str(&paragraph("", &say!("story.more", more = more).render(lang), LABEL, width));
     }
 }
 
 /// `server → hosts → destination`, as far as there are any; at most `most` of each are named.
-fn path(finding: &Finding, most: usize) -> String {
+fn path(finding: &Finding, most: usize, lang: Lang) -> String {
     let of = |role: Role| {
         let mut named: Vec<_> = finding.entities.iter().filter(|e| e.role == role).map(entity).collect();
         let more = named.len().saturating_sub(most);
         named.truncate(most);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{}{more}", named.join(", "))
+        let named = named.join(", ");
+        if more > 0 { say!("story.others", named = named, more = more).render(lang) } else { named }
     };
     let steps = [Role::StagingServer, Role::AffectedHost, Role::Resolver, Role::Destination].map(of);
     steps.into_iter().filter(|step| !step.is_empty()).collect::<Vec<_>>().join(" → ")
@@ -91,42 +101,42 @@ fn entity(entity: &Entity) -> String {
     }
 }
 
-fn host_line(host: &crate::campaign::ScopeHost) -> String {
+fn host_line(host: &crate::campaign::ScopeHost, lang: Lang) -> String {
     let name = host.name.as_deref().map(|name| format!(" {}", shortened(name, NAME))).unwrap_or_default();
-    let sent = if host.bytes_out > 0 { format!(", {} out", size(host.bytes_out)) } else { String::new() };
-    format!("{}{name} ({}{sent})", host.ip, host.tier.name())
+    let (named, tier) = (format!("{}{name}", host.ip), Arg::term(host.tier.name()));
+    let text = match host.bytes_out {
+        0 => say!("story.host_quiet", host = named, tier = tier),
+        sent => say!("story.host", host = named, tier = tier, sent = size(sent)),
+    };
+    text.render(lang)
 }
 
-fn destination_line(to: &ScopeDestination) -> String {
+fn destination_line(to: &ScopeDestination, lang: Lang) -> String {
     let others = match to.collateral_hosts {
-        0 => "nobody else uses it".to_owned(),
-        1 => "1 other host uses it".to_owned(),
-        n => format!("{n} other hosts use it"),
+        0 => say!("story.nobody_else"),
+        others => say!("story.others_use", others = others),
     };
     let ips = to.ips.iter().map(IpAddr::to_string).filter(|ip| **ip != *to.value).take(NAMED).collect::<Vec<_>>();
-    let at = if ips.is_empty() { String::new() } else { format!(" at {}", ips.join(" ")) };
-    format!("{}{at} ({others})", shortened(&to.value, NAME))
+    let at = if ips.is_empty() { String::new() } else { format!(" [{}]", ips.join(" ")) };
+    format!("{}{at} ({})", shortened(&to.value, NAME), others.render(lang))
 }
 
 /// What to do first. Words for what the alert already says: its kind, and the advice on each destination.
-fn next_steps(alert: &Alert, records: Option<&Path>) -> Vec<String> {
+fn next_steps(alert: &Alert, records: Option<&Path>, lang: Lang) -> Vec<String> {
     let first = match alert.kind {
-        Kind::StagingCampaign | Kind::ExecutionChain => {
-            "ask who worked on the server at that time and whether this was planned; if not, isolate the hosts, keep the \
-             server's memory, look for more hosts it touched"
-        }
-        Kind::SharedDestination => "find out what these hosts have in common that the others have not",
-        Kind::HostAnomaly | Kind::Beacon => "find out which program on the host does this and who put it there",
-        Kind::RemoteExecution => "ask whether this was planned",
-        Kind::Policy => "stop it, or declare it in the site file if it is wanted",
-        Kind::Notice => "nothing at once",
+        Kind::StagingCampaign | Kind::ExecutionChain => say!("story.ask_and_isolate"),
+        Kind::SharedDestination => say!("story.compare_hosts"),
+        Kind::HostAnomaly | Kind::Beacon => say!("story.find_program"),
+        Kind::RemoteExecution => say!("story.ask"),
+        Kind::Policy => say!("story.stop_or_declare"),
+        Kind::Notice => say!("story.nothing"),
     };
-    let mut steps = vec![first.to_owned()];
+    let mut steps = vec![first.render(lang)];
     for to in alert.scope.iter().flat_map(|scope| &scope.destinations) {
         let value = shortened(&to.value, NAME);
         match to.advice {
-            Advice::Block => steps.push(format!("block {value}")),
-            Advice::BlockForScopeOnly => steps.push(format!("block {value} for these hosts only; others use it")),
+            Advice::Block => steps.push(say!("story.block", destination = value).render(lang)),
+            Advice::BlockForScopeOnly => steps.push(say!("story.block_for_scope", destination = value).render(lang)),
             Advice::Watch => {}
         }
     }

@@ -9,6 +9,7 @@ use super::summary::{self, Input, Summary};
 use super::trail::Trail;
 use super::{claims, json};
 use crate::alert::Alert;
+use crate::base::{Lang, say};
 use crate::detect::{Entity, Finding, Severity};
 use console::{Term, measure_text_width};
 use owo_colors::{OwoColorize as _, Style};
@@ -24,6 +25,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) trail: &'a Trail,
     /// Where the records lie, if they were written.
     pub(crate) records: Option<&'a Path>,
+    /// What alerts and findings are told in.
+    pub(crate) lang: Lang,
 }
 
 impl Shown<'_> {
@@ -56,15 +59,16 @@ impl Shown<'_> {
         let (told, notices): (Vec<_>, Vec<_>) = self.worst_first().partition(|a| a.finding.severity > Severity::Info);
         let (allowed, told): (Vec<_>, Vec<_>) = told.into_iter().partition(|alert| alert.allowed.is_some());
         for alert in &told {
-            story::alert(&mut out, alert, self.records, width);
+            story::alert(&mut out, alert, self.records, (self.lang, width));
         }
-        story::brief(&mut out, "allowed, somebody answers for them", allowed.iter().map(|a| &a.finding), width);
-        story::brief(&mut out, "notices", notices.iter().map(|a| &a.finding), width);
+        let style = (self.lang, width);
+        story::brief(&mut out, &say!("story.allowed"), allowed.iter().map(|a| &a.finding), style);
+        story::brief(&mut out, &say!("story.notices"), notices.iter().map(|a| &a.finding), style);
         // What is about the same parties in the same parts is told already.
         let is_told =
             |f: &Finding| !f.entities.is_empty() && told.iter().chain(&allowed).any(|alert| covers(&alert.finding, f));
         let untold = |f: &&Finding| f.severity > Severity::Info && !is_told(f);
-        story::brief(&mut out, "further findings", self.findings.iter().filter(untold), width);
+        story::brief(&mut out, &say!("story.further"), self.findings.iter().filter(untold), style);
         self.footer(&mut out, width);
         out
     }
@@ -256,8 +260,9 @@ mod tests {
 
     fn text(width: usize) -> String {
         let (summary, alerts, findings) = (samples::summary(), [samples::alert()], [samples::finding()]);
-        let records = Some(Path::new("case"));
-        Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &Trail::default(), records }.text(width)
+        let (records, lang) = (Some(Path::new("case")), Lang::En);
+        Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &Trail::default(), records, lang }
+            .text(width)
     }
 
     #[test]
@@ -283,7 +288,9 @@ mod tests {
         elsewhere.entities.iter_mut().for_each(|entity| entity.name = None);
         for (what, finding, told) in [("the same parties", renamed, false), ("other parties", elsewhere, true)] {
             let findings = [finding];
-            let shown = Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &trail, records: None };
+            let lang = Lang::En;
+            let shown =
+                Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &trail, records: None, lang };
             assert_eq!(shown.text(120).contains("further findings"), told, "{what}");
         }
     }
