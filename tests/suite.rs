@@ -24,6 +24,7 @@ mod metamorphic;
 mod records;
 #[cfg(test)]
 mod scenarios;
+mod scores;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]

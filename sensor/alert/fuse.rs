@@ -144,6 +144,7 @@ pub(super) fn chain_finding(chain: &Chain, at: &Context<'_>) -> Finding {
     entities.extend(tie.map(Entity::destination));
     let mut reasons = chain.reasons.clone();
     reasons.push(reason("channels", Value::Text(channels(&chain.session.deeds).into()), ""));
+    reasons.push(surprise(chain, at));
     if let Some(held) = chain.held {
         reasons.push(reason("held_down_because", Value::Text(held.into()), ""));
     }
@@ -172,6 +173,17 @@ pub(super) fn chain_finding(chain: &Chain, at: &Context<'_>) -> Finding {
         entities,
         reasons,
         uids: chain.uids.clone(),
+    }
+}
+
+/// The sum of a chain's weights, against what is a whole score.
+fn surprise(chain: &Chain, at: &Context<'_>) -> Evidence {
+    let whole = 2.0 * at.campaigns.rules().execution_chain.high_nats;
+    Evidence {
+        measure: "surprise",
+        observed: Value::Number(chain.nats),
+        against: Against::Limit(Value::Number(whole)),
+        unit: "nats",
     }
 }
 
@@ -254,7 +266,7 @@ fn story_reasons(story: &Story, hosts: usize, at: &Context<'_>) -> Vec<Evidence>
     let mut reasons = story.chains.first().map(|chain| chain.reasons.clone()).unwrap_or_default();
     if let Some(chain) = story.chains.first() {
         reasons.push(reason("channels", Value::Text(channels(&chain.session.deeds).into()), ""));
-        reasons.push(reason("surprise", Value::Number(chain.nats), "nats"));
+        reasons.push(surprise(chain, at));
     }
     reasons.push(reason("hosts", Value::Count(u64::try_from(hosts).unwrap_or(u64::MAX)), "hosts"));
     if let Some((cause, suspect)) = &story.cause {

@@ -208,9 +208,14 @@ impl Beacon {
         };
         let destination = tie.destination(usual.tenant(tenant).map(|t| &*t.key));
         let ip = usual.address_text(host);
+        let (row, at_001, at_01, at_05) = super::meter::row(rhythm.gaps);
         let mut reasons = vec![
             reason("gap_dispersion", Value::Number(rhythm.dispersion), ""),
             reason("gaps", Value::Count(u64::from(rhythm.gaps)), ""),
+            reason("quantile_row", Value::Count(u64::from(row)), "gaps"),
+            reason("dispersion_at_p_0.001", Value::Number(at_001), ""),
+            reason("dispersion_at_p_0.01", Value::Number(at_01), ""),
+            reason("dispersion_at_p_0.05", Value::Number(at_05), ""),
             reason("median_gap", Value::Number(rhythm.median_s), "seconds"),
             Evidence {
                 measure: "regularity_p",
@@ -220,6 +225,12 @@ impl Beacon {
             },
             reason("hosts_using_destination", Value::Count(u64::from(users)), "hosts"),
         ];
+        reasons.extend(rhythm.size_spread.map(|spread| Evidence {
+            measure: "request_size_spread",
+            observed: Value::Number(spread),
+            against: Against::Limit(Value::Number(super::meter::SAME_SIZE_OCTAVES)),
+            unit: "octaves",
+        }));
         for (measure, nats, _) in terms.iter().filter(|(.., holds)| *holds) {
             reasons.push(reason(measure, Value::Number(*nats), "nats"));
         }

@@ -1,6 +1,6 @@
 //! A finding in the making: what all findings have in common, before a detector adds its words and numbers.
 
-use super::finding::{Entity, Evidence, Finding, Role, Severity};
+use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use crate::base::{Text, Timestamp};
 use crate::event::Uid;
@@ -36,6 +36,14 @@ impl Claim<'_> {
     pub(super) fn say(self, usual: &Profiles, words: Words) -> Finding {
         let mut entities = vec![Entity::host(self.role, self.host, usual)];
         entities.extend(words.others);
+        let mut reasons = words.reasons;
+        let score = weight(self.severity);
+        reasons.push(Evidence {
+            measure: "severity_weight",
+            observed: Value::Number(score),
+            against: Against::Nothing,
+            unit: "",
+        });
         Finding {
             id: id(self.detector, &usual.subject(self.host), self.scope, self.span.0),
             detector: self.detector,
@@ -43,13 +51,13 @@ impl Claim<'_> {
             first_seen: self.span.0,
             last_seen: self.span.1,
             severity: self.severity,
-            score: weight(self.severity),
+            score,
             p: None,
             title: words.title,
             explanation: words.explanation,
             attack: self.attack.to_vec(),
             entities,
-            reasons: words.reasons,
+            reasons,
             uids: words.uids,
         }
     }

@@ -126,7 +126,7 @@ impl Rule {
             others: vec![Entity::destination(tie)],
             uids: tie.uids.clone(),
         };
-        Some(Finding { score: if severity >= Severity::Medium { 0.6 } else { 0.3 }, ..claim.say(usual, words) })
+        Some(claim.say(usual, words))
     }
 }
 

@@ -104,10 +104,15 @@ fn dispersion(kept: &[u8; GAP_BINS]) -> Option<f64> {
     (n > 0.0).then(|| ((sum / n).ln() - logs / n).max(0.0))
 }
 
-/// P(B ≤ `dispersion`) for independent events: the row of the largest n not above `n`, ln p linear in B.
-pub(super) fn p_regular(dispersion: f64, n: u32) -> f64 {
+/// The row of the largest n not above `n`: its n, and B at p = 0.001, 0.01 and 0.05.
+pub(super) fn row(n: u32) -> (u32, f64, f64, f64) {
     let row = QUANTILES.iter().rev().find(|(gaps, ..)| *gaps <= n).or(QUANTILES.first());
-    let Some((_, b001, b01, b05)) = row.copied() else { return 1.0 };
+    row.copied().unwrap_or((0, 0.0, 1.0, 2.0))
+}
+
+/// P(B ≤ `dispersion`) for independent events: by the row for `n`, ln p linear in B.
+pub(super) fn p_regular(dispersion: f64, n: u32) -> f64 {
+    let (_, b001, b01, b05) = row(n);
     let (ln001, ln01, ln05) = (0.001_f64.ln(), 0.01_f64.ln(), 0.05_f64.ln());
     let ln_p = if dispersion <= b01 {
         ln001 + (dispersion - b001) / (b01 - b001) * (ln01 - ln001)
@@ -189,7 +194,7 @@ pub(crate) const SAME_CHECK_IN_S: f64 = 2.0;
 /// Fewer gaps cannot tell a clock from a coincidence.
 pub(super) const MIN_GAPS: u32 = 6;
 /// Requests this alike in size make regular gaps more telling; unlike ones say nothing (padding is cheap).
-const SAME_SIZE_OCTAVES: f64 = 0.25;
+pub(super) const SAME_SIZE_OCTAVES: f64 = 0.25;
 const SAME_SIZE_FACTOR: f64 = 0.3;
 /// Smaller chances are not claimed.
 const FLOOR: f64 = 1e-6;

@@ -123,7 +123,7 @@ impl Rule {
             others: vec![Entity::destination(tie)],
             uids: tie.uids.clone(),
         };
-        Some(Finding { score: if severity >= Severity::Medium { 0.8 } else { 0.1 }, ..claim.say(usual, words) })
+        Some(claim.say(usual, words))
     }
 }
 

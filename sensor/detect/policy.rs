@@ -103,7 +103,7 @@ impl Rule {
             others: vec![Entity::destination(tie)],
             uids: tie.uids.clone(),
         };
-        Some(Finding { score: 0.8, ..claim.say(usual, words) })
+        Some(claim.say(usual, words))
     }
 }
 

@@ -203,14 +203,7 @@ impl Rule {
             others: vec![Entity::host(Role::AffectedHost, on, usual)],
             uids: deeds.uids.clone(),
         };
-        Some(Finding {
-            score: match severity {
-                Severity::Info => 0.1,
-                Severity::Low => 0.3,
-                _ => 0.5,
-            },
-            ..claim.say(usual, words)
-        })
+        Some(claim.say(usual, words))
     }
 }
 

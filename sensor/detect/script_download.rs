@@ -106,7 +106,7 @@ impl Rule {
             others: vec![Entity::destination(tie)],
             uids: vec![fetch.uid],
         };
-        Some(Finding { score: if tie.is_nameless() { 0.5 } else { 0.2 }, ..claim.say(usual, words) })
+        Some(claim.say(usual, words))
     }
 }
 
