@@ -52,6 +52,26 @@ fn where_one_hello_speaks_for_everybody_nothing_is_said_about_clients() {
 }
 
 #[test]
+fn a_proxy_is_who_fetches_for_others_and_nobody_hides_as_one() {
+    const PROXY: &str = "172.16.0.3";
+    for (what, role, clients, status, shared, outbound) in [
+        ("it fetches for three", None, 3, 200, 1, 3),
+        ("for two", None, 2, 200, 0, 2),
+        ("it refuses", None, 3, 403, 0, 0),
+        ("it was declared to be something else", Some(HostRole::AntivirusManagement), 3, 200, 0, 3),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(PROXY, role));
+        for n in 0..clients {
+            world.tunnel(n * 10, &format!("172.16.0.{}", 10 + n), PROXY, "files.rare.example:443", status);
+        }
+        let told = world.told();
+        assert_eq!(told.identity.shared.len(), shared, "{what}");
+        assert_eq!(told.counts.outbound_flows, outbound, "{what}: contacts of the clients");
+    }
+}
+
+#[test]
 fn name_address_and_certificate_belong_together() {
     let old = Timestamp::from_secs(START - 90 * DAY);
     let new = Timestamp::from_secs(START - DAY);

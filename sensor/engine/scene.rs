@@ -101,6 +101,24 @@ impl World {
         self.flow(s, from, to, 80, [Event::FlowOpened, Event::Request(Box::new(told))], 2);
     }
 
+    /// `from` asks `proxy` for a tunnel to `target`, which answers with `status`.
+    pub(super) fn tunnel(&mut self, s: i64, from: &str, proxy: &str, target: &str, status: u16) {
+        let told = Request {
+            started: self.moment(s),
+            method: "CONNECT".into(),
+            host: Some(target.into()),
+            uri: target.into(),
+            user_agent: None,
+            status: Some(status),
+            request_body_len: 0,
+            response_body_len: 0,
+            content_type: None,
+            content: None,
+            proxied: true,
+        };
+        self.flow(s, from, proxy, 3128, [Event::FlowOpened, Event::Request(Box::new(told))], 2);
+    }
+
     pub(super) fn call(&mut self, s: i64, by: &str, on: &str, operation: &str) {
         let told = Rpc { interface: None, opnum: 1, operation: Some(operation.into()), endpoint: None };
         self.flow(s, by, on, 445, [Event::FlowOpened, Event::Rpc(Box::new(told))], 2);

@@ -239,6 +239,12 @@ impl Identities {
         self.machines.get(&host)?.mac
     }
 
+    /// Whether a machine account was proved from it.
+    pub(super) fn has_account(&self, host: HostId) -> bool {
+        let label = self.machines.get(&host).and_then(|machine| machine.label.as_ref());
+        label.is_some_and(|(_, trust)| *trust == Trust::Account)
+    }
+
     pub(super) fn client(&self, host: HostId) -> Option<&str> {
         self.machines.get(&host)?.client.as_deref()
     }

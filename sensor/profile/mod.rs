@@ -250,17 +250,20 @@ impl Profiles {
         }
     }
 
-    /// Whether several machines are behind a host: declared, or by how it behaves.
+    /// Whether several machines are behind a host: declared, or by how it behaves. Who was declared to be something else,
+    /// or has proved a machine's account, is one machine: nobody hides by behaving like several.
     pub(crate) fn shared_by(&self, id: HostId) -> Option<SharedBy> {
-        if self.roles(id).contains(&HostRole::Proxy) {
-            return Some(SharedBy::Proxy);
+        match self.roles(id) {
+            [] if !self.hosts.identities().has_account(id) => {
+                self.shared.by(id, self.counts.span.map_or(Timestamp::MIN, |(_, last)| last))
+            }
+            roles => roles.contains(&HostRole::Proxy).then_some(SharedBy::Proxy),
         }
-        self.shared.by(id, self.counts.span.map_or(Timestamp::MIN, |(_, last)| last))
     }
 
     /// All hosts that behave like several machines.
     pub(crate) fn shared(&self) -> Vec<(HostId, SharedBy)> {
-        self.shared.all()
+        self.shared.all().into_iter().filter_map(|id| Some((id, self.shared_by(id)?))).collect()
     }
 
     pub(crate) const fn counts(&self) -> Counts {

@@ -16,7 +16,9 @@ impl Profiles {
     /// proxy alone knows, so its address stays open.
     pub(super) fn through_proxy(&mut self, seen: &Observation, request: &Request, out: &mut Vec<Activity>) {
         let site = &self.declared.site;
-        if site.reach(seen.orig.ip, seen.resp.ip) != Reach::Internal {
+        // What the proxy refused went nowhere.
+        let refused = request.status.is_some_and(|status| status >= 400);
+        if refused || site.reach(seen.orig.ip, seen.resp.ip) != Reach::Internal {
             return;
         }
         let tunnel = &*request.method == "CONNECT";
@@ -32,7 +34,10 @@ impl Profiles {
             self.flows.name_of(seen.uid).is_some_and(|(before, _)| before.eq_ignore_ascii_case(name))
         });
         let (client, proxy) = self.speakers(seen);
-        self.shared.fetched_for(proxy, client, seen.ts);
+        // Anybody can be asked; a proxy is who does it.
+        if request.status.is_some_and(|status| (200..400).contains(&status)) {
+            self.shared.fetched_for(proxy, client, seen.ts);
+        }
         if known && same {
             return;
         }

@@ -104,9 +104,9 @@ impl Shared {
         self.known.get(&host).filter(|(_, seen)| now.since(*seen) <= HOLDS).map(|(by, _)| *by)
     }
 
-    /// All of them, in the order of their ids.
-    pub(super) fn all(&self) -> Vec<(HostId, SharedBy)> {
-        let mut all: Vec<_> = self.known.iter().map(|(host, (by, _))| (*host, *by)).collect();
+    /// Who ever was, in the order of their ids.
+    pub(super) fn all(&self) -> Vec<HostId> {
+        let mut all: Vec<_> = self.known.iter().map(|(host, _)| *host).collect();
         all.sort_unstable();
         all
     }
