@@ -130,7 +130,7 @@ def unhealthy(prometheus):
 def unanswered(sensor, token):
     """Requests of dashboards that the API refuses or has nothing for, and columns that it promises and no row has."""
     document = get(f"{sensor}/api/v1/openapi.json")
-    found, asked = [], set()
+    found, asked, most = [], set(), {}
     for board, panel in panels():
         for target in panel["targets"]:
             if "url_options" not in target:
@@ -145,13 +145,14 @@ def unanswered(sensor, token):
             except (urllib.error.HTTPError, KeyError, TypeError) as error:
                 found.append(f"{where}: {error!r}")
                 continue
+            most[target["url"]] = max(len(rows), most.get(target["url"], 0))
             promised = set(row_schema(document, target)["required"])
-            have = set.intersection(*(set(row) for row in rows)) if rows else set()
-            missing = [c["selector"] for c in target["columns"] if c["selector"] in promised - have]
+            columns = {column["selector"] for column in target["columns"]}
+            missing = {key for row in rows for key in columns & promised - set(row)}
             if missing:
-                found.append(f"{where}: {len(rows)} rows, without {missing}")
-    print(f"{len(asked)} different requests made of the API")
-    return found
+                found.append(f"{where}: {len(rows)} rows, some without {sorted(missing)}")
+    print(f"{len(asked)} different requests made of the API; rows at most: {most}")
+    return found + [f"{path}: no rows" for path, rows in most.items() if not rows]
 
 
 def row_schema(document, target):

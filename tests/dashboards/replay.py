@@ -1,11 +1,13 @@
-"""Sends a capture's frames on an interface, faster than they came.
+"""Sends captures' frames on an interface, faster than they came, the last capture again and again until it is ended.
 
-    replay.py INTERFACE SPEED FILE…
+    replay.py INTERFACE SPEED:FILE…
 
 Plain pcap files of Ethernet frames, as `pcaps/` holds them. Frames longer than the interface takes are counted and left
-out, so give it a large MTU.
+out, so give it a large MTU. At the end it says what it sent.
 """
 
+import itertools
+import signal
 import socket
 import struct
 import sys
@@ -30,24 +32,32 @@ def frames(path):
 
 def main():
     """One file after the other."""
-    interface, speed = sys.argv[1], float(sys.argv[2])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sent = refused = 0
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-        wire.bind((interface, 0))
-        for path in sys.argv[3:]:
-            first, began = None, time.monotonic()
-            for at, frame in frames(path):
-                first = at if first is None else first
-                ahead = (at - first) / speed - (time.monotonic() - began)
-                if ahead > 0:
-                    time.sleep(ahead)
-                try:
-                    wire.send(frame)
-                    sent += 1
-                except OSError:
-                    refused += 1
-    print(f"{sent} frames sent, {refused} refused")
-    sys.exit(bool(refused))
+    files = [each.split(":", 1) for each in sys.argv[2:]]
+    try:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind((sys.argv[1], 0))
+            for speed, path in itertools.chain(files, itertools.repeat(files[-1])):
+                for frame in paced(path, float(speed)):
+                    try:
+                        wire.send(frame)
+                        sent += 1
+                    except OSError:
+                        refused += 1
+    finally:
+        print(f"{sent} frames sent, {refused} refused")
+
+
+def paced(path, speed):
+    """Frames, each when its time has come."""
+    first, began = None, time.monotonic()
+    for at, frame in frames(path):
+        first = at if first is None else first
+        ahead = (at - first) / speed - (time.monotonic() - began)
+        if ahead > 0:
+            time.sleep(ahead)
+        yield frame
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ free() {
 }
 
 real() { # real, inside the namespace
-  local folder=$1 port token=ladder-0123456789abcdef sensor sender
+  folder=$1 token=ladder-0123456789abcdef sender=
   port=$(free)
   ip link set lo up
   ip link add span0 mtu 9000 type veth peer name wire0 mtu 9000
@@ -40,14 +40,12 @@ real() { # real, inside the namespace
   done
   curl -sf "http://127.0.0.1:$port/metrics" | promtool check metrics
   # One deed that is critical by itself, the campaign many times faster than it was, then an office, so that no rate is 0.
-  {
-    python3 tests/dashboards/replay.py wire0 20 pcaps/attack/directory-secrets.pcap
-    python3 tests/dashboards/replay.py wire0 400 pcaps/attack/staging-antivirus-push.pcap
-    while python3 tests/dashboards/replay.py wire0 100 pcaps/benign/office-day.pcap; do :; done
-  } >"$folder/sent" &
+  python3 tests/dashboards/replay.py wire0 20:pcaps/attack/directory-secrets.pcap \
+    400:pcaps/attack/staging-antivirus-push.pcap 100:pcaps/benign/office-day.pcap >"$folder/sent" &
   sender=$!
   PATIENCE_S=420 python3 tests/dashboards/ladder.py "$port" "$folder/token" || { tail -20 "$folder/said"; return 1; }
-  echo "replayed: $(tr '\n' ';' <"$folder/sent")"
+  kill "$sender" && wait "$sender" || true
+  echo "replayed: $(cat "$folder/sent")"
 }
 
 export -f real free
