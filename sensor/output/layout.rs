@@ -62,16 +62,20 @@ pub(super) fn period(first: Timestamp, last: Timestamp) -> String {
 }
 
 /// `text` in lines of at most `width` columns, the first after `label`, all at the same indent. A number stays with its
-/// unit; a word that is longer than a line is broken.
+/// unit; a word that is longer than a line is broken, and Japanese between any two characters that may be parted.
 pub(super) fn paragraph(label: &str, text: &str, indent: usize, width: usize) -> String {
     let room = width.saturating_sub(indent).max(NARROWEST);
     let mut lines = vec![String::new()];
-    for word in glued(text).iter().flat_map(|word| pieces(word, room)) {
-        let fits = |line: &String| line.is_empty() || measure_text_width(line) + 1 + measure_text_width(&word) <= room;
-        match lines.last_mut().filter(|line| fits(line)) {
-            Some(line) if line.is_empty() => line.push_str(&word),
-            Some(line) => line.extend([" ", &word]),
-            None => lines.push(word),
+    for word in glued(text) {
+        let mut between = " ";
+        for piece in parts(&word).iter().flat_map(|part| pieces(part, room)) {
+            let taken = |line: &String| measure_text_width(line) + between.len() + measure_text_width(&piece);
+            match lines.last_mut().filter(|line| line.is_empty() || taken(line) <= room) {
+                Some(line) if line.is_empty() => line.push_str(&piece),
+                Some(line) => line.extend([between, &piece]),
+                None => lines.push(piece),
+            }
+            between = "";
         }
     }
     let blank = " ".repeat(indent);
@@ -96,6 +100,23 @@ fn glued(text: &str) -> Vec<String> {
     words
 }
 
+/// A word where it may be parted: before a wide character, unless that closes something.
+fn parts(word: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut wide_before = false;
+    for c in word.chars() {
+        let wide = measure_text_width(c.encode_utf8(&mut [0; 4])) > 1;
+        match parts.last_mut().filter(|_| !(wide || wide_before) || CLOSING.contains(c)) {
+            Some(part) => part.push(c),
+            None => parts.push(c.into()),
+        }
+        wide_before = wide;
+    }
+    parts
+}
+
+/// What no line begins with.
+const CLOSING: &str = "、。）」』】・ー～：；？！,.:;)]}%";
 const UNITS: &[&str] = &["ms", "s", "min", "h", "d", "B", "kB", "MB", "GB", "TB", "UTC", "hosts", "flows", "packets"];
 
 /// A word in pieces of at most `room` columns.
