@@ -10,6 +10,7 @@ use std::fs;
 const LARGE: &[&str] = &[
     "attack/staging-antivirus-push.pcap",
     "attack/staging-antivirus-pull.pcap",
+    "attack/staging-antivirus-poisoned.pcap",
     "benign/office-day.pcap",
     "benign/software-rollout.pcap",
     "benign/admin-then-browsing.pcap",

@@ -48,6 +48,13 @@ pub(crate) struct Disagreement {
     pub(crate) seen: String,
 }
 
+/// What a DHCP client calls itself: its answer may have neither.
+#[derive(Clone, Debug, Default)]
+struct Called {
+    id: Option<Arc<str>>,
+    name: Option<Arc<str>>,
+}
+
 /// All hosts of the site met, and what was declared of them.
 #[derive(Debug)]
 pub(super) struct Hosts {
@@ -58,7 +65,7 @@ pub(super) struct Hosts {
     strangers: Capped<IpAddr, HostId>,
     stranger_addresses: Capped<HostId, IpAddr>,
     /// What DHCP clients that asked lately call themselves.
-    called: Capped<[u8; 6], Arc<str>>,
+    called: Capped<[u8; 6], Called>,
     /// Ids of addresses that were found to be a known machine's.
     turned_out: Capped<HostId, HostId>,
     declared: Arc<Declared>,
@@ -78,7 +85,7 @@ impl Hosts {
             identities: Identities::new(),
             strangers: Capped::new(Budget::new("hosts.strangers", MAX_STRANGERS, 0)),
             stranger_addresses: Capped::new(Budget::new("hosts.stranger_addresses", MAX_STRANGERS, 0)),
-            called: Capped::new(Budget::new("hosts.called", MAX_STRANGERS, 48)),
+            called: Capped::new(Budget::new("hosts.called", MAX_STRANGERS, 96)),
             turned_out: Capped::new(Budget::new("hosts.turned_out", MAX_STRANGERS, 0)),
             declared,
             declarations,
@@ -191,13 +198,14 @@ impl Hosts {
             Some((mac, Mac::VirtualRouter)) => self.identities.virtual_router(ip, mac, ts),
             Some((_, Mac::Nothing)) | None => {}
         }
-        let asked = identity.mac.and_then(|mac| self.called.get(&mac).cloned()).filter(|_| leased);
-        if let Some(id) = identity.client_id.as_deref().map(Into::into).or(asked) {
+        let asked = identity.mac.and_then(|mac| self.called.get(&mac).cloned()).filter(|_| leased).unwrap_or_default();
+        if let Some(id) = identity.client_id.as_deref().map(Into::into).or(asked.id) {
             let grant = if leased { Grant::Leased } else { Grant::Observed };
             self.claim(ip, &Key::Client(id), grant, ts);
         }
         self.inherit(before, ip, ts);
-        let Some(name) = identity.hostname.as_deref().filter(|name| !name.is_empty()) else { return };
+        let told = identity.hostname.as_deref().or(asked.name.as_deref());
+        let Some(name) = told.filter(|name| !name.is_empty()) else { return };
         let before = Some(self.seen(ip, ts));
         if let Some(label) = keys::label(name) {
             self.claim(ip, &Key::Label(label.into(), keys::trust(identity.source)), Grant::Observed, ts);
@@ -263,10 +271,12 @@ impl Hosts {
     /// A DHCP client that has no address yet tells its name, and what it calls itself: a server's answer may leave that
     /// out (before RFC 6842), and a hardware address that was made up is good for this exchange only.
     pub(super) fn asked(&mut self, mac: [u8; 6], identity: &Identity) {
+        let called = self.called.entry(mac, Called::default);
         if let Some(id) = identity.client_id.as_deref() {
-            self.called.insert(mac, id.into());
+            called.id = Some(id.into());
         }
         let Some(name) = identity.hostname.as_deref() else { return };
+        called.name = Some(name.into());
         if let (Mac::Key(mac), Some(label)) = (keys::mac(mac), keys::label(name)) {
             self.identities.name_mac(mac, &label.into());
         }

@@ -153,16 +153,41 @@ pub(crate) fn call_back(office: &mut Office, pc: u8, after: Nanos, callback: &Ca
 /// The workstations pull a poisoned update at their hourly report: no execution mark, only a longer answer than usual,
 /// then a script over plain HTTP and a call-back by TLS.
 pub(crate) fn pull(place: Place) -> Office {
-    const NAME: &str = "yukue-test-upd3.s3.ap-northeast-1.amazonaws.com";
     let mut office = Office::new(place);
     habits::day(&mut office, 3, 2);
     let rollout = office.at(150 * MINUTE);
     habits::rollout(&mut office, rollout, 4 * SECOND);
-    // Those whose turn it is in the eighteen minutes in which the update was poisoned.
-    let poisoned = |pc: &u8| (20 * MINUTE..38 * MINUTE).contains(&minute_of(*pc));
+    poison(&mut office, 20 * MINUTE..38 * MINUTE, 14);
+    office
+}
+
+/// The same on the morning after days of the like: 23 of 40 workstations pull the update within half an hour, and
+/// everybody of them loads its script and calls back.
+pub(crate) fn poisoned(place: Place) -> Office {
+    let mut office = Office::new(place);
+    habits::day(&mut office, 2, 1);
+    poison(&mut office, 16 * MINUTE..50 * MINUTE, 8);
+    office
+}
+
+/// The days before [`poisoned`]: working mornings of the same office, `n` in all, one capture each.
+pub(crate) fn mornings_before(place: Place, n: u64) -> Vec<Office> {
+    const DAY: Nanos = 24 * HOUR;
+    let morning = |back: u64| {
+        let mut office = Office::new(Place { start: place.start - back * DAY, seed: place.seed + back, ..place });
+        habits::day(&mut office, 2, 1);
+        office
+    };
+    (1..=n).rev().map(morning).collect()
+}
+
+/// Workstations whose turn to report comes while the update is poisoned load a script and call back.
+fn poison(office: &mut Office, turns: std::ops::Range<Nanos>, beats: u64) {
+    const NAME: &str = "yukue-test-upd3.s3.ap-northeast-1.amazonaws.com";
+    let poisoned = |pc: &u8| turns.contains(&minute_of(*pc));
     for pc in (0..super::office::WORKSTATIONS).filter(poisoned) {
         let at = office.at(HOUR + minute_of(pc) + 25 * SECOND);
-        let now = heartbeat(&mut office, pc, at, 6_400) + office.wire.random.octaves(5 * SECOND, 5);
+        let now = heartbeat(office, pc, at, 6_400) + office.wire.random.octaves(5 * SECOND, 5);
         let (now, server) = office.resolve(now, pc, NAME);
         let host = office.pc(pc);
         let mut tcp = Tcp::new(&mut office.wire, now, &host, (&server, 80));
@@ -170,10 +195,9 @@ pub(crate) fn pull(place: Place) -> Office {
         tcp.open().orig(&http::request("GET", "/u/7.txt", NAME, &headers, &[]));
         tcp.resp(&http::ok("text/plain", &http::script(6_000)));
         let now = tcp.close(Side::Orig);
-        let callback = Callback { name: NAME, interval: 90 * SECOND, jitter: 30, beats: 14 };
-        call_back(&mut office, pc, now, &callback, if pc % 5 == 0 { 5_000 } else { 0 });
+        let callback = Callback { name: NAME, interval: 90 * SECOND, jitter: 30, beats };
+        call_back(office, pc, now, &callback, if pc % 5 == 0 { 5_000 } else { 0 });
     }
-    office
 }
 
 /// One server acts on one workstation by a door; the workstation calls a rare destination within seconds.

@@ -36,6 +36,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
         "12 of 40 PCs pull a poisoned update at their hourly report and call back; no execution mark",
         || office(attack::pull(Place::usual(0x7003))),
     ),
+    capture(
+        "attack/staging-antivirus-poisoned.pcap",
+        "23 of 40 PCs pull a poisoned update within half an hour, on a morning that `--learn-until` may follow days on",
+        || office(attack::poisoned(Place::usual(0x7004))),
+    ),
     capture("attack/execution-chain-svcctl.pcap", "a service, then first contact and a beacon", || {
         chain(Door::Svcctl, 1)
     }),
