@@ -15,6 +15,7 @@ mod dashboards;
 #[cfg(test)]
 mod dissector;
 #[cfg(test)]
+mod history;
 mod invariants;
 #[cfg(test)]
 mod limits;
