@@ -16,6 +16,7 @@ mod dashboards;
 mod dissector;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod limits;
@@ -25,6 +26,7 @@ mod metamorphic;
 mod records;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
 mod scores;
 #[cfg(test)]
 mod shipped;
