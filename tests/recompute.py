@@ -24,7 +24,7 @@ def limit(reasons, measure):
 def regularity(reasons):
     """p of a rhythm: ln p linear in the dispersion between the quantiles of the row used; alike sizes weigh 0.3."""
     b = value(reasons, "gap_dispersion")
-    at = [value(reasons, f"dispersion_at_p_{p}") for p in ("0.001", "0.01", "0.05")]
+    at = [value(reasons, f"dispersion_at_p_{p}") for p in ("0_001", "0_01", "0_05")]
     ln = [math.log(p) for p in (0.001, 0.01, 0.05)]
     low = 0 if b <= at[1] else 1
     p = math.exp(ln[low] + (b - at[low]) / (at[low + 1] - at[low]) * (ln[low + 1] - ln[low]))

@@ -107,7 +107,8 @@ fn weigh(
             let nats = (others * rule.others_nats).min(rule.cap_others_nats);
             weighed.add("hosts_led_there_too", Value::Number(others), "hosts", nats);
         }
-        if tie.is_nameless() && tie.transport == Transport::Tcp {
+        let hides = usual.sees_lookups(on) == Some(false);
+        if tie.is_nameless() && tie.transport == Transport::Tcp && !hides {
             weighed.add("nameless", Value::Text("yes".into()), "", rule.nameless_nats);
         }
     }

@@ -9,7 +9,7 @@ use super::identify::id;
 use super::meter::{BeaconMeter, Rhythm};
 use super::pollers::{PollerRule, Pollers};
 use super::{Cue, Group, Said};
-use crate::base::{Budget, Capped, Table, Timestamp, Transport, say};
+use crate::base::{Arg, Budget, Capped, Table, Timestamp, Transport, say};
 use crate::event::Uid;
 use crate::profile::{CheckIn, HostId, Profiles, TenantId, Tie};
 use std::collections::BTreeSet;
@@ -190,7 +190,7 @@ impl Beacon {
         let fleets = self.pollers.is_fleets(tenant, rhythm.median_s, now, fleet);
         // A flow that was under way may have named its destination before the data began.
         let nameless = tie.is_nameless() && tie.transport == Transport::Tcp && !tie.under_way;
-        let named_if_any = tie.literal_host || usual.counts().resolutions > 0;
+        let named_if_any = tie.literal_host || !usual.names_hide(host);
         let odd_port = nameless && tie.resps.first().is_some_and(|resp| !rule.usual_ports.contains(&resp.port));
         let terms = [
             ("timing", (-rhythm.p.ln()).min(rule.cap_timing_nats), !fleets),
@@ -213,9 +213,9 @@ impl Beacon {
             reason("gap_dispersion", Value::Number(rhythm.dispersion), ""),
             reason("gaps", Value::Count(u64::from(rhythm.gaps)), ""),
             reason("quantile_row", Value::Count(u64::from(row)), "gaps"),
-            reason("dispersion_at_p_0.001", Value::Number(at_001), ""),
-            reason("dispersion_at_p_0.01", Value::Number(at_01), ""),
-            reason("dispersion_at_p_0.05", Value::Number(at_05), ""),
+            reason("dispersion_at_p_0_001", Value::Number(at_001), ""),
+            reason("dispersion_at_p_0_01", Value::Number(at_01), ""),
+            reason("dispersion_at_p_0_05", Value::Number(at_05), ""),
             reason("median_gap", Value::Number(rhythm.median_s), "seconds"),
             Evidence {
                 measure: "regularity_p",
@@ -286,8 +286,11 @@ pub(crate) const fn reason(measure: &'static str, observed: Value, unit: &'stati
 }
 
 /// A probability in words: `1 in 1,000`.
-fn chance(p: f64) -> String {
-    if p >= 0.1 { format!("{:.0} %", p * 100.0) } else { format!("1 in {}", grouped(1.0 / p)) }
+fn chance(p: f64) -> Arg {
+    match p {
+        p if p >= 0.1 => format!("{:.0} %", p * 100.0).into(),
+        p => say!("beacon.one_in", many = grouped(1.0 / p)).into(),
+    }
 }
 
 /// A number to two digits, grouped by thousands.

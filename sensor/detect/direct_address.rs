@@ -67,9 +67,7 @@ impl DirectAddress {
         let rule = &self.rule;
         let host = self.hosts.entry(seen.host, Named::default);
         let nameless = seen.name.is_none() && !seen.several;
-        let ip = usual.address(seen.host);
-        let visible =
-            host.contacts >= rule.least_contacts && ip.is_some_and(|ip| usual.visibility().sees_lookups(seen.host, ip));
+        let visible = host.contacts >= rule.least_contacts && usual.sees_lookups(seen.host) == Some(true);
         let p = (host.nameless + 0.5) / (host.contacts + 1.0);
         if seen.first && nameless && tcp && visible && -p.ln() >= rule.least_nats {
             said.cues.push(Cue {

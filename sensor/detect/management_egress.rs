@@ -95,10 +95,10 @@ impl ManagementEgress {
         let learned = watched_s >= self.rule.learn_s;
         let class = seen.standing.class.as_deref();
         let notable = class.is_some_and(|class| self.rule.notable.iter().any(|n| n == class));
-        let looked_up = usual.counts().resolutions > 0;
+        let nameless = seen.name.is_none() && !seen.several && !usual.names_hide(seen.host);
         let (severity, why, catalogue) = match () {
             () if notable => (self.rule.notable_severity, "a kind of service that attackers hide in", "EG-001"),
-            () if seen.name.is_none() && looked_up => (self.rule.nameless, "an address that nobody named", "EG-002"),
+            () if nameless => (self.rule.nameless, "an address that nobody named", "EG-002"),
             () if learned => (self.rule.learned, "new to it after days of the same", "EG-001"),
             () => (self.rule.learning, "not its vendor; what is usual is still being learned", "EG-001"),
         };

@@ -121,7 +121,7 @@ impl Rule {
         let sni = seen.told.sni.as_deref();
         match sni {
             Some(sni) if sni.parse::<IpAddr>().is_ok() => signs.push(("the name is an address", self.address_nats)),
-            Some(sni) => signs.extend(self.elsewhere(sni, seen.resp.ip, usual)),
+            Some(sni) => signs.extend(self.elsewhere(seen.host, sni, seen.resp.ip, usual)),
             None => {}
         }
         if let Some(certificate) = &seen.told.certificate {
@@ -132,11 +132,14 @@ impl Rule {
     }
 
     /// Looked up by other names only: a hosts file, or somebody fronting.
-    fn elsewhere(&self, sni: &str, ip: IpAddr, usual: &Profiles) -> Option<(&'static str, f64)> {
+    fn elsewhere(&self, host: HostId, sni: &str, ip: IpAddr, usual: &Profiles) -> Option<(&'static str, f64)> {
         let intel = usual.intel();
         let owner = intel.owner(sni)?;
         let mut names = usual.names_of(ip).peekable();
         names.peek()?;
+        if usual.sees_lookups(host) == Some(false) {
+            return None;
+        }
         if names.any(|name| intel.owner(name).is_some_and(|other| other == owner)) {
             return None;
         }

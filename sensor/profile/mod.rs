@@ -242,6 +242,16 @@ impl Profiles {
         &self.visibility
     }
 
+    /// Whether a destination of a host that was looked up would be known as such; `None` while there is too little to tell.
+    pub(crate) fn sees_lookups(&self, id: HostId) -> Option<bool> {
+        self.visibility.sees_lookups(id, self.address(id)?)
+    }
+
+    /// Whether a destination without a name may have one that was looked up unseen.
+    pub(crate) fn names_hide(&self, id: HostId) -> bool {
+        self.counts.resolutions == 0 || self.sees_lookups(id) == Some(false)
+    }
+
     /// Whether contacts between two machines of the site would have been seen.
     pub(crate) fn sees_path(&self, a: HostId, b: HostId) -> bool {
         match (self.address(a), self.address(b)) {

@@ -198,12 +198,12 @@ impl Visibility {
     }
 
     /// Whether a destination of `host` at `ip` that was looked up would be known as such: by its own record, else by its
-    /// network's. Unknown is no.
-    pub(crate) fn sees_lookups(&self, host: HostId, ip: IpAddr) -> bool {
+    /// network's; `None` while there is too little to tell.
+    pub(crate) fn sees_lookups(&self, host: HostId, ip: IpAddr) -> Option<bool> {
         let own = self.hosts.get(&host).filter(|[named, _]| u64::from(*named) >= MIN_NAMED);
         let own = own.map(|[named, known]| share((*known).into(), (*named).into()));
         let seen = own.or_else(|| self.network(ip)?.dns_visible()).or_else(|| self.whole.dns_visible());
-        seen.is_some_and(|share| share >= DNS_VISIBLE)
+        seen.map(|share| share >= DNS_VISIBLE)
     }
 
     /// Whether byte counts of the network of `ip` hold (`detection.md` §6: above 5 % loss byte tails abstain).
@@ -300,17 +300,18 @@ mod tests {
     #[test]
     fn look_ups_count_as_seen_by_the_hosts_own_record_then_by_its_networks() {
         let mut seen = Visibility::new();
+        assert_eq!(seen.sees_lookups(HostId(1), ip("10.0.1.1")), None, "nothing was named yet");
         let (resolver_side, client, new) = (HostId(1), HostId(2), HostId(3));
         for _ in 0..40 {
             seen.named(client, ip("10.0.1.2"), true);
             seen.named(resolver_side, ip("10.0.2.1"), false);
         }
         for (what, host, address, expected) in [
-            ("its look-ups precede what it meets", client, "10.0.1.2", true),
-            ("they do not", resolver_side, "10.0.2.1", false),
-            ("new, where those of others are seen", new, "10.0.1.9", true),
-            ("new, where they are not", new, "10.0.2.9", false),
-            ("new, elsewhere: half of all is not enough", new, "10.0.7.9", false),
+            ("its look-ups precede what it meets", client, "10.0.1.2", Some(true)),
+            ("they do not", resolver_side, "10.0.2.1", Some(false)),
+            ("new, where those of others are seen", new, "10.0.1.9", Some(true)),
+            ("new, where they are not", new, "10.0.2.9", Some(false)),
+            ("new, elsewhere: half of all is not enough", new, "10.0.7.9", Some(false)),
         ] {
             assert_eq!(seen.sees_lookups(host, ip(address)), expected, "{what}");
         }
