@@ -21,7 +21,8 @@
 //!    come out.
 //! 2. `profile`, `detect`, `campaign`, `alert` never see a payload byte.
 //! 3. Only `engine::clock` reads a clock; only `capture`, `output`, `config`, `engine`, `cli` and `main` do IO.
-//! 4. Nothing derived from traffic can panic the sensor, and every collection keyed by traffic has a budget.
+//! 4. Nothing derived from traffic can panic the sensor, and every collection keyed by traffic has a budget
+//!    (`README.md` beside this file lists them).
 //! 5. No output depends on map iteration order, shard count or tick rate.
 //! 6. Packets are dropped in one place, and counted.
 //! 7. `output` decides nothing; `alert` writes nothing.

@@ -56,7 +56,12 @@ fn readme() -> String {
     let mut text = String::from(INTRODUCTION);
     writeln!(text, "\n## Tables\n\nTogether {} when every one of them is full.\n", size(sum)).unwrap();
     rows(&mut text, &tables);
-    writeln!(text, "\n## Tables of one flow's parser\n\nEach SMB connection may have its own.\n").unwrap();
+    writeln!(
+        text,
+        "\n## One flow\n\nAt most {} for everything it holds beside its entry:\n{ONE_FLOW}",
+        size(testing::FLOW_BYTES)
+    )
+    .unwrap();
     rows(&mut text, &testing::parser_tables());
     text
 }
@@ -80,6 +85,17 @@ fn size(bytes: u64) -> String {
 
 /// So that a new field is not a new table.
 const ROUNDING: u64 = 64;
+
+const ONE_FLOW: &str = "\
+64 KiB a side that wait for the rest of their message, 256 KiB in 128 segments a side that wait behind a hole, and what
+its parser remembers. A flow that wants more is read no further, and says so (`reading_cut_short`). All flows together
+hold `flow.held_bytes`. When that or the readers (`flow.dialogues`) are spent, room is made for who needs it: by a flow
+that has nothing more to tell, else by one that is past its first 64 KiB and speaks no protocol of the control plane
+(names, logins, remote calls, shares), the one longest so; only then new ones go unread, and are counted. A full
+`flow.flows` gives up the flow due soonest that nobody reads any more.
+
+Tables of a parser, of which each SMB connection may have its own:
+";
 
 const INTRODUCTION: &str = "\
 # The sensor's source

@@ -36,6 +36,11 @@ impl<T> Ring<T> {
         self.items.iter_mut()
     }
 
+    /// How many items are held.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether nothing is held.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -187,6 +192,11 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         self.budget.table(own, self.len(), self.slots.len(), self.evicted)
     }
 
+    /// Bytes of what it holds, as its budget has it.
+    pub(crate) fn held(&self) -> usize {
+        self.len().saturating_mul(self.budget.heap_bytes().saturating_add(size_of::<Slot<K, V>>()))
+    }
+
     /// Empties it; what it counted stays.
     pub(crate) fn clear(&mut self) {
         while self.take(self.oldest).is_some() {}
@@ -226,6 +236,11 @@ impl<K: Hash + Eq, V> Capped<K, V> {
                 at
             }
             None => {
+                if self.slots.len() == self.slots.capacity() {
+                    // Twice as many, as a vector grows by itself, but never more than the budget.
+                    let room = self.budget.entries().saturating_sub(self.slots.len());
+                    self.slots.reserve_exact(self.slots.len().clamp(4, room.max(4)));
+                }
                 self.slots.push(slot);
                 u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
             }

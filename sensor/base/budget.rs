@@ -21,6 +21,11 @@ impl Budget {
         self.entries
     }
 
+    /// What an entry points to, about.
+    pub(crate) const fn heap_bytes(self) -> usize {
+        self.heap_bytes
+    }
+
     /// How a table with this budget stands; an entry itself takes `own_bytes`.
     pub(crate) const fn table(self, own_bytes: usize, held: usize, peak: usize, evicted: u64) -> Table {
         Table {

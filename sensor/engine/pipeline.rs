@@ -76,6 +76,7 @@ impl Pipeline {
         let limits = flow::Limits {
             flows: MAX_FLOWS.div_ceil(shards),
             dialogues: MAX_DIALOGUES.div_ceil(shards),
+            held_bytes: MAX_HELD.div_ceil(shards),
             copy_window: window,
         };
         let shard = || Shard {
@@ -135,6 +136,10 @@ impl Pipeline {
                     }
                 } else {
                     shard.flows.observe(&packet, floor, &mut shard.out);
+                    // A clock that stands still must not keep them here.
+                    if shard.out.len() >= HANDED_OVER {
+                        self.merge.take_in(&mut shard.out);
+                    }
                 }
             }
         }
@@ -192,6 +197,11 @@ impl Pipeline {
     /// Second copies that were removed from an input.
     pub(crate) fn copies_of(&self, input: usize) -> u64 {
         self.copies.get(input).copied().unwrap_or(0)
+    }
+
+    /// Bytes shown to parsers, again when they had to wait for more: how much work reading was.
+    pub(crate) fn shown_bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.flows.shown_bytes()).fold(0, u64::saturating_add)
     }
 
     /// What was and was not understood.
@@ -276,6 +286,8 @@ fn outside_flows(ts: Timestamp, n: u32, identity: Identity) -> Observation {
 
 /// Flows closed at the end before their observations are handed on.
 const CLOSED_TOGETHER: usize = 4096;
+/// Observations that a shard gathers between two looks at its timers.
+const HANDED_OVER: usize = 4096;
 /// Timers are looked at once in this much event time.
 const STEP: Duration = Duration::from_millis(250);
 /// Between a packet and its second copy; below the smallest retransmission timeout (RFC 6298, 200 ms in practice).
@@ -285,6 +297,9 @@ const COPY_WINDOW: Duration = Duration::from_millis(20);
 const MAX_FLOWS: usize = 400_000;
 /// Flows read at once, over all shards.
 const MAX_DIALOGUES: usize = 150_000;
+/// Bytes that wait for the rest of their message, or for what lies before them, over all flows and shards. A site's
+/// conversations hold some hundred bytes each; only who sends without ever finishing comes near.
+const MAX_HELD: usize = 512 << 20;
 /// More shards than cores anybody has behind one capture point.
 const MAX_SHARDS: usize = 256;
 /// Inputs whose copies are told apart.

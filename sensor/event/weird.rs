@@ -76,4 +76,6 @@ oddities! {
     SmbCompressed = "smb_compressed",
     /// LDAP: a message that is not well formed.
     LdapMalformed = "ldap_malformed",
+    /// There was no room to read this flow to its end; the detail names its protocol.
+    ReadingCutShort = "reading_cut_short",
 }

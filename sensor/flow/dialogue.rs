@@ -1,10 +1,13 @@
 //! Bytes of both sides → the one parser that understands them. Probing goes by content; ports only order the probes.
 
+use super::readers::{FIRST_WORDS, Standing};
 use super::side::Growth;
 use super::stream::{Arrival, Stream};
 use crate::base::Timestamp;
 use crate::event::{Direction, Event, Oddity, Transport, Weird};
-use crate::protocol::{Input, MAX_PENDING, Output, PORT_BOUND, PROTOCOLS, Parser, Probe, Progress, Promised, Protocol};
+use crate::protocol::{
+    CONTROL_PLANE, Input, MAX_PENDING, Output, PORT_BOUND, PROTOCOLS, Parser, Probe, Progress, Promised, Protocol,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a flow with payload carries beside its counters. Pooled.
@@ -17,10 +20,16 @@ pub(super) struct Dialogue {
     pub(super) services: Vec<&'static str>,
     /// When each side's data grew, to tell a copy from a retransmission.
     grew: [Growth; 2],
+    /// Segments that disagree about the bytes they share were told.
+    contradicted: bool,
     /// Probes that found nothing, of UDP.
     probes: u8,
     /// What another flow said this one will be.
     pub(super) promised: Option<Promised>,
+    /// Bytes it held when account was last taken.
+    pub(super) charged: usize,
+    /// What it was worth then.
+    pub(super) stood: Standing,
 }
 
 #[derive(Default)]
@@ -48,6 +57,10 @@ impl Dialogue {
     pub(super) fn segment(&mut self, moment: Moment, offset: u64, data: &[u8], out: &mut Output) {
         if matches!(self.stage, Stage::Over) {
             return;
+        }
+        if !self.contradicted && self.side(moment.from).contradicts(offset, data) {
+            self.contradicted = true;
+            out.weird(Oddity::TcpOverlapDiffers);
         }
         match self.side(moment.from).arrive(offset, data, moment.ts) {
             Arrival::InOrder(fresh) => self.read(moment, fresh, out),
@@ -125,6 +138,35 @@ impl Dialogue {
         told && self.services.len() <= 1
     }
 
+    /// What it is worth when not everybody can be read.
+    pub(super) fn standing(&self) -> Standing {
+        if matches!(self.stage, Stage::Over) {
+            Standing::Over
+        } else if self.orig.read().saturating_add(self.resp.read()) <= FIRST_WORDS
+            || self.services.iter().any(|service| CONTROL_PLANE.contains(service))
+        {
+            Standing::Urgent
+        } else {
+            Standing::Bulk
+        }
+    }
+
+    /// Payload bytes of both sides that were jumped over and never came.
+    pub(super) fn missed(&self) -> u64 {
+        self.orig.missed().saturating_add(self.resp.missed())
+    }
+
+    /// Bytes of memory it holds beside its own.
+    pub(super) fn held(&self) -> usize {
+        let parser = if let Stage::Parsing(_, parser) = &self.stage { parser.held() } else { 0 };
+        self.orig.held().saturating_add(self.resp.held()).saturating_add(parser)
+    }
+
+    /// There is no room to read on: says so, and what is outstanding.
+    pub(super) fn cut_short(&mut self, out: &mut Output) {
+        self.malformed(Oddity::ReadingCutShort, out);
+    }
+
     /// Back to a fresh dialogue, for the pool.
     pub(super) fn reset(&mut self) {
         self.orig.reset();
@@ -132,8 +174,11 @@ impl Dialogue {
         self.stage = Stage::Probing;
         self.services.clear();
         self.grew = [Growth::default(); 2];
+        self.contradicted = false;
         self.probes = 0;
         self.promised = None;
+        self.charged = 0;
+        self.stood = Standing::Urgent;
     }
 
     pub(super) fn growth(&mut self, from: Direction) -> &mut Growth {
@@ -391,6 +436,7 @@ fn find(moment: Moment, data: &[u8]) -> Found {
 /// Runs a parser so that its panic costs one flow's layer, not the sensor.
 fn guarded(parser: &mut dyn Parser, protocol: &Protocol, moment: Moment, data: &[u8], out: &mut Output) -> Progress {
     let input = Input { from: moment.from, ts: moment.ts, data };
+    out.shown = out.shown.saturating_add(data.len() as u64);
     catch_unwind(AssertUnwindSafe(|| parser.parse(input, out))).unwrap_or_else(|_| {
         tracing::error!(protocol = protocol.name, "parser panicked");
         Progress::Malformed(Oddity::ParserPanic)

@@ -33,16 +33,28 @@ pub(super) struct Flow {
     orig_is_a: bool,
     pub(super) confidence: Confidence,
     pub(super) dialogue: Option<Box<Dialogue>>,
-    /// What was parsed, once the dialogue went back to the pool.
-    pub(super) service: Option<&'static str>,
+    /// What was parsed, once the dialogue went back to the pool, outermost first.
+    pub(super) services: Box<[&'static str]>,
+    pub(super) reading: Reading,
     pub(super) retransmissions: u32,
     pub(super) packets: PacketRange,
     /// Hops left and digest of options, of the originator's SYN.
     stack: Option<(u8, u16)>,
     /// Bytes jumped over while no stream kept account of holes.
-    missed: u64,
+    pub(super) missed: u64,
     /// Tunnels around its first packet.
     pub(super) tunnel: Option<Box<Tunnels>>,
+}
+
+/// Whether a flow's payload is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As it comes.
+    Open,
+    /// It found no reader, and was counted; it may find one yet.
+    Refused,
+    /// It had one and lost it.
+    CutShort,
 }
 
 /// Payload of a segment and where it belongs.
@@ -77,7 +89,8 @@ impl Flow {
             orig_is_a: (sense == Sense::AToB) == src_began,
             confidence,
             dialogue: None,
-            service: None,
+            services: Box::default(),
+            reading: Reading::Open,
             retransmissions: 0,
             packets: PacketRange { input: packet.origin.0, first: packet.origin.1, last: packet.origin.1 },
             stack: stack_of(packet).filter(|_| src_began),
@@ -309,7 +322,7 @@ impl Flow {
     pub(super) fn missed_bytes(&self) -> u64 {
         let [orig, resp] = &self.sides;
         let beyond = |side: &Side| if side.pkts > 0 { side.beyond() } else { 0 };
-        let holes = self.dialogue.as_deref().map_or(0, |d| d.orig.missed().saturating_add(d.resp.missed()));
+        let holes = self.dialogue.as_deref().map_or(0, Dialogue::missed);
         self.missed.saturating_add(holes).saturating_add(beyond(orig)).saturating_add(beyond(resp))
     }
 

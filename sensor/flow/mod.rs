@@ -10,6 +10,8 @@ mod identity;
 mod key;
 mod orientation;
 mod promises;
+mod readers;
+mod room;
 mod side;
 mod stream;
 mod tcp;
@@ -18,16 +20,18 @@ mod tests;
 mod timers;
 
 pub(crate) use key::shard;
+pub(crate) use readers::FLOW_BYTES;
 
 use crate::base::{Budget, Endpoint, Table, Timestamp, Transport};
 use crate::decode::Packet;
 use crate::event::{Direction, End, Event, FlowRecord, Observation, Uid};
 use crate::protocol::Output;
-use dialogue::{Dialogue, Moment};
+use dialogue::Moment;
 use entry::Flow;
 use hashbrown::HashTable;
 use key::{FlowKey, Sense};
 use promises::Promises;
+use readers::{Readers, Seat};
 use std::hash::BuildHasher;
 use std::time::Duration;
 use timers::{Entry, Wheel};
@@ -37,8 +41,10 @@ use timers::{Entry, Wheel};
 pub(crate) struct Limits {
     /// Flows held at once; the one due soonest makes room.
     pub(crate) flows: usize,
-    /// Flows with streams and parsers at once; further ones are counted but not read.
+    /// Flows with streams and parsers at once. Of more, those past their first words are read no further.
     pub(crate) dialogues: usize,
+    /// Bytes that all of these may hold together.
+    pub(crate) held_bytes: usize,
     /// How young bytes may be to be a second capture point's copy rather than a retransmission; zero turns it off.
     pub(crate) copy_window: Duration,
 }
@@ -50,9 +56,7 @@ pub(crate) struct Stats {
     /// Most flows held at once; of several tables, the sum of theirs.
     pub(crate) peak: u64,
     pub(crate) evicted: u64,
-    /// Most dialogues at once, likewise.
-    pub(crate) peak_dialogues: u64,
-    /// Flows whose payload was not read because the dialogue budget was spent.
+    /// Flows whose payload was not read, or not to its end, for want of room.
     pub(crate) unread: u64,
     pub(crate) closed: u64,
     pub(crate) one_sided: u64,
@@ -66,7 +70,6 @@ impl Stats {
         self.opened = self.opened.saturating_add(other.opened);
         self.peak = self.peak.saturating_add(other.peak);
         self.evicted = self.evicted.saturating_add(other.evicted);
-        self.peak_dialogues = self.peak_dialogues.saturating_add(other.peak_dialogues);
         self.unread = self.unread.saturating_add(other.unread);
         self.closed = self.closed.saturating_add(other.closed);
         self.one_sided = self.one_sided.saturating_add(other.one_sided);
@@ -84,9 +87,7 @@ pub(crate) struct FlowTable {
     generations: u32,
     wheel: Wheel,
     due: Vec<Entry>,
-    #[expect(clippy::vec_box, reason = "the boxes move between flows and pool as they are")]
-    pool: Vec<Box<Dialogue>>,
-    dialogues: usize,
+    readers: Readers,
     learned: Output,
     promises: Promises,
     limits: Limits,
@@ -103,8 +104,7 @@ impl FlowTable {
             generations: 0,
             wheel: Wheel::new(),
             due: Vec::new(),
-            pool: Vec::new(),
-            dialogues: 0,
+            readers: Readers::new(limits.dialogues, limits.held_bytes),
             learned: Output::default(),
             promises: Promises::new(),
             limits,
@@ -112,23 +112,23 @@ impl FlowTable {
         }
     }
 
+    /// Bytes shown to parsers so far, again when they had to wait for more.
+    pub(crate) const fn shown_bytes(&self) -> u64 {
+        self.learned.shown
+    }
+
     /// What was counted so far.
     pub(crate) const fn stats(&self) -> Stats {
-        self.stats
+        Stats { unread: self.readers.unread(), ..self.stats }
     }
 
     /// Its tables as they stand.
-    pub(crate) fn tables(&self) -> [Table; 3] {
-        let Limits { flows, dialogues, .. } = self.limits;
-        let Stats { peak, evicted, unread, .. } = self.stats;
-        let many = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let (flow, dialogue) = (size_of::<Option<Flow>>(), size_of::<Dialogue>());
-        let spoken = many(self.stats.peak_dialogues);
-        [
-            Budget::new("flow.flows", flows, FLOW_HEAP).table(flow, self.index.len(), many(peak), evicted),
-            Budget::new("flow.dialogues", dialogues, DIALOGUE_HEAP).table(dialogue, self.dialogues, spoken, unread),
-            self.promises.table(),
-        ]
+    pub(crate) fn tables(&self) -> [Table; 4] {
+        let budget = Budget::new("flow.flows", self.limits.flows, FLOW_HEAP);
+        let peak = usize::try_from(self.stats.peak).unwrap_or(usize::MAX);
+        let flows = budget.table(size_of::<Option<Flow>>(), self.index.len(), peak, self.stats.evicted);
+        let [dialogues, held] = self.readers.tables();
+        [flows, dialogues, held, self.promises.table()]
     }
 
     /// Flows held now.
@@ -207,7 +207,7 @@ impl FlowTable {
         let window = self.limits.copy_window;
         let speaks = packet.payload_len > 0;
         if speaks && !self.slot_has_dialogue(id) {
-            self.attach_dialogue(id, packet);
+            self.attach_dialogue(id, packet, at, out);
         }
         let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) else {
             return;
@@ -247,7 +247,15 @@ impl FlowTable {
                 emit(flow, at, complete(event, orig, resp), out);
             }
             self.promises.note(self.learned.promises.drain(..), orig, resp, packet.ts);
+            let seat = Seat { flow: id, generation: flow.generation };
+            let too_much = flow.dialogue.as_deref_mut().is_some_and(|dialogue| self.readers.charge(seat, dialogue));
+            if too_much || self.readers.is_crowded() {
+                self.relieve(seat, too_much, at, out);
+            }
         }
+        let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) else {
+            return;
+        };
         flow.set_deadline(packet.ts, floor);
         let armed = flow.armed;
         if timers::slot_of(flow.deadline) < armed {
@@ -286,6 +294,11 @@ impl FlowTable {
         let id = match self.free.pop() {
             Some(id) => id,
             None => {
+                if self.slots.len() == self.slots.capacity() {
+                    // Twice as many, but never more than may be.
+                    let room = self.limits.flows.saturating_sub(self.slots.len());
+                    self.slots.reserve_exact(self.slots.len().clamp(4, room.max(4)));
+                }
                 self.slots.push(None);
                 u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX)
             }
@@ -298,6 +311,12 @@ impl FlowTable {
         self.index.insert_unique(hash, id, |id| slot(slots, *id).map_or(0, |flow| hasher.hash_one(flow.key)));
         self.stats.peak = self.stats.peak.max(self.index.len() as u64);
         self.arm(id);
+        if self.wheel.len() > self.index.len().saturating_mul(TIMERS_A_FLOW).saturating_add(FREE_TIMERS) {
+            let slots = &self.slots;
+            self.wheel.sweep(|entry| {
+                slot(slots, entry.flow).is_some_and(|f| f.generation == entry.generation && f.armed == entry.slot)
+            });
+        }
         id
     }
 
@@ -327,67 +346,18 @@ impl FlowTable {
         let payload = record.counters.orig_bytes.saturating_add(record.counters.resp_bytes);
         self.stats.payload_bytes = self.stats.payload_bytes.saturating_add(payload);
         if let Some(dialogue) = flow.dialogue.take() {
-            self.recycle(dialogue);
+            self.readers.take_back(dialogue);
         }
         emit(&mut flow, at, Event::FlowClosed(Box::new(record)), out);
     }
 
-    /// Makes room: the flow that is due soonest goes, and says so.
-    fn evict(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
-        while let Some(entry) = self.wheel.soonest() {
-            if self.flow(entry.flow).is_some_and(|flow| flow.generation == entry.generation) {
-                self.stats.evicted = self.stats.evicted.saturating_add(1);
-                return self.close(entry.flow, at, End::Evicted, out);
-            }
-        }
-    }
-
-    fn attach_dialogue(&mut self, id: u32, packet: &Packet<'_>) {
-        let spoken = matches!(packet.transport, Transport::Tcp | Transport::Udp);
-        if !spoken {
-            return;
-        }
-        if self.dialogues >= self.limits.dialogues {
-            self.stats.unread = self.stats.unread.saturating_add(1);
-            return;
-        }
-        let dialogue = self.pool.pop().unwrap_or_default();
-        if let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) {
-            let promised = self.promises.find(flow.orig(), flow.resp(), packet.ts);
-            let mut dialogue = dialogue;
-            dialogue.promised = promised.filter(|_| packet.transport == Transport::Tcp);
-            flow.dialogue = Some(dialogue);
-            self.dialogues = self.dialogues.saturating_add(1);
-            self.stats.peak_dialogues = self.stats.peak_dialogues.max(self.dialogues as u64);
-        }
-    }
-
-    /// A datagram flow with nothing outstanding gives its dialogue back; what it parsed is kept by name.
-    fn release_idle(&mut self, id: u32) {
+    /// Arms a flow's timer anew; the slot it is in now.
+    fn arm(&mut self, id: u32) -> i64 {
         let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) else {
-            return;
+            return i64::MAX;
         };
-        if flow.key.transport() != Transport::Udp || !flow.dialogue.as_deref().is_some_and(Dialogue::is_idle) {
-            return;
-        }
-        if let Some(dialogue) = flow.dialogue.take() {
-            flow.service = dialogue.services.first().copied().or(flow.service);
-            self.recycle(dialogue);
-        }
-    }
-
-    fn recycle(&mut self, mut dialogue: Box<Dialogue>) {
-        self.dialogues = self.dialogues.saturating_sub(1);
-        if self.pool.len() < POOL {
-            dialogue.reset();
-            self.pool.push(dialogue);
-        }
-    }
-
-    fn arm(&mut self, id: u32) {
-        if let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) {
-            flow.armed = self.wheel.arm(id, flow.generation, flow.deadline);
-        }
+        flow.armed = self.wheel.arm(id, flow.generation, flow.deadline);
+        flow.armed
     }
 
     fn find(&self, key: &FlowKey) -> Option<u32> {
@@ -438,9 +408,8 @@ fn record(flow: &Flow, end: End) -> FlowRecord {
     let dialogue = flow.dialogue.as_deref();
     let mut service = dialogue.map_or_else(Vec::new, |d| d.services.clone());
     // What a datagram flow spoke before its dialogue was given back comes first: STUN, then DTLS.
-    if let Some(before) = flow.service.filter(|before| !service.contains(before)) {
-        service.insert(0, before);
-    }
+    let before: Vec<_> = flow.services.iter().copied().filter(|before| !service.contains(before)).collect();
+    service.splice(0..0, before);
     let [orig, resp] = &flow.sides;
     FlowRecord {
         ts: flow.first,
@@ -468,9 +437,9 @@ fn record(flow: &Flow, end: End) -> FlowRecord {
 
 /// Silence after which payload begins a new burst; shorter pauses are one check-in (the beacon meter's merge).
 const BURST_PAUSE: Duration = Duration::from_secs(2);
+/// A flow is armed again each time that its end comes nearer: once answered, once closed, once reset.
+const TIMERS_A_FLOW: usize = 4;
+/// Timers that are not worth a sweep.
+const FREE_TIMERS: usize = 16_384;
 /// A flow's place in the index, and the timers that it is armed for or was.
 const FLOW_HEAP: usize = 64;
-/// A parser, and the bytes that wait for the rest of their message.
-const DIALOGUE_HEAP: usize = 4096;
-/// Dialogues kept for reuse.
-const POOL: usize = 4096;

@@ -3,7 +3,7 @@
 use super::{FlowTable, Limits};
 use crate::base::{Endpoint, Timestamp, Transport};
 use crate::decode::{Packet, Tcp, Tunnels};
-use crate::event::{Event, FlowRecord, Layer, Observation};
+use crate::event::{Event, FlowRecord, Layer, Observation, Oddity};
 use std::time::Duration;
 
 const A: &str = "10.0.0.1";
@@ -17,7 +17,12 @@ const RST: u8 = 4;
 type Segment = (i64, bool, u8, u32, u32, &'static [u8]);
 
 fn table(window_ms: u64) -> FlowTable {
-    FlowTable::new(Limits { flows: 100, dialogues: 100, copy_window: Duration::from_millis(window_ms) })
+    FlowTable::new(Limits {
+        flows: 100,
+        dialogues: 100,
+        held_bytes: 1 << 24,
+        copy_window: Duration::from_millis(window_ms),
+    })
 }
 
 fn tcp(&(ms, from_a, flags, seq, ack, payload): &Segment) -> Packet<'static> {
@@ -218,7 +223,7 @@ fn a_tunnel_is_known_though_no_payload_came() {
 
 #[test]
 fn flows_stay_small() {
-    assert!(size_of::<super::entry::Flow>() <= 304, "{} bytes", size_of::<super::entry::Flow>());
+    assert!(size_of::<super::entry::Flow>() <= 312, "{} bytes", size_of::<super::entry::Flow>());
 }
 
 #[test]
@@ -243,7 +248,7 @@ fn a_syn_answered_first_is_oriented_by_its_flags() {
 
 #[test]
 fn a_full_table_evicts_and_says_so() {
-    let mut table = FlowTable::new(Limits { flows: 2, dialogues: 2, copy_window: Duration::ZERO });
+    let mut table = FlowTable::new(Limits { flows: 2, dialogues: 2, held_bytes: 1 << 24, copy_window: Duration::ZERO });
     let mut out = Vec::new();
     for port in 1..=5_u16 {
         let mut packet = tcp(&WHOLE[0]);
@@ -280,4 +285,104 @@ fn flows_that_open_late_at_one_moment_have_names_of_their_own() {
     let [(a, one), (b, two)] = opened[..] else { panic!("{opened:?}") };
     assert_eq!((a, b), (floor, floor));
     assert_ne!(one, two);
+}
+
+/// A segment of payload from one of A's ports to one of B's, `offset` into its stream.
+fn said(ms: i64, port: u16, to: u16, offset: usize, payload: &[u8]) -> Packet<'_> {
+    let mut packet = tcp(&(ms, true, ACK, 100, 500, b""));
+    (packet.src.port, packet.dst.port) = (port, to);
+    let len = u32::try_from(payload.len()).unwrap();
+    let seq = 100 + u32::try_from(offset).unwrap();
+    packet.tcp = Some(Tcp { seq, ack: 500, window: 1000, flags: ACK });
+    Packet { payload, payload_len: len, ip_len: 40 + len, ..packet }
+}
+
+/// An upload of `kib` KiB over HTTP, from one of A's ports.
+fn upload(table: &mut FlowTable, port: u16, kib: usize, out: &mut Vec<Observation>) {
+    const HEAD: &[u8] = b"POST /up HTTP/1.1\r\nHost: a.example\r\nContent-Length: 90000000\r\n\r\n";
+    table.observe(&said(1, port, 80, 0, HEAD), Timestamp::MIN, out);
+    for n in 0..kib {
+        table.observe(&said(2, port, 80, HEAD.len() + n * 1024, &[0x41; 1024]), Timestamp::MIN, out);
+    }
+}
+
+/// A question over TCP, of `a.example`.
+const QUESTION: &[u8] = b"\0\x1b\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";
+
+fn cut_short(out: &[Observation]) -> Vec<u16> {
+    let is_cut = |o: &&Observation| matches!(&o.event, Event::Weird(w) if w.oddity == Oddity::ReadingCutShort);
+    out.iter().filter(is_cut).map(|o| o.orig.port).collect()
+}
+
+#[test]
+fn first_words_and_the_control_plane_are_read_before_the_rest_of_a_transfer() {
+    let limits = Limits { flows: 100, dialogues: 3, held_bytes: 1 << 20, copy_window: Duration::ZERO };
+    let (mut table, mut out) = (FlowTable::new(limits), Vec::new());
+    // Names over TCP, more than first words are; an upload that is past its own; one that has only begun.
+    for n in 0..4_000 {
+        table.observe(&said(1, 1_001, 53, n * QUESTION.len(), QUESTION), Timestamp::MIN, &mut out);
+    }
+    upload(&mut table, 1_002, 100, &mut out);
+    upload(&mut table, 1_003, 10, &mut out);
+    assert_eq!((cut_short(&out), table.stats().unread), (vec![], 0));
+    upload(&mut table, 1_004, 1, &mut out);
+    assert_eq!((cut_short(&out), table.stats().unread), (vec![1_002], 1), "the upload makes room");
+    upload(&mut table, 1_005, 1, &mut out);
+    upload(&mut table, 1_005, 1, &mut out);
+    assert_eq!((cut_short(&out), table.stats().unread), (vec![1_002], 2), "refused, and counted once");
+    // Who has nothing more to say goes first: not even counted.
+    table.observe(&said(3, 1_003, 80, 0, b""), Timestamp::MIN, &mut out);
+    finish(&mut table, &mut out);
+    let services: Vec<_> = out
+        .iter()
+        .filter_map(
+            |o| if let Event::FlowClosed(r) = &o.event { Some((r.orig.port, r.service.join(","))) } else { None },
+        )
+        .collect();
+    let mut sorted = services.clone();
+    sorted.sort();
+    assert_eq!(
+        sorted,
+        [
+            (1_001, "dns".to_owned()),
+            (1_002, "http".to_owned()),
+            (1_003, "http".to_owned()),
+            (1_004, "http".to_owned()),
+            (1_005, String::new()),
+        ]
+    );
+}
+
+#[test]
+fn what_readers_hold_is_bounded_over_all_flows() {
+    let limits = Limits { flows: 100, dialogues: 50, held_bytes: 100_000, copy_window: Duration::ZERO };
+    let (mut table, mut out) = (FlowTable::new(limits), Vec::new());
+    upload(&mut table, 999, 70, &mut out);
+    // Heads that never end: each holds 10 KiB, which is first words.
+    for port in 1_000..1_040_u16 {
+        for n in 0..10 {
+            let head: &[u8] = if n == 0 { b"GET / HTTP/1.1\r\nX: aaaaaaaa" } else { &[b'a'; 1024] };
+            let offset = if n == 0 { 0 } else { 27 + (n - 1) * 1024 };
+            table.observe(&said(3, port, 80, offset, head), Timestamp::MIN, &mut out);
+            let [_, _, held, _] = table.tables();
+            assert!(held.held <= 100_000, "{held:?}");
+        }
+    }
+    let cut = cut_short(&out);
+    assert_eq!(cut.first(), Some(&999), "the transfer goes first: {cut:?}");
+    assert!(cut.len() > 20 && table.stats().unread == cut.len() as u64, "{cut:?}");
+}
+
+#[test]
+fn a_question_that_waits_for_its_answer_is_kept_before_a_silent_connection() {
+    let limits = Limits { flows: 3, dialogues: 3, held_bytes: 1 << 20, copy_window: Duration::ZERO };
+    let (mut table, mut out) = (FlowTable::new(limits), Vec::new());
+    let udp = |ms, port| Packet { transport: Transport::Udp, tcp: None, ..said(ms, port, 53, 0, &QUESTION[2..]) };
+    table.observe(&udp(0, 1_001), Timestamp::MIN, &mut out);
+    for (ms, port) in [(1, 1_002), (2, 1_003), (3, 1_004), (4, 1_005)] {
+        table.observe(&said(ms, port, 443, 0, b""), Timestamp::MIN, &mut out);
+    }
+    let evicted: Vec<_> = out.iter().filter(|o| matches!(o.event, Event::FlowClosed(_))).map(|o| o.orig.port).collect();
+    assert_eq!(evicted.len(), 2);
+    assert!(!evicted.contains(&1_001), "{evicted:?}");
 }

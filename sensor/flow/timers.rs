@@ -11,6 +11,8 @@ pub(super) struct Wheel {
     cursor: Option<i64>,
     /// No slot before this one holds anything.
     soonest: i64,
+    /// Entries in all slots.
+    len: usize,
 }
 
 /// One flow to look at.
@@ -24,7 +26,7 @@ pub(super) struct Entry {
 
 impl Wheel {
     pub(super) fn new() -> Self {
-        Self { slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(), cursor: None, soonest: i64::MAX }
+        Self { slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(), cursor: None, soonest: i64::MAX, len: 0 }
     }
 
     /// Puts `flow` where it will be met once `deadline` has passed. Gives back the slot it is armed for.
@@ -34,6 +36,7 @@ impl Wheel {
         let slot = due.clamp(cursor, cursor.saturating_add(HORIZON));
         if let Some(entries) = self.slots.get_mut(index(slot)) {
             entries.push(Entry { flow, generation, slot });
+            self.len = self.len.saturating_add(1);
             self.soonest = self.soonest.min(slot);
         }
         slot
@@ -48,6 +51,7 @@ impl Wheel {
         }
         for slot in cursor..end.min(cursor.saturating_add(HORIZON + 1)) {
             if let Some(entries) = self.slots.get_mut(index(slot)) {
+                self.len = self.len.saturating_sub(entries.len());
                 due.append(entries);
             }
         }
@@ -66,10 +70,27 @@ impl Wheel {
         for slot in self.soonest.max(cursor)..=cursor.saturating_add(HORIZON) {
             self.soonest = slot;
             if let Some(entry) = self.slots.get_mut(index(slot)).and_then(Vec::pop) {
+                self.len = self.len.saturating_sub(1);
                 return Some(entry);
             }
         }
         None
+    }
+}
+
+impl Wheel {
+    /// Entries held, those that no longer count included.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Drops the entries that no longer count: a pair of ports that opens and resets without end leaves one each time.
+    pub(super) fn sweep(&mut self, counts: impl Fn(&Entry) -> bool) {
+        for entries in &mut self.slots {
+            entries.retain(&counts);
+            entries.shrink_to(entries.len().saturating_mul(2));
+        }
+        self.len = self.slots.iter().map(Vec::len).sum();
     }
 }
 

@@ -90,6 +90,11 @@ pub(crate) static PORT_BOUND: &[&Protocol] = &[
     &banner::FTP_AT_PORT,
 ];
 
+/// Services whose every message may tell of an act or an identity, at whatever point of a flow: names, logins, remote
+/// calls, shares. When not everybody can be read, these come before the rest of a transfer.
+pub(crate) const CONTROL_PLANE: &[&str] =
+    &["dns", "krb", "krb_tcp", "ldap_tcp", "ldap_udp", "dce_rpc", "smb", "gssapi", "ntlm", "dhcp", "wsmans"];
+
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {
     /// Zeek's name for `service`.
@@ -163,6 +168,12 @@ pub(crate) trait Parser: Send {
     /// The flow is over: tell what is still outstanding (a query without an answer, a request without a response).
     fn finish(&mut self, _out: &mut Output) {}
 
+    /// Bytes of memory it holds beside its own, within a factor of two; asked after each call, so it must be cheap. What
+    /// holds less than a few hundred may say 0.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// The tables it keeps for its flow, as they stand.
     fn tables(&self) -> Vec<Table> {
         Vec::new()
@@ -184,6 +195,8 @@ pub(crate) struct Output {
     pub(crate) services: Vec<&'static str>,
     /// Connections that were arranged for.
     pub(crate) promises: Vec<Promise>,
+    /// Bytes shown to parsers, again when they had to wait for more: how much work reading was.
+    pub(crate) shown: u64,
 }
 
 /// Whoever of the two hosts connects to `port` of `side` soon will speak what was promised.

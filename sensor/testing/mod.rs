@@ -10,6 +10,7 @@ use crate::capture::{Frame, LinkType};
 use crate::config;
 use crate::engine::{Analysis, Copies, Pipeline, Setup};
 use crate::event::{Direction, Observation};
+use crate::flow;
 use crate::intel::Intel;
 use crate::output::{Trail, alert_line};
 use crate::protocol::{Input, Output, PORT_BOUND, PROTOCOLS, Probe, Progress, Protocol};
@@ -36,6 +37,9 @@ pub fn observations<'a>(frames: impl IntoIterator<Item = RawFrame<'a>>, shards: 
     let Ok(_) = pipeline.finish(&mut keep);
     seen
 }
+
+/// Bytes that one flow may hold, its parser included.
+pub const FLOW_BYTES: u64 = flow::FLOW_BYTES as u64;
 
 /// The left side of the waist, fed with frames one by one.
 pub struct Left(Pipeline);
@@ -79,6 +83,12 @@ impl Left {
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
         self.0.tables()
+    }
+
+    /// Bytes shown to parsers so far, again when they had to wait for more.
+    #[must_use]
+    pub fn shown_bytes(&self) -> u64 {
+        self.0.shown_bytes()
     }
 
     /// What was and was not decoded, by name.

@@ -164,13 +164,13 @@ fn quic_hello(wire: &mut Wire, kind: Client, name: &str) -> Vec<u8> {
 }
 
 /// RFC 9001 §5.2: from the destination connection id of the client's first packet.
-fn initial_keys(version: Version, destination: &[u8], role: Role) -> DirectionalKeys {
+pub(crate) fn initial_keys(version: Version, destination: &[u8], role: Role) -> DirectionalKeys {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().and_then(|s| s.quic_suite()).expect("ring has QUIC suites");
     Keys::initial(version, suite.suite, suite.quic, destination, role).local
 }
 
 /// CRYPTO frame (RFC 9000 §19.6).
-fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
+pub(crate) fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
     [&[6][..], &varint(offset), &varint(data.len()), data].concat()
 }
 
@@ -180,7 +180,7 @@ fn varint(value: usize) -> [u8; 2] {
 }
 
 /// A protected Initial packet, padded so that it has `size` bytes.
-fn initial(
+pub(crate) fn initial(
     version: Version,
     [destination, source, token]: [&[u8]; 3],
     number: u8,

@@ -23,6 +23,11 @@ struct Side {
 }
 
 impl Pipe {
+    /// Bytes of memory that wait for the rest of their fragment.
+    pub(in crate::protocol) fn held(&self) -> usize {
+        self.sides.iter().map(|side| side.held.capacity()).fold(0, usize::saturating_add)
+    }
+
     /// A pipe by its name, where its opening was seen.
     pub(in crate::protocol) fn new(name: Option<&str>) -> Self {
         let endpoint = name.map_or_else(|| "ncacn_np:".into(), |name| format!("ncacn_np:\\pipe\\{name}"));

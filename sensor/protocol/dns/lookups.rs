@@ -47,6 +47,11 @@ pub(super) struct Answer {
 }
 
 impl Lookups {
+    /// Bytes of memory, a question's name taken as a long one's.
+    pub(super) fn held(&self) -> usize {
+        self.waiting.len().saturating_mul(size_of::<Waiting>().saturating_add(NAME_BYTES))
+    }
+
     pub(super) fn new(protocol: ResolutionProtocol) -> Self {
         Self { protocol, waiting: Ring::new(MAX_OUTSTANDING), overflowed: false }
     }
@@ -164,6 +169,8 @@ fn is_transfer(qtype: &str) -> bool {
     matches!(qtype, "AXFR" | "IXFR")
 }
 
+/// A name and a type, with what the allocator adds.
+const NAME_BYTES: usize = 96;
 /// A busy resolver behind one port has a few dozen questions on their way; the oldest of more is given up.
 const MAX_OUTSTANDING: usize = 256;
 /// Records of one response that are looked at: some forty addresses are a lot, thousands an attack (16 bytes each in

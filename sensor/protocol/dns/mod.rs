@@ -166,6 +166,10 @@ const fn oddity(flaw: Flaw) -> Oddity {
 struct Datagrams(Dns);
 
 impl Parser for Datagrams {
+    fn held(&self) -> usize {
+        self.0.lookups.held()
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         self.0.message(input, out);
         Progress::Consumed(input.data.len())
@@ -183,6 +187,10 @@ impl Parser for Datagrams {
 struct Segments(Dns);
 
 impl Parser for Segments {
+    fn held(&self) -> usize {
+        self.0.lookups.held()
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         let mut r = Reader::new(input.data);
         let Some(len) = r.u16() else { return Progress::Consumed(0) };

@@ -341,6 +341,18 @@ impl Http {
 }
 
 impl Parser for Http {
+    fn held(&self) -> usize {
+        let texts = |fact: &Request| {
+            let optional = [&fact.host, &fact.user_agent].map(|text| text.as_deref().map_or(0, str::len));
+            optional.into_iter().fold(fact.uri.len(), usize::saturating_add)
+        };
+        let exchange = |exchange: &Exchange| {
+            let envelope = exchange.call.as_ref().map_or(0, |call| call.envelope.bytes.capacity());
+            size_of::<Request>().saturating_add(texts(&exchange.fact)).saturating_add(envelope)
+        };
+        self.outstanding.iter().map(exchange).fold(self.look.bytes.capacity(), usize::saturating_add)
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         match self.client(input.from, input.data) {
             None => Progress::Consumed(0),

@@ -98,6 +98,18 @@ impl Frame {
 }
 
 impl Parser for Http2 {
+    fn held(&self) -> usize {
+        let blocks =
+            [&self.asking, &self.answering].map(|side| side.head.as_ref().map_or(0, |head| head.block.capacity()));
+        let stream = |stream: &Stream| {
+            let fact = &stream.fact;
+            let texts = [&fact.host, &fact.user_agent].map(|text| text.as_deref().map_or(0, str::len));
+            let whole = texts.into_iter().fold(fact.uri.len(), usize::saturating_add);
+            whole.saturating_add(stream.look.capacity()).saturating_add(size_of::<Request>())
+        };
+        blocks.into_iter().chain(self.streams.iter().map(stream)).fold(0, usize::saturating_add)
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         let Some(client) = self.client(input.from, input.data) else { return Progress::Consumed(0) };
         let asks = client == input.from;

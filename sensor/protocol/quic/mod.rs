@@ -193,6 +193,12 @@ impl Quic {
 }
 
 impl Parser for Quic {
+    fn held(&self) -> usize {
+        let datagrams = self.held.iter().map(|held| held.data.capacity());
+        let pieces = self.attempt.iter().flat_map(|attempt| &attempt.crypto).map(Pieces::held);
+        datagrams.chain(pieces).fold(self.room.capacity(), usize::saturating_add)
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         self.heard = input.ts;
         self.datagram(input.from, input.ts, input.data, out);

@@ -91,6 +91,10 @@ pub(super) enum OnClose {
 }
 
 impl Files {
+    pub(super) fn held(&self) -> usize {
+        self.pipes.iter().map(|(_, pipe)| pipe.held()).fold(self.files.held(), usize::saturating_add)
+    }
+
     pub(super) fn tables(&self) -> [Table; 2] {
         [self.files.table(), self.pipes.table()]
     }

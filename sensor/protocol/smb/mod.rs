@@ -183,6 +183,10 @@ impl Smb {
 }
 
 impl Parser for Smb {
+    fn held(&self) -> usize {
+        self.sessions.held().saturating_add(self.legacy.held())
+    }
+
     fn tables(&self) -> Vec<Table> {
         Table::by_name(self.sessions.tables().chain(self.legacy.tables()))
     }

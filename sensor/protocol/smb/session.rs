@@ -55,6 +55,12 @@ impl Default for Sessions {
 }
 
 impl Sessions {
+    /// Bytes of memory: what it remembers, and pieces of calls.
+    pub(super) fn held(&self) -> usize {
+        let own = [self.asked.held(), self.trees.held(), self.granted.held()];
+        own.into_iter().fold(self.files.held(), usize::saturating_add)
+    }
+
     pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
         let own = [self.asked.table(), self.trees.table(), self.granted.table()];
         own.into_iter().chain(self.files.tables())

@@ -41,6 +41,11 @@ impl Default for Sessions1 {
 }
 
 impl Sessions1 {
+    /// Bytes of memory, likewise.
+    pub(super) fn held(&self) -> usize {
+        self.asked.held().saturating_add(self.trees.held()).saturating_add(self.files.held())
+    }
+
     pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
         [self.asked.table(), self.trees.table()].into_iter().chain(self.files.tables())
     }

@@ -148,6 +148,11 @@ impl Dtls {
 }
 
 impl Parser for Dtls {
+    fn held(&self) -> usize {
+        let partial = self.sides.iter().flat_map(|side| &side.partial);
+        partial.map(|partial| partial.pieces.held()).fold(0, usize::saturating_add)
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         self.records(input, out);
         if self.exchange.is_settled() { Progress::Done } else { Progress::Consumed(input.data.len()) }

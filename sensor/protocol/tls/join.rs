@@ -45,6 +45,11 @@ impl Joiner {
         (self.pending.len() > HEADER).then(|| split(&self.pending))
     }
 
+    /// Bytes of memory.
+    pub(crate) const fn held(&self) -> usize {
+        self.pending.capacity()
+    }
+
     /// Forgets it.
     pub(crate) fn clear(&mut self) {
         self.pending = Vec::new();

@@ -294,6 +294,10 @@ impl Tls {
 }
 
 impl Parser for Tls {
+    fn held(&self) -> usize {
+        self.sides.iter().map(|side| side.joiner.held()).fold(0, usize::saturating_add)
+    }
+
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
         self.side(input.from).heard = input.ts;
         if self.shape.is_some() && (self.is_over() || self.side(input.from).state == State::Over) {

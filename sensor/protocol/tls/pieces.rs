@@ -50,6 +50,11 @@ impl Pieces {
         }
     }
 
+    /// Bytes of memory.
+    pub(crate) const fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
