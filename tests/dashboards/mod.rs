@@ -3,6 +3,7 @@
 //! this ends, with a real Prometheus and Alertmanager.
 
 mod alerting;
+mod api;
 mod linter;
 mod queries;
 mod schema;
@@ -37,6 +38,16 @@ fn the_readme_tells_the_question_of_every_row() {
     });
     let missing: Vec<_> = asked.filter(|(_, question)| !readme.contains(question)).collect();
     assert!(missing.is_empty(), "grafana/README.md: {missing:#?}");
+}
+
+/// A file that comes with a module of the sensor. `None` while the sensor lacks the module, and that is said.
+fn comes_with(module: &str, named_in: &str, file: &str) -> Option<String> {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    if read(named_in).contains(&format!("mod {module};")) {
+        return Some(read(file));
+    }
+    eprintln!("SKIPPED: {named_in} names no {module}, so {file} is not there to be compared with");
+    None
 }
 
 /// Stems of the detectors and joins: every rule that ships. What lies beside them has nothing to enable.

@@ -1,7 +1,7 @@
 //! Every query is PromQL, asks for metrics and labels that the sensor has, and treats counters as counters; and every
 //! metric the sensor has is shown or excused.
 
-use super::{every_panel, prometheus};
+use super::{comes_with, every_panel, prometheus};
 use crate::support::root;
 use promql_parser::parser::{Expr, LabelModifier, VectorSelector, parse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +64,30 @@ fn every_metric_is_shown_or_excused() {
         let seen = parts.iter().any(|part| marked.contains(&format!("yukue_{name}{part}")));
         assert!(seen != excused, "{name}: shown {seen}, excused {excused}");
     }
+}
+
+/// `metrics.tsv` is what operators read and what a stand-in shows; the sensor's own table is what it is made of.
+#[test]
+fn the_list_of_metrics_is_the_sensors_table() {
+    let table = comes_with("metrics", "sensor/output/mod.rs", "sensor/output/metrics/table.rs");
+    let Some(source) = table else { return };
+    let labels = fs::read_to_string(root().join("sensor/output/metrics/labels.rs")).unwrap();
+    let label = |kind: &str| {
+        let named = labels.lines().find_map(|line| line.trim().strip_prefix(&format!("{kind}(\"")));
+        named.and_then(|rest| rest.split('"').next()).unwrap_or_else(|| panic!("no label {kind}")).to_owned()
+    };
+    let body = source.split("\nmetrics! {\n").nth(1).and_then(|rest| rest.split("\n}").next()).unwrap();
+    let table: BTreeMap<String, Metric> = body
+        .lines()
+        .map(|line| {
+            let (name, rest) = line.trim().split_once(": ").unwrap();
+            let (kind, rest) = rest.split_once(" [").unwrap();
+            let kinds = rest.split_once(']').unwrap().0.split(", ").filter(|kind| !kind.is_empty());
+            let kind = if kind.chars().all(char::is_uppercase) { "histogram" } else { kind };
+            (name.to_owned(), Metric { kind: kind.to_owned(), labels: kinds.map(label).collect() })
+        })
+        .collect();
+    assert_eq!(metrics(), table, "grafana/source/metrics.tsv and sensor/output/metrics/table.rs");
 }
 
 /// What is wrong with a query.
