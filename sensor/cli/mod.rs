@@ -1,7 +1,9 @@
 //! One file a subcommand. Flags are documented once, here; exit codes are those of the output contract.
 
 mod analyze;
+mod config;
 mod intel;
+mod manual;
 mod rules;
 
 use crate::base::Lang;
@@ -34,8 +36,14 @@ struct Arguments {
 enum Command {
     /// Reads capture files and tells what should not have gone out.
     Analyze(analyze::Flags),
+    /// The sensor's configuration: checked, shown, begun.
+    Config(config::Flags),
     /// Newer tables about the outside, from the vendors' own files.
     Intel(intel::Flags),
+    /// Prints the manual page, or leaves one for each subcommand in a folder.
+    Man(manual::ManFlags),
+    /// Prints completions for a shell.
+    Completions(manual::CompletionFlags),
     /// What rules there are, whether yours are right, and what a change would hide.
     Rules(rules::Flags),
 }
@@ -89,7 +97,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(arguments.verbose);
     let exit = match &arguments.command {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet, arguments.lang.unwrap_or_else(spoken)),
+        Command::Config(flags) => config::run(flags, arguments.quiet),
         Command::Intel(flags) => intel::run(flags, arguments.quiet),
+        Command::Man(flags) => manual::man(flags),
+        Command::Completions(flags) => manual::completions(flags),
         Command::Rules(flags) => rules::run(flags, arguments.quiet),
     };
     ExitCode::from(exit.code())

@@ -1,18 +1,22 @@
-//! What a user wrote: the site file, rule files, the allow-list, tables of intelligence and feeds.
+//! What a user wrote: the sensor's configuration, the site file, rule files, the allow-list, tables of intelligence and feeds.
 //!
 //! Parsed, not validated: what comes out is valid. Errors point at the TOML line and say what would be right.
 
 mod allow;
 mod assets;
 mod intel;
+mod loaded;
 mod rules;
 mod site;
+mod whole;
 
 pub(crate) use allow::{allow, allow_list};
 pub(crate) use assets::{asset_list, assets};
 pub(crate) use intel::{intel, tables};
+pub(crate) use loaded::Loaded;
 pub(crate) use rules::rules;
 pub(crate) use site::{declared, site};
+pub(crate) use whole::{Config, EXAMPLE};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;

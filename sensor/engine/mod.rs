@@ -2,13 +2,19 @@
 
 mod analysis;
 mod clock;
+mod machine;
 mod merge;
 mod pipeline;
 mod run;
+#[allow(dead_code, reason = "the live engine calls it")]
+pub(crate) mod sandbox;
+#[allow(dead_code, reason = "the live engine calls it")]
+pub(crate) mod service;
 mod summary;
 
 pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
+pub(crate) use machine::host_name;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 

@@ -23,6 +23,25 @@ pub(crate) fn alert_line(told: &Alert) -> Vec<u8> {
     line
 }
 
+/// The record of a telling: with the number that counts what was said under its id.
+pub(super) fn with_update(record: &[u8], update: u32) -> Vec<u8> {
+    let mut line = record.strip_suffix(b"}").unwrap_or(record).to_vec();
+    line.extend_from_slice(UPDATE);
+    json::number(&mut line, u64::from(update));
+    line.push(b'}');
+    line
+}
+
+/// The record that [`with_update`] numbered.
+pub(super) fn without_update(line: &[u8]) -> Option<Vec<u8>> {
+    let at = line.windows(UPDATE.len()).rposition(|window| window == UPDATE)?;
+    let mut record = line.get(..at)?.to_vec();
+    record.push(b'}');
+    Some(record)
+}
+
+const UPDATE: &[u8] = b",\"update\":";
+
 /// One finding's object.
 pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding, sources: Sources<'_>) {
     json::object(out, |line| claim(line, finding, sources));

@@ -194,6 +194,29 @@ fn hex_digit(nibble: u16) -> u8 {
     b"0123456789abcdef".get(usize::from(nibble & 0xf)).copied().unwrap_or(b'0')
 }
 
+/// Any value that was read before, its text escaped as ours.
+pub(super) fn value(out: &mut Vec<u8>, value: &serde_json::Value) {
+    match value {
+        serde_json::Value::String(said) => text(out, said),
+        serde_json::Value::Array(values) => list(out, values, self::value),
+        serde_json::Value::Object(fields) => {
+            out.push(b'{');
+            for (n, (key, one)) in fields.iter().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                text(out, key);
+                out.push(b':');
+                self::value(out, one);
+            }
+            out.push(b'}');
+        }
+        plain => {
+            let _ = write!(out, "{plain}"); // Writing to a Vec cannot fail.
+        }
+    }
+}
+
 /// A whole number.
 pub(super) fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
