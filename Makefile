@@ -8,7 +8,7 @@ DEMO     = pcaps/attack/staging-antivirus-push.pcap
 CORPUS  ?=
 SCORER  ?=
 
-.PHONY: demo test check lint bench bench-quick fuzz conformance scorecard licenses tools help
+.PHONY: demo test check lint bench bench-quick fuzz conformance scorecard licenses packaging tools help
 
 help:
 	@echo 'make demo         build, analyse a shipped attack capture, print what was found'
@@ -17,6 +17,7 @@ help:
 	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations; CPU per message of each parser'
 	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000, REPORT=1'
 	@echo 'make fuzz         ten minutes of fuzzing, coverage-guided where the toolchain allows'
+	@echo 'make packaging    units, .deb, container file, manifests, man pages against the tools that read them'
 	@echo 'make conformance CORPUS=DIR SCORER=DIR    score against independent dissectors'
 
 demo: tools
@@ -40,6 +41,11 @@ lint:
 licenses:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --quiet
 	$(CARGO) deny check bans licenses sources
+
+# Units, package, container file, manifests, man pages and completions, held against the tools that read them.
+packaging:
+	$(CARGO) build --release --quiet
+	@bash tests/packaging.sh
 
 bench:
 	$(CARGO) bench --bench load

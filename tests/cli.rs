@@ -227,3 +227,58 @@ fn rules_are_listed_shown_linted_tried_and_tested() {
     fs::write(format!("{cases}/chain.expect.toml"), "quiet = \"low\"\n").unwrap();
     assert_eq!(run(&["rules", "test", &cases]).0, Some(1), "it tells something");
 }
+
+#[test]
+fn a_configuration_is_begun_checked_and_shown_and_a_wrong_line_is_pointed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("yukue.toml");
+    let file = path.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let done = yukue(args);
+        (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    assert_eq!(run(&["config", "init", file]).0, Some(0));
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        fs::read_to_string(root().join("rules/yukue.example.toml")).unwrap()
+    );
+    assert_eq!(run(&["config", "init", file]).0, Some(2), "it overwrites");
+    let (code, said) = run(&["config", "check", file]);
+    assert!(code == Some(2) && said.contains("site.toml"), "the site file it names is not there: {said}");
+
+    let told = folder.path().join("told.jsonl");
+    let text =
+        format!("[web]\nlisten = \"127.0.0.1:9478\"\n[[output]]\nname = \"file\"\ntype = \"jsonl\"\npath = {told:?}\n");
+    fs::write(&path, &text).unwrap();
+    let (code, said) = run(&["config", "check", file, "--send"]);
+    assert!(code == Some(0) && said.contains("file: took the test alert"), "{said}");
+    assert_eq!(fs::read_to_string(&told).unwrap().lines().count(), 1);
+    let (code, shown) = run(&["config", "show", file]);
+    let shown: toml::Table = toml::from_str(&shown).unwrap();
+    assert_eq!((code, shown["web"]["listen"].as_str()), (Some(0), Some("127.0.0.1:9478")));
+    assert!(shown["limits"].get("outbox_bytes").is_some(), "defaults are shown");
+
+    fs::write(&path, text.replace("listen", "lisen")).unwrap();
+    let (code, said) = run(&["config", "check", file]);
+    assert!(code == Some(2) && said.contains("perhaps `listen` is meant") && said.contains("yukue.toml:2"), "{said}");
+}
+
+#[test]
+fn the_doctor_needs_no_rights_and_the_manual_names_every_command() {
+    let examined = yukue(&["doctor", "no/such/yukue.toml", "-i", "no-such-if", "--json"]);
+    assert_eq!(examined.status.code(), Some(1), "{examined:?}");
+    let document: serde_json::Value = serde_json::from_slice(&examined.stdout).unwrap();
+    let checks = document["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|c| c["check"] == "interface" && c["level"] == "fail" && c["mend"].is_string()));
+    assert!(checks.iter().all(|c| c["level"] != "fail" || c["mend"].is_string()), "a failure without what mends it");
+
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(yukue(&["man", "--out", folder.path().to_str().unwrap()]).status.code(), Some(0));
+    for page in ["yukue", "yukue-analyze", "yukue-config", "yukue-config-check", "yukue-doctor"] {
+        assert!(folder.path().join(format!("{page}.1")).exists(), "{page}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let text = yukue(&["completions", shell]).stdout;
+        assert!(String::from_utf8_lossy(&text).contains("doctor"), "{shell}");
+    }
+}

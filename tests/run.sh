@@ -23,6 +23,7 @@ part grafana bash tests/grafana.sh
 part licenses make --no-print-directory licenses
 part conformance make --no-print-directory conformance CORPUS="${CORPUS:-}" SCORER="${SCORER:-}"
 part bench make --no-print-directory bench-quick
+part packaging bash tests/packaging.sh
 
 echo
 printf '%s\n' "${report[@]}"

@@ -13,6 +13,10 @@ if [ "${1:-build}" = test ]; then
   need tshark tshark
   need python3 python3
   need prometheus prometheus
+  need lintian lintian
+  need logrotate logrotate
+  need mandoc mandoc
+  need shellcheck shellcheck
   need amtool prometheus-alertmanager
 fi
 

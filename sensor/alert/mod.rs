@@ -5,12 +5,14 @@ mod book;
 mod explain;
 mod fuse;
 mod rules;
+mod trial;
 mod visible;
 
 pub(crate) use allow::{Allow, AllowList, Allowed, Claim, Way};
 pub(crate) use book::Book;
 pub(crate) use fuse::Context;
 pub(crate) use rules::Rules;
+pub(crate) use trial::trial;
 
 pub(crate) use crate::profile::{Network, Sight};
 

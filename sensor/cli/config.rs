@@ -1,9 +1,8 @@
 //! `yukue config`: is the configuration right, what is in force, and a first one to begin with.
 
 use super::Exit;
-use crate::alert::{Alert, Kind, Status};
+use crate::alert;
 use crate::config::{self, Loaded};
-use crate::detect::{Entity, Finding, Role};
 use crate::engine;
 use crate::output::{Origin, Output, Outputs, shown};
 use std::fmt::Write as _;
@@ -109,7 +108,7 @@ fn try_out(outputs: &[Output], origin: Origin, text: &mut String) -> Result<bool
     let running = Outputs::start(None, 0, outputs, origin).map_err(|e| miette::miette!("{e}"))?;
     let worst = outputs.iter().map(|output| output.least).max();
     let Some(severity) = worst else { return Ok(false) };
-    running.tell(test_alert(severity));
+    running.tell(alert::trial(engine::now(), severity));
     running.settle(PATIENCE);
     let mut failed = false;
     for status in running.status() {
@@ -124,34 +123,6 @@ fn try_out(outputs: &[Output], origin: Origin, text: &mut String) -> Result<bool
     }
     running.stop(Duration::from_millis(1));
     Ok(failed)
-}
-
-fn test_alert(severity: crate::detect::Severity) -> Alert {
-    let now = engine::now();
-    Alert {
-        finding: Finding {
-            id: format!("test-{}", now.secs()).into(),
-            detector: "test",
-            time: now,
-            first_seen: now,
-            last_seen: now,
-            severity,
-            score: 0.0,
-            p: None,
-            title: "Test alert of yukue: nothing happened".to_owned(),
-            explanation: "Sent by `yukue config check --send` to see whether alerts arrive.".to_owned(),
-            attack: Vec::new(),
-            entities: vec![Entity { role: Role::Destination, ip: None, name: Some("test.example".into()) }],
-            reasons: Vec::new(),
-            uids: Vec::new(),
-        },
-        kind: Kind::Notice,
-        tier: 4,
-        status: Status::Open,
-        allowed: None,
-        scope: None,
-        not_visible: Vec::new(),
-    }
 }
 
 fn init(path: &Path) -> Result<(String, Exit), miette::Report> {

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod config;
+mod doctor;
 mod intel;
 mod manual;
 mod rules;
@@ -38,6 +39,8 @@ enum Command {
     Analyze(analyze::Flags),
     /// The sensor's configuration: checked, shown, begun.
     Config(config::Flags),
+    /// Is this machine fit to see? Offloads, losses, mirror, clock, rights, disk; with the command that mends each.
+    Doctor(doctor::Flags),
     /// Newer tables about the outside, from the vendors' own files.
     Intel(intel::Flags),
     /// Prints the manual page, or leaves one for each subcommand in a folder.
@@ -98,6 +101,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match &arguments.command {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet, arguments.lang.unwrap_or_else(spoken)),
         Command::Config(flags) => config::run(flags, arguments.quiet),
+        Command::Doctor(flags) => doctor::run(flags, arguments.quiet),
         Command::Intel(flags) => intel::run(flags, arguments.quiet),
         Command::Man(flags) => manual::man(flags),
         Command::Completions(flags) => manual::completions(flags),

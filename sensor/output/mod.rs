@@ -26,7 +26,7 @@ pub(crate) use escape::shown;
 pub(crate) use flows::FlowExtras;
 pub(crate) use jsonl::{Existing, OutputError, Records};
 pub(crate) use progress::Progress;
-pub(crate) use sink::{Origin, Output, Outputs, SINKS};
+pub(crate) use sink::{Origin, Output, Outputs, SINKS, sink_tables};
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
 pub(crate) use terminal::Shown;
 pub(crate) use trail::Trail;

@@ -12,7 +12,7 @@ use crate::engine::{Analysis, Copies, Pipeline, Setup};
 use crate::event::{Direction, Observation};
 use crate::flow;
 use crate::intel::Intel;
-use crate::output::{Trail, alert_line};
+use crate::output::{Trail, alert_line, sink_tables};
 use crate::protocol::{Input, Output, PORT_BOUND, PROTOCOLS, Probe, Progress, Protocol};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -110,7 +110,7 @@ impl Default for Left {
 pub fn tables() -> Vec<Table> {
     let right = Right::new("", &[]).map(|right| right.tables()).unwrap_or_default();
     let left = Pipeline::new(Setup { shards: 1, copies: Copies::Drop, tick: None }).tables();
-    Table::by_name(left.into_iter().chain(right).chain([Trail::default().table()]))
+    Table::by_name(left.into_iter().chain(right).chain([Trail::default().table()]).chain(sink_tables()))
 }
 
 /// The tables of one flow's parser, whichever has any, by name: each flow may fill its own.

@@ -9,7 +9,7 @@ use super::http::{Poster, Url};
 use super::stream::TlsFiles;
 use super::told::Told;
 use super::{Failed, Kind, Origin, Settings, Sink, SinkError};
-use crate::base::Capped;
+use crate::base::{Budget, Capped, Table};
 use crate::detect::Severity;
 use crate::output::json::{self, Object};
 use serde::Deserialize;
@@ -48,7 +48,7 @@ impl Settings for Keys {
             sensor: origin.sensor.clone(),
             hold: Duration::from_secs(u64::from(self.hold_h) * 3600),
             link: self.link.clone(),
-            said: Capped::new(REMEMBERED),
+            said: said(),
         }))
     }
 }
@@ -80,6 +80,15 @@ impl Sink for Alertmanager {
         }
         Ok(())
     }
+}
+
+fn said() -> Capped<String, Severity> {
+    Capped::new(Budget::new("alertmanager.said", REMEMBERED, 24))
+}
+
+/// The table of one such output, empty.
+pub(super) fn table() -> Table {
+    said().table()
 }
 
 #[derive(Clone, Copy)]

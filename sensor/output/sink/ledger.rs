@@ -3,7 +3,7 @@
 //!
 //! On disk: one line `id update digest` each time, rewritten when it has grown to twice what is kept.
 
-use crate::base::Capped;
+use crate::base::{Budget, Capped, Table};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ type Digest = [u8; 16];
 impl Ledger {
     /// What the file knows; lines that are damaged are not believed.
     pub(super) fn open(path: Option<PathBuf>) -> Self {
-        let mut ledger = Self { told: Capped::new(MOST), path, lines: 0 };
+        let mut ledger = Self { told: Capped::new(Budget::new("ledger.told", MOST, 24)), path, lines: 0 };
         let text = ledger.path.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
         for line in text.lines() {
             ledger.lines = ledger.lines.saturating_add(1);
@@ -32,6 +32,11 @@ impl Ledger {
             }
         }
         ledger
+    }
+
+    /// How it stands.
+    pub(super) fn table(&self) -> Table {
+        self.told.table()
     }
 
     /// The number under which this is news; `None` when it was said before in these words.

@@ -31,7 +31,7 @@ mod words;
 
 pub(crate) use deliver::Outputs;
 
-use crate::base::Timestamp;
+use crate::base::{Table, Timestamp};
 use crate::detect::Severity;
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +41,11 @@ use toml::de::ValueDeserializer;
 
 /// Every kind of output, by the name it has in the configuration.
 pub(crate) const SINKS: &[Kind] = &[jsonl::KIND, syslog::KIND, webhook::KIND, alertmanager::KIND];
+
+/// The tables of this stage, empty.
+pub(crate) fn sink_tables() -> [Table; 2] {
+    [ledger::Ledger::open(None).table(), alertmanager::table()]
+}
 
 /// A kind of output.
 pub(crate) struct Kind {

@@ -4,7 +4,7 @@ use super::told::Told;
 use super::words::Words;
 use super::{Origin, Output, Outputs, SINKS};
 use crate::alert::{Alert, Status};
-use crate::base::Timestamp;
+use crate::base::{Text, Timestamp};
 use crate::detect::Severity;
 use crate::output::{claims, escape, samples};
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ use std::time::Duration;
 fn alert(n: usize, words: &str) -> Alert {
     let mut alert = samples::alert();
     alert.finding.id = format!("a{n:04}").into();
-    alert.finding.explanation = words.to_owned();
+    alert.finding.explanation = Text::verbatim(words);
     alert.finding.severity = Severity::High;
     alert
 }
@@ -436,7 +436,7 @@ fn no_output_lets_a_control_character_through() {
     assert_eq!(kinds, SINKS.iter().map(|sink| sink.name).collect(), "every kind is tried");
     let outputs = start(folder.path(), &outputs);
     let mut hostile = alert(1, samples::HOSTILE);
-    hostile.finding.title = samples::HOSTILE.to_owned();
+    hostile.finding.title = Text::verbatim(samples::HOSTILE);
     outputs.tell(hostile);
     let mut bodies = vec![next(&got).body, next(&got).body];
     let mut datagram = vec![0; 65_536];
@@ -457,7 +457,7 @@ proptest! {
     ) {
         let text: String = text.into_iter().collect();
         let mut hostile = alert(1, &text);
-        hostile.finding.title.clone_from(&text);
+        hostile.finding.title = Text::verbatim(&text);
         hostile.finding.entities.iter_mut().for_each(|e| e.name = Some(text.as_str().into()));
         let told = Told::read(&claims::with_update(&claims::alert_line(&hostile), 3)).unwrap();
         for words in [Words::Json, Words::Cef, Words::Leef] {

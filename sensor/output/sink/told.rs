@@ -15,7 +15,6 @@ pub(crate) struct Told {
     last_seen: f64,
     pub(super) detector: String,
     pub(super) severity: Severity,
-    pub(super) score: f64,
     pub(super) title: String,
     #[serde(default)]
     pub(super) explanation: String,
@@ -82,7 +81,8 @@ impl Told {
 }
 
 /// Lists that grow with the case; the rest is a few hundred bytes.
-const LONG: &[&str] = &["uids", "evidence", "reasons", "scope", "not_visible"];
+const LONG: &[&str] =
+    &["uids", "evidence", "reasons", "scope", "not_visible", "not_visible_ja", "explanation_ja", "title_ja"];
 
 /// Seconds of a record back to a moment; microseconds survive.
 #[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
