@@ -1,7 +1,7 @@
 //! Alerting rules, their copy for Grafana, the provisioning and the runbooks: nothing is left out, nothing leads nowhere.
 
 use super::{detectors, list, text};
-use crate::support::{files_under, root};
+use crate::support::{files_under, root, yukue};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -57,6 +57,23 @@ fn runbooks_have_the_same_parts_in_both_languages() {
         // Commands are what one copies at night: the same in both, comments aside.
         assert_eq!(commands(&en), commands(&ja), "{name}");
         assert!(!commands(&en).is_empty(), "{name}: no command");
+    }
+}
+
+#[test]
+fn runbooks_tell_only_commands_that_the_sensor_has() {
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    let told: BTreeSet<Vec<String>> = files_under(&root().join("grafana/runbooks/en"))
+        .iter()
+        .flat_map(|page| commands(&fs::read_to_string(page).unwrap()))
+        .filter_map(|line| line.strip_prefix("yukue ").map(str::to_owned))
+        .map(|line| line.split(' ').take_while(is_word).map(str::to_owned).collect())
+        .collect();
+    assert!(told.len() >= 5, "{told:?}");
+    for words in told {
+        let help: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let said = yukue(&help);
+        assert!(said.status.success(), "yukue {}: {}", words.join(" "), String::from_utf8_lossy(&said.stderr));
     }
 }
 
