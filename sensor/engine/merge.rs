@@ -9,10 +9,14 @@ use std::time::Duration;
 /// its flow's record, but its observations are told at the floor, and it is counted.
 pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
-/// Orders observations by event time.
+/// Orders observations by event time. What is sorted are their places: an observation is moved once in and once out.
 #[derive(Debug, Default)]
 pub(crate) struct Merge {
-    waiting: Vec<Observation>,
+    /// What waits, latest first as far as it was there at the last release.
+    waiting: Vec<Turn>,
+    /// The observations, where they were put; `None` is free.
+    held: Vec<Option<Observation>>,
+    free: Vec<u32>,
     /// How many waited after the last release: sorting again pays when twice as many do.
     kept: usize,
     peak: usize,
@@ -20,17 +24,41 @@ pub(crate) struct Merge {
     early: u64,
 }
 
+/// When an observation's turn comes, and where it lies.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    ts: Timestamp,
+    uid: Uid,
+    n: u32,
+    at: u32,
+}
+
 impl Merge {
     /// Takes in a shard's batch.
     pub(crate) fn take_in(&mut self, batch: &mut Vec<Observation>) {
-        self.waiting.append(batch);
+        for observation in batch.drain(..) {
+            let (ts, uid, n) = (observation.ts, observation.uid, observation.n);
+            let at = match self.free.pop() {
+                Some(at) => {
+                    if let Some(place) = self.held.get_mut(usize::try_from(at).unwrap_or(usize::MAX)) {
+                        *place = Some(observation);
+                    }
+                    at
+                }
+                None => {
+                    self.held.push(Some(observation));
+                    u32::try_from(self.held.len().saturating_sub(1)).unwrap_or(u32::MAX)
+                }
+            };
+            self.waiting.push(Turn { ts, uid, n, at });
+        }
         self.peak = self.peak.max(self.waiting.len());
     }
 
     /// How it stands: what lies within the slack waits, and what came since the last release.
     pub(crate) fn table(&self) -> Table {
         Budget::new("merge.waiting", MAX_WAITING, FACT_BYTES).table(
-            size_of::<Observation>(),
+            size_of::<Option<Observation>>() + size_of::<Turn>() + size_of::<u32>(),
             self.waiting.len(),
             self.peak,
             self.early,
@@ -48,14 +76,18 @@ impl Merge {
         bound: Option<(Timestamp, Uid)>,
         mut hand_on: impl FnMut(Observation) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.waiting.sort_unstable_by_key(|o| std::cmp::Reverse((o.ts, o.uid, o.n)));
+        // The stable sort finds the run that was kept and merges the new ones into it.
+        self.waiting.sort_by_key(|o| std::cmp::Reverse((o.ts, o.uid, o.n)));
         let early = bound.map_or(0, |bound| self.waiting.partition_point(|o| (o.ts, o.uid) >= bound));
         // A capture whose clock stands still would keep everything waiting.
         let keep = early.min(MAX_KEPT);
         self.early = self.early.saturating_add(early.saturating_sub(keep) as u64);
         self.kept = keep;
         while self.waiting.len() > keep {
-            if let Some(observation) = self.waiting.pop() {
+            let Some(Turn { at, .. }) = self.waiting.pop() else { break };
+            let place = self.held.get_mut(usize::try_from(at).unwrap_or(usize::MAX));
+            if let Some(observation) = place.and_then(Option::take) {
+                self.free.push(at);
                 hand_on(observation)?;
             }
         }
