@@ -52,6 +52,18 @@ impl Filter {
         Ok(self.programs.len().saturating_sub(1))
     }
 
+    /// A wider expression for the kernel, which sees frames without their outer tag: all that pass [`Filter::passes`] pass
+    /// it too. `None` when nothing can be said for sure.
+    pub(super) fn for_the_kernel(&self, link: LinkType) -> Option<String> {
+        match self.tags {
+            _ if self.expression.trim().is_empty() => None,
+            // The keyword moves what follows it behind the tag, so it stands last.
+            Tags::LookedPast if link == LinkType::ETHERNET => Some(format!("({}) or vlan", self.expression)),
+            Tags::LookedPast => Some(self.expression.clone()),
+            Tags::Seen => None,
+        }
+    }
+
     /// Whether the frame is wanted.
     pub(super) fn passes(&mut self, frame: &Frame<'_>) -> Result<bool, CaptureError> {
         let known = self.prepare(frame.link)?;

@@ -10,6 +10,8 @@ pub(super) struct Interface {
     pub(super) snaplen: u32,
     /// Dropped by the interface or the system since its start, by the newest statistics block.
     pub(super) dropped: u64,
+    /// When the capture ended, by a statistics block.
+    pub(super) until: Option<Timestamp>,
     unit: Unit,
     /// Added to every timestamp.
     offset_s: i64,
@@ -28,7 +30,7 @@ enum Unit {
 
 impl Interface {
     pub(super) fn new(link: LinkType, snaplen: u32, options: &[u8], little: bool) -> Self {
-        let mut interface = Self { link, snaplen, dropped: 0, unit: Unit::Nanos(1_000), offset_s: 0 };
+        let mut interface = Self { link, snaplen, dropped: 0, until: None, unit: Unit::Nanos(1_000), offset_s: 0 };
         for_each_option(options, little, |code, value| match (code, value) {
             (IF_TSRESOL, [resolution]) => interface.unit = Unit::new(*resolution),
             (IF_TSOFFSET, [..]) => {
@@ -44,11 +46,17 @@ impl Interface {
     /// A statistics block's options, pcapng §4.6.
     pub(super) fn count(&mut self, options: &[u8], little: bool) {
         let mut dropped = 0_u64;
-        for_each_option(options, little, |code, value| {
-            if let (ISB_IFDROP | ISB_OSDROP, Ok(count)) = (code, value.try_into()) {
-                dropped = dropped.saturating_add(number(count, little));
+        let mut ended = None;
+        for_each_option(options, little, |code, value| match (code, value.try_into()) {
+            (ISB_IFDROP | ISB_OSDROP, Ok(count)) => dropped = dropped.saturating_add(number(count, little)),
+            // A block's moments are two words, the high one first in either byte order.
+            (ISB_ENDTIME, Ok(moment)) => {
+                let moment = number(moment, little);
+                ended = Some(if little { moment.rotate_left(32) } else { moment });
             }
+            _ => {}
         });
+        self.until = ended.map(|ticks| self.timestamp(ticks)).or(self.until);
         self.dropped = self.dropped.max(dropped);
     }
 
@@ -98,13 +106,26 @@ fn for_each_option(options: &[u8], little: bool, mut each: impl FnMut(u16, &[u8]
     }
 }
 
+/// The program that wrote a section, by its header's options, pcapng §4.1.
+pub(super) fn writer(options: &[u8], little: bool) -> Option<Vec<u8>> {
+    let mut name = None;
+    for_each_option(options, little, |code, value| {
+        if code == SHB_USERAPPL {
+            name = Some(value.to_owned());
+        }
+    });
+    name
+}
+
 const fn number(bytes: [u8; 8], little: bool) -> u64 {
     if little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) }
 }
 
 const END_OF_OPTIONS: u16 = 0;
+const SHB_USERAPPL: u16 = 4;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
+const ISB_ENDTIME: u16 = 3;
 const ISB_IFDROP: u16 = 5;
 const ISB_OSDROP: u16 = 7;
 

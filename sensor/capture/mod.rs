@@ -1,4 +1,4 @@
-//! Bytes in. One `Source` over files, folders, streams and (later) interfaces; packets are dropped nowhere else.
+//! Bytes in. One `Source` over files, folders and streams, and live interfaces; packets are dropped nowhere else.
 
 mod bpf;
 mod buffer;
@@ -7,10 +7,12 @@ mod inputs;
 mod interface;
 #[cfg(test)]
 mod libpcap;
+mod live;
 mod merge;
 mod pcap;
 mod pcapng;
 mod reader;
+mod record;
 #[cfg(test)]
 mod samples;
 mod stream;
@@ -21,7 +23,9 @@ use crate::base::Timestamp;
 use std::time::Duration;
 
 pub(crate) use inputs::of_bytes;
+pub(crate) use live::{Losses, Nic, RETIRE_MS, Tap, Taps, Wait, nic, rest, tap};
 pub(crate) use merge::open;
+pub(crate) use record::Recording;
 
 /// One captured frame, borrowed from the source's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +89,23 @@ pub(crate) enum CaptureError {
     /// `-` given more than once.
     #[error("-: standard input can be read only once")]
     StdinTwice,
+    /// An interface cannot be opened or read.
+    #[error("{interface}: {message}")]
+    Interface {
+        /// Its name.
+        interface: String,
+        /// What the system says.
+        message: String,
+    },
+    /// An interface was deleted, perhaps made anew; the packets that come now come to another one.
+    #[error("{interface}: the interface was deleted; start again when it is back")]
+    Gone {
+        /// Its name.
+        interface: String,
+    },
+    /// A reader of packets panicked.
+    #[error("reading packets failed by a panic; this is a bug, please report it")]
+    Panicked,
     /// A BPF expression that does not compile.
     #[error("--filter: {message}")]
     Filter {
@@ -141,6 +162,8 @@ pub(crate) struct InputReport {
     pub(crate) truncated: u64,
     /// How the capturing clock ran.
     pub(crate) clock: Clock,
+    /// Until when was captured, where a recording of ours says so: later than the last packet on a quiet link.
+    pub(crate) until: Option<Timestamp>,
     /// Where and how the file is cut or damaged, in words; what lies before was read.
     pub(crate) damage: Option<String>,
 }

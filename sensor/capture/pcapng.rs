@@ -6,7 +6,8 @@
 //! starts, and a guess would turn payload into packets.
 
 use super::buffer::Buffer;
-use super::interface::Interface;
+use super::interface::{self, Interface};
+use super::record::WRITER;
 use super::{LinkType, MAX_FRAME, Step};
 use crate::base::Timestamp;
 use std::io::{self, Read};
@@ -22,6 +23,10 @@ pub(super) struct Pcapng {
     pub(super) untimed: u64,
     /// Packets the capturing system says it dropped.
     pub(super) dropped: u64,
+    /// Whether the section is a recording of ours: others say when a capture ended in ways of their own.
+    ours: bool,
+    /// Until when was captured, by a recording of ours.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// A block's place in the buffer, its trailer included.
@@ -193,6 +198,8 @@ impl Pcapng {
             return Some(Step::Damage(format!("a section of version {major}, which this reader does not know")));
         }
         self.interfaces.clear();
+        let options = block.get(24..total.saturating_sub(4)).unwrap_or_default();
+        self.ours = interface::writer(options, self.little).is_some_and(|name| name.starts_with(WRITER.as_bytes()));
         None
     }
 
@@ -219,6 +226,9 @@ impl Pcapng {
             let before = interface.dropped;
             interface.count(options, self.little);
             self.dropped = self.dropped.saturating_add(interface.dropped.saturating_sub(before));
+            if self.ours {
+                self.until = self.until.max(interface.until);
+            }
         }
         None
     }

@@ -148,6 +148,7 @@ impl<R: Read> Capture<R> {
         if let Format::Pcapng(pcapng) = &self.format {
             self.report.untimed = pcapng.untimed;
             self.report.dropped = pcapng.dropped;
+            self.report.until = pcapng.until;
         }
         self.format = Format::Ended;
         self.report.damage = damage.map(|what| {

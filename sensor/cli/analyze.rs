@@ -1,15 +1,13 @@
 //! `yukue analyze`: capture files → records, a summary and an exit code.
 
 use super::Exit;
-use crate::base::{Lang, Prefix};
+use super::site::{Duplicates, SiteFlags};
+use crate::base::Lang;
 use crate::capture::CaptureError;
-use crate::config;
 use crate::detect::Severity;
-use crate::engine::{self, Copies, Job, Outcome, RunError, Setup};
+use crate::engine::{self, Job, Outcome, RunError, Setup};
 use crate::output::{Existing, OutputError, Progress, Shown};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// What to read and where to leave the records.
@@ -24,24 +22,8 @@ pub(super) struct Flags {
     /// Overwrite the records in a folder that is not empty.
     #[arg(long, requires = "out")]
     force: bool,
-    /// Addresses that are inside (repeatable); without any, the private ranges are assumed.
-    #[arg(long, value_name = "CIDR", help_heading = "Site")]
-    inside: Vec<Prefix>,
-    /// Exceptions within the inside (repeatable); the longest prefix decides.
-    #[arg(long, value_name = "CIDR", help_heading = "Site")]
-    outside: Vec<Prefix>,
-    /// The site file: what is inside, who plays which role, what a role may reach.
-    #[arg(long, value_name = "FILE", help_heading = "Site")]
-    site: Option<PathBuf>,
-    /// The asset list (CSV or TOML): address, mac, name, roles of machines; it wins over what the wire says.
-    #[arg(long, value_name = "FILE", help_heading = "Site")]
-    assets: Option<PathBuf>,
-    /// Rules that replace shipped ones of the same name.
-    #[arg(long, value_name = "DIR", help_heading = "Site")]
-    rules: Option<PathBuf>,
-    /// Tables that replace shipped ones of the same name, and feeds in its folder `feeds`.
-    #[arg(long, value_name = "DIR", help_heading = "Site")]
-    intel: Option<PathBuf>,
+    #[command(flatten)]
+    site: SiteFlags,
     /// Only packets that this BPF expression matches.
     #[arg(long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
@@ -62,14 +44,6 @@ pub(super) struct Flags {
     tick_ms: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Duplicates {
-    /// Remove and count them.
-    Drop,
-    /// Every packet counts.
-    Keep,
-}
-
 fn severity(text: &str) -> Result<Severity, String> {
     let names = || Severity::ALL.map(Severity::name).join(", ");
     Severity::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| format!("one of {}", names()))
@@ -85,7 +59,7 @@ pub(super) fn run(flags: &Flags, quiet: bool, lang: Lang) -> Exit {
         }
     };
     let mut bar = None;
-    let done = engine::analyze(job, &stop_on_signal(), |at| {
+    let done = engine::analyze(job, &super::stop_on_signal(), |at| {
         if !quiet {
             bar.get_or_insert_with(|| Progress::new(at.total)).tick(at.read, at.packets);
         }
@@ -104,17 +78,7 @@ pub(super) fn run(flags: &Flags, quiet: bool, lang: Lang) -> Exit {
 }
 
 fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
-    let mut declared = config::declared(flags.site.as_deref(), &flags.inside, &flags.outside).map_err(|e| *e)?;
-    if let Some(file) = &flags.assets {
-        // The first that declares an address is believed.
-        declared.hosts.splice(0..0, config::assets(file).map_err(|e| *e)?);
-    }
-    let rules = config::rules(flags.rules.as_deref()).map_err(|e| *e)?;
-    let intel = config::intel(flags.intel.as_deref()).map_err(|e| *e)?;
-    let copies = match flags.duplicates {
-        Duplicates::Drop => Copies::Drop,
-        Duplicates::Keep => Copies::Keep,
-    };
+    let (declared, rules, intel) = flags.site.load()?;
     let existing = if flags.force { Existing::Replace } else { Existing::Refuse };
     Ok(Job {
         inputs: &flags.inputs,
@@ -122,22 +86,13 @@ fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
         declared,
         rules,
         intel,
-        setup: Setup { shards: flags.shards, copies, tick: flags.tick_ms.map(Duration::from_millis) },
+        setup: Setup {
+            shards: flags.shards,
+            copies: flags.duplicates.copies(),
+            tick: flags.tick_ms.map(Duration::from_millis),
+        },
         out: flags.out.as_deref().map(|folder| (folder, existing)),
     })
-}
-
-/// Ctrl-C and the service manager's stop end the reading; what was read is kept.
-fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second signal ends the program at once.
-        let twice = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
-        if let Err(error) = twice.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop))) {
-            tracing::warn!(%error, signal, "cannot catch the signal");
-        }
-    }
-    stop
 }
 
 fn tell(flags: &Flags, (quiet, lang): (bool, Lang), outcome: &Outcome) -> Result<Exit, OutputError> {

@@ -5,13 +5,17 @@ mod config;
 mod doctor;
 mod intel;
 mod manual;
+mod live;
 mod rules;
+mod site;
 
 use crate::base::Lang;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Finds unintended outside communication in network traffic, and the server that staged it.
 #[derive(Parser)]
@@ -41,6 +45,8 @@ enum Command {
     Config(config::Flags),
     /// Is this machine fit to see? Offloads, losses, mirror, clock, rights, disk; with the command that mends each.
     Doctor(doctor::Flags),
+    /// Watches interfaces and tells while it happens.
+    Live(live::Flags),
     /// Newer tables about the outside, from the vendors' own files.
     Intel(intel::Flags),
     /// Prints the manual page, or leaves one for each subcommand in a folder.
@@ -102,6 +108,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet, arguments.lang.unwrap_or_else(spoken)),
         Command::Config(flags) => config::run(flags, arguments.quiet),
         Command::Doctor(flags) => doctor::run(flags, arguments.quiet),
+        Command::Live(flags) => live::run(flags, arguments.quiet),
         Command::Intel(flags) => intel::run(flags, arguments.quiet),
         Command::Man(flags) => manual::man(flags),
         Command::Completions(flags) => manual::completions(flags),
@@ -115,6 +122,19 @@ fn spoken() -> Lang {
     let set = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
     let japanese = set.is_some_and(|value| value.to_string_lossy().starts_with("ja"));
     if japanese { Lang::Ja } else { Lang::En }
+}
+
+/// Ctrl-C and the service manager's stop end the reading; what was read is kept.
+fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second signal ends the program at once.
+        let twice = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
+        if let Err(error) = twice.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop))) {
+            tracing::warn!(%error, signal, "cannot catch the signal");
+        }
+    }
+    stop
 }
 
 fn choose_colour(color: Color) {

@@ -66,7 +66,7 @@ use controller::Controllers;
 use std::fmt::Debug;
 
 /// One way of looking at activities.
-pub(crate) trait Detector: Debug {
+pub(crate) trait Detector: Debug + Send {
     /// Takes in an activity.
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said);
 

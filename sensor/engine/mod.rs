@@ -3,8 +3,10 @@
 mod analysis;
 mod clock;
 mod machine;
+mod live;
 mod merge;
 mod pipeline;
+mod right;
 mod run;
 #[allow(dead_code, reason = "the live engine calls it")]
 pub(crate) mod sandbox;
@@ -14,6 +16,7 @@ mod summary;
 
 pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
+pub(crate) use live::{LiveJob, live};
 pub(crate) use machine::host_name;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};

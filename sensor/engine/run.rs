@@ -1,14 +1,15 @@
 //! Capture files → records: the whole pipeline, driven to the end of its input.
 
-use super::analysis::{Analysis, Told};
+use super::analysis::Told;
 use super::clock::Stopwatch;
 use super::pipeline::{Pipeline, Setup};
+use super::right::Right;
 use super::summary;
 use crate::alert::{Alert, Rules};
 use crate::capture::{self, CaptureError, Source};
 use crate::detect::{Finding, RuleError};
-use crate::event::{Event, Observation, Oddity};
-use crate::intel::{Intel, Place};
+use crate::event::{Event, Observation};
+use crate::intel::Intel;
 use crate::output::{Existing, FlowExtras, OutputError, Records, Summary, Trail};
 use crate::profile::Declared;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,9 @@ pub(crate) enum RunError {
     /// The records cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The analysis ended by a panic that was not contained.
+    #[error("the analysis ended before its input did; this is a bug, please report it")]
+    Analysis,
     /// A rule is wrong.
     #[error(transparent)]
     Rules(#[from] RuleError),
@@ -60,18 +64,11 @@ pub(crate) fn analyze(
 ) -> Result<Outcome, RunError> {
     let watch = Stopwatch::start();
     let mut files = capture::open(job.inputs, job.filter)?;
-    let records = job.out.map(|(folder, existing)| Records::create(folder, existing)).transpose()?;
+    let mut records = job.out.map(|(folder, existing)| Records::create(folder, existing)).transpose()?;
     let declared = Arc::new(job.declared);
     let intel = Arc::new(job.intel);
     let rules = job.rules.digest();
-    let mut right = Right {
-        analysis: Analysis::new(Arc::clone(&declared), Arc::clone(&intel), &job.rules)?,
-        declared: Arc::clone(&declared),
-        intel,
-        records,
-        weird: [0; Oddity::ALL.len()],
-        trail: Trail::default(),
-    };
+    let mut right = Right::new(&declared, &intel, &job.rules)?;
     let mut pipeline = Pipeline::new(job.setup);
     let mut interrupted = false;
     for frames in 1_u64.. {
@@ -83,9 +80,12 @@ pub(crate) fn analyze(
             }
         }
         let Some(frame) = files.next()? else { break };
-        pipeline.frame(&frame, &mut |observation| right.take_in(&observation))?;
+        pipeline.frame(&frame, &mut |seen| take_in(&mut right, records.as_mut(), &seen))?;
     }
-    let now = pipeline.finish(&mut |observation| right.take_in(&observation))?;
+    if let Some(until) = files.reports().iter().filter_map(|report| report.until).max() {
+        pipeline.tick(until, &mut |seen| take_in(&mut right, records.as_mut(), &seen))?;
+    }
+    let now = pipeline.finish(&mut |seen| take_in(&mut right, records.as_mut(), &seen))?;
     let weird = right.oddities();
     let told = right.analysis.finish(now);
     let summary = summary::of(summary::Run {
@@ -101,56 +101,22 @@ pub(crate) fn analyze(
         interrupted,
     });
     let Told { findings, alerts, .. } = told;
-    if let Some(records) = right.records {
+    if let Some(records) = records {
         records.finish(&findings, &alerts, &summary, &right.trail)?;
     }
     Ok(Outcome { summary, findings, alerts, skipped: files.skipped().to_vec(), trail: right.trail })
 }
 
-/// Everything that consumes observations.
-struct Right {
-    analysis: Analysis,
-    declared: Arc<Declared>,
-    intel: Arc<Intel>,
-    records: Option<Records>,
-    weird: [u64; Oddity::ALL.len()],
-    trail: Trail,
-}
-
-impl Right {
-    fn take_in(&mut self, seen: &Observation) -> Result<(), OutputError> {
-        self.analysis.observe(seen);
-        // The final state is written at the end; what is told on the way is for live readers.
-        drop(self.analysis.fresh());
-        if let Event::Weird(weird) = &seen.event
-            && let Some(count) = self.weird.get_mut(weird.oddity as usize)
-        {
-            *count = count.saturating_add(1);
-        }
-        if let Event::FlowClosed(flow) = &seen.event {
-            self.trail.note(seen.uid, flow.packets);
-        }
-        let Some(records) = &mut self.records else { return Ok(()) };
-        match &seen.event {
-            Event::FlowOpened | Event::FlowProgress(_) => Ok(()),
-            Event::FlowClosed(flow) => {
-                let (orig, resp) = (flow.orig.ip, flow.resp.ip);
-                let name = self.analysis.name_of(seen.uid, flow);
-                let names = self.analysis.names_of(seen.uid, flow);
-                let site = &self.declared.site;
-                let (local_orig, local_resp) = (site.is_inside(orig), site.is_inside(resp));
-                let place = if local_resp { Place::default() } else { self.intel.place(name.map(|n| n.value), resp) };
-                let name = name.map(|n| (n.value, n.source));
-                let (provider, class) = (place.provider, place.class);
-                records.observation(seen, &FlowExtras { name, names: &names, provider, class, local_orig, local_resp })
-            }
-            _ => records.observation(seen, &FlowExtras::default()),
-        }
-    }
-
-    /// Oddities met, by name, with how often.
-    fn oddities(&self) -> Vec<(&'static str, u64)> {
-        Oddity::ALL.iter().zip(self.weird).filter(|(_, n)| *n > 0).map(|(oddity, n)| (oddity.name(), n)).collect()
+/// Analyses an observation and writes its record.
+fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation) -> Result<(), OutputError> {
+    right.observe(seen);
+    // The final state is written at the end; what is told on the way is for live readers.
+    drop(right.analysis.fresh());
+    let Some(records) = records else { return Ok(()) };
+    match &seen.event {
+        Event::FlowOpened | Event::FlowProgress(_) => Ok(()),
+        Event::FlowClosed(flow) => right.with_extras(seen, flow, |extras| records.observation(seen, extras)),
+        _ => records.observation(seen, &FlowExtras::default()),
     }
 }
 

@@ -7,15 +7,18 @@ mod community;
 mod escape;
 mod facts;
 mod flows;
+mod journal;
 mod json;
 mod jsonl;
 mod layout;
 mod progress;
+mod rolling;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod schemas;
 mod sink;
+mod status;
 mod story;
 mod summary;
 mod terminal;
@@ -24,9 +27,15 @@ mod trail;
 pub(crate) use claims::alert_line;
 pub(crate) use escape::shown;
 pub(crate) use flows::FlowExtras;
+pub(crate) use journal::{Journal, leave_status, status_of};
 pub(crate) use jsonl::{Existing, OutputError, Records};
 pub(crate) use progress::Progress;
+pub(crate) use rolling::Rotation;
 pub(crate) use sink::{Origin, Output, Outputs, SINKS, sink_tables};
+pub(crate) use status::{
+    AlertCount, AnalysisStatus, Board, FlowStatus, InterfaceStatus, LAG_BUCKETS_S, LagStatus, LogStatus, PacketStatus,
+    Phase, status_lines,
+};
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
 pub(crate) use terminal::Shown;
 pub(crate) use trail::Trail;

@@ -1,0 +1,65 @@
+//! Flags that say where the sensor stands and what it judges by; the same for files and for live packets.
+
+use crate::alert::Rules;
+use crate::base::Prefix;
+use crate::config;
+use crate::engine::Copies;
+use crate::intel::Intel;
+use crate::profile::Declared;
+use std::path::PathBuf;
+
+/// The site, its rules and its tables.
+#[derive(clap::Args)]
+pub(super) struct SiteFlags {
+    /// Addresses that are inside (repeatable); without any, the private ranges are assumed.
+    #[arg(long, value_name = "CIDR", help_heading = "Site")]
+    inside: Vec<Prefix>,
+    /// Exceptions within the inside (repeatable); the longest prefix decides.
+    #[arg(long, value_name = "CIDR", help_heading = "Site")]
+    outside: Vec<Prefix>,
+    /// The site file: what is inside, who plays which role, what a role may reach.
+    #[arg(long, value_name = "FILE", help_heading = "Site")]
+    site: Option<PathBuf>,
+    /// The asset list (CSV or TOML): address, mac, name, roles of machines; it wins over what the wire says.
+    #[arg(long, value_name = "FILE", help_heading = "Site")]
+    assets: Option<PathBuf>,
+    /// Rules that replace shipped ones of the same name.
+    #[arg(long, value_name = "DIR", help_heading = "Site")]
+    rules: Option<PathBuf>,
+    /// Tables that replace shipped ones of the same name, and feeds in its folder `feeds`.
+    #[arg(long, value_name = "DIR", help_heading = "Site")]
+    intel: Option<PathBuf>,
+}
+
+impl SiteFlags {
+    /// Reads the files that the flags name.
+    pub(super) fn load(&self) -> Result<(Declared, Rules, Intel), miette::Report> {
+        let mut declared = config::declared(self.site.as_deref(), &self.inside, &self.outside).map_err(|e| *e)?;
+        if let Some(file) = &self.assets {
+            // The first that declares an address is believed.
+            declared.hosts.splice(0..0, config::assets(file).map_err(|e| *e)?);
+        }
+        let rules = config::rules(self.rules.as_deref()).map_err(|e| *e)?;
+        let intel = config::intel(self.intel.as_deref()).map_err(|e| *e)?;
+        Ok((declared, rules, intel))
+    }
+}
+
+/// What to do with packets that are seen twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Duplicates {
+    /// Remove and count them.
+    Drop,
+    /// Every packet counts.
+    Keep,
+}
+
+impl Duplicates {
+    /// In the engine's words.
+    pub(super) const fn copies(self) -> Copies {
+        match self {
+            Self::Drop => Copies::Drop,
+            Self::Keep => Copies::Keep,
+        }
+    }
+}

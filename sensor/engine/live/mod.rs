@@ -1,0 +1,187 @@
+//! Live packets → records: the pipeline of `analyze`, driven by rings instead of files.
+//!
+//! ```text
+//!  ring → reader ─┐  batches, bounded by bytes    one thread: order by time,       one thread:
+//!  ring → reader ─┼──────── queue ─────────────→  recording, decode, flows ─────→  analysis, log
+//!  ring → reader ─┘  sheds when it fills          waits when the analysis lags
+//! ```
+//!
+//! What comes out of the order is what the recording holds and what the pipeline sees, frame by frame and stamp by stamp,
+//! so `analyze` on the recording gives the same records whatever the number of rings. On a quiet link time is advanced
+//! without frames, which no record shows (`tests/invariants.rs`), and up to where is in the recording.
+
+mod follow;
+mod lag;
+mod monitor;
+mod order;
+mod packets;
+mod queue;
+mod reader;
+mod shed;
+mod stamps;
+mod tally;
+mod telling;
+
+use self::follow::Follower;
+use self::monitor::Monitor;
+use self::order::Order;
+use self::packets::{Hand, Packets, Work};
+use self::queue::Load;
+use self::reader::{Counts, Message, Reader, Shared};
+use self::tally::LagBy;
+use self::telling::Telling;
+use super::clock::{self, Stopwatch};
+use super::pipeline::{Pipeline, Setup};
+use super::run::RunError;
+use super::summary;
+use crate::alert::Rules;
+use crate::capture::{self, CaptureError, LinkType, Recording, Tap, Taps};
+use crate::intel::Intel;
+use crate::output::{Board, Journal, Phase, Rotation, Summary};
+use crate::profile::Declared;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+/// What to capture, and how.
+pub(crate) struct LiveJob<'a> {
+    pub(crate) interfaces: &'a [String],
+    /// In place of interfaces: a folder that capture files are rotated into.
+    pub(crate) watch: Option<&'a Path>,
+    pub(crate) taps: Taps,
+    pub(crate) declared: Declared,
+    pub(crate) rules: Rules,
+    pub(crate) intel: Intel,
+    pub(crate) setup: Setup,
+    /// Where the records go.
+    pub(crate) log: &'a Path,
+    pub(crate) rotation: Rotation,
+    /// Where what is captured goes.
+    pub(crate) record: Option<&'a Path>,
+    /// What may wait between capture and analysis.
+    pub(crate) queue_bytes: u64,
+}
+
+/// Captures until `stop` is set or an interface is gone; `board` shows how it goes.
+pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result<Summary, RunError> {
+    let steady = Stopwatch::start();
+    let (declared, intel) = (Arc::new(job.declared), Arc::new(job.intel));
+    let journal = Journal::open(job.log, job.rotation, job.record, clock::wall())?;
+    let mut taps: Vec<(usize, Tap)> = Vec::new();
+    for (interface, name) in job.interfaces.iter().enumerate() {
+        taps.extend(capture::tap(name, &job.taps)?.into_iter().map(|tap| (interface, tap)));
+    }
+    let recording = job.record.map(|path| record(path, job.interfaces, &taps, job.taps.snaplen)).transpose()?;
+    // All rings have joined; what came before came to several of them.
+    let begin = clock::wall();
+    taps.iter_mut().for_each(|(_, tap)| tap.begin(begin));
+    let folder = job.watch.map(|folder| folder.display().to_string());
+    let names: Vec<String> = job.interfaces.iter().cloned().chain(folder).collect();
+    let of: Vec<usize> = match job.watch {
+        None => taps.iter().map(|(interface, _)| *interface).collect(),
+        Some(_) => vec![0],
+    };
+    let links: Vec<LinkType> = taps.iter().map(|(_, tap)| tap.link()).collect();
+    let counts: Vec<Mutex<Counts>> = of.iter().map(|_| Mutex::default()).collect();
+    let load = Load::new(job.queue_bytes);
+    let (waiting, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    let failure: Mutex<Option<CaptureError>> = Mutex::new(None);
+    let (queue, messages) = mpsc::sync_channel::<Message>(MESSAGES);
+    let (to_analysis, work) = mpsc::sync_channel::<Work>(BATCHES);
+    let monitor = Monitor::new(&names, &of, &counts, board, job.log);
+    let lag_by = if job.watch.is_some() { LagBy::EventTime } else { LagBy::WallClock };
+    let telling = Telling::new(&declared, &intel, &job.rules, journal, board, lag_by)?;
+    let mut packets = Packets {
+        pipeline: Pipeline::new(job.setup),
+        order: Order::new(of.len()),
+        recording,
+        interface_of: of.iter().map(|interface| u32::try_from(*interface).unwrap_or(u32::MAX)).collect(),
+        load: &load,
+        board,
+        hand: Hand::new(to_analysis, &waiting),
+        until: None,
+        numbered: 0,
+        panics: 0,
+    };
+    monitor.start(clock::wall());
+    let shared = Shared { load: &load, stop, steady };
+    let rings = of.len();
+    let outcome = thread::scope(|scope| {
+        let watching = scope.spawn(|| monitor.run(&ended));
+        let waiting = &waiting;
+        let analysing = scope.spawn(move || telling.run(&work, waiting));
+        for ((ring, (_, tap)), counts) in taps.into_iter().enumerate().zip(&counts) {
+            let reader = Reader::new(ring, tap, counts, queue.clone());
+            let (shared, failure) = (&shared, &failure);
+            scope.spawn(move || {
+                // A reader that panics must not leave the others waiting for its frames.
+                let done = catch_unwind(AssertUnwindSafe(|| reader.run(shared)));
+                if let Err(error) = done.unwrap_or(Err(CaptureError::Panicked)) {
+                    tracing::error!(%error, "capture ends");
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    shared.stop.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+        if let (Some(folder), Some(counts)) = (job.watch, counts.first()) {
+            let follower = Follower::new(folder, job.taps.filter.as_deref(), job.log, counts, queue.clone());
+            let (shared, failure) = (&shared, &failure);
+            scope.spawn(move || {
+                if let Err(error) = follower.run(shared.load, shared.stop) {
+                    tracing::error!(%error, "reading the folder ends");
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            });
+        }
+        drop(queue);
+        let done = packets.run(&messages, rings);
+        board.update(|status| status.phase = Phase::Stopping);
+        // Readers must not wait for a queue that nobody reads any more.
+        drop(messages);
+        stop.store(true, Ordering::Relaxed);
+        let done = done.and_then(|()| packets.finish(&monitor.dropped()));
+        packets.hand.close();
+        let analysed = analysing.join();
+        ended.store(true, Ordering::Relaxed);
+        watching.thread().unpark();
+        match (done, analysed) {
+            (Ok(()), Ok(analysed)) => Ok(analysed),
+            (_, Err(_)) | (Err(_), _) => Err(RunError::Analysis),
+        }
+    });
+    let ended = outcome?;
+    let summary = summary::of(summary::Run {
+        inputs: monitor.reports(&links, packets.recording.as_ref()),
+        filtered: monitor.filtered(),
+        pipeline: &packets.pipeline,
+        site: &declared.site,
+        told: &ended.told,
+        trail: ended.trail.table(),
+        weird: ended.weird,
+        elapsed: steady.elapsed(),
+        rules: job.rules.digest(),
+        interrupted: false,
+    });
+    let finished =
+        ended.journal.finish(&ended.told.findings, &ended.told.alerts, &summary, &ended.trail, clock::wall());
+    board.update(|status| status.phase = Phase::Stopped);
+    monitor.leave();
+    finished?;
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error.into()),
+        None => Ok(summary),
+    }
+}
+
+fn record(path: &Path, interfaces: &[String], taps: &[(usize, Tap)], snaplen: u32) -> Result<Recording, CaptureError> {
+    let link = |n: usize| taps.iter().find(|(of, _)| *of == n).map_or(LinkType::ETHERNET, |(_, tap)| tap.link());
+    let described: Vec<_> = interfaces.iter().enumerate().map(|(n, name)| (name.clone(), link(n), snaplen)).collect();
+    Recording::create(path, &described)
+}
+
+/// Batches between readers and order: with 4,096 frames each far more than the bytes allow, and seconds of empty ones.
+const MESSAGES: usize = 2_048;
+/// Batches of observations that may wait for the analysis.
+const BATCHES: usize = 64;

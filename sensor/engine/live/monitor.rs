@@ -1,0 +1,178 @@
+//! Looks at interfaces and readers once a second, and leaves the sensor's state where others find it.
+
+use super::reader::Counts;
+use crate::base::Timestamp;
+use crate::capture::{self, InputReport, LinkType, Nic, Recording};
+use crate::engine::clock;
+use crate::output::{Board, InterfaceStatus, Phase, leave_status};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// What it looks at.
+pub(super) struct Monitor<'a> {
+    interfaces: &'a [String],
+    /// Which interface a ring belongs to.
+    of: &'a [usize],
+    counts: &'a [Mutex<Counts>],
+    board: &'a Board,
+    log: &'a Path,
+    /// What the interfaces had counted before we began.
+    before: Vec<Option<Nic>>,
+}
+
+impl<'a> Monitor<'a> {
+    pub(super) fn new(
+        interfaces: &'a [String],
+        of: &'a [usize],
+        counts: &'a [Mutex<Counts>],
+        board: &'a Board,
+        log: &'a Path,
+    ) -> Self {
+        let before = interfaces.iter().map(|name| capture::nic(name)).collect();
+        Self { interfaces, of, counts, board, log, before }
+    }
+
+    /// The sensor captures from now on.
+    pub(super) fn start(&self, now: Timestamp) {
+        self.board.update(|status| {
+            env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
+            status.pid = std::process::id();
+            status.started_ns = now.0;
+            status.phase = Phase::Capturing;
+            status.log.folder = self.log.display().to_string();
+        });
+        self.look();
+        self.leave();
+    }
+
+    /// Looks and tells until the run has ended.
+    pub(super) fn run(&self, ended: &AtomicBool) {
+        while !ended.load(Ordering::Relaxed) {
+            self.look();
+            self.leave();
+            thread::park_timeout(EVERY);
+        }
+        self.look();
+    }
+
+    /// Leaves the state in the log folder.
+    pub(super) fn leave(&self) {
+        let now = clock::wall();
+        self.board.update(|status| status.updated_ns = now.0);
+        // A full disk is told by the log; the state is written again in a second.
+        if let Err(error) = leave_status(self.log, &self.board.read()) {
+            tracing::debug!(%error, "cannot leave the status");
+        }
+    }
+
+    /// Packets that each interface's rings or the interface itself lost.
+    pub(super) fn dropped(&self) -> Vec<u64> {
+        let nic = |n: usize| self.nic(n).map_or(0, |nic| nic.dropped);
+        (0..self.interfaces.len()).map(|n| self.sum(n, |c| c.losses.dropped).saturating_add(nic(n))).collect()
+    }
+
+    /// Packets that the filter kept back.
+    pub(super) fn filtered(&self) -> u64 {
+        self.counts.iter().map(|c| held(c).filtered).fold(0, u64::saturating_add)
+    }
+
+    /// The interfaces as inputs of the summary; first the recording when there is one, as claims name it.
+    pub(super) fn reports(&self, links: &[LinkType], recording: Option<&Recording>) -> Vec<InputReport> {
+        let recorded = recording.map(|recording| InputReport {
+            path: recording.path().display().to_string(),
+            packets: recording.frames(),
+            damage: recording.failed().map(str::to_owned),
+            ..InputReport::default()
+        });
+        let dropped = self.dropped();
+        let captured = self.interfaces.iter().zip(dropped).enumerate().map(|(n, (name, dropped))| InputReport {
+            path: name.clone(),
+            packets: self.sum(n, |c| c.delivered.saturating_add(c.filtered)),
+            bytes: self.sum(n, |c| c.delivered_bytes),
+            links: self.of.iter().zip(links).find(|(of, _)| **of == n).map(|(_, link)| *link).into_iter().collect(),
+            dropped: self.sum(n, |c| c.shed_bulk.saturating_add(c.shed_first)).saturating_add(dropped),
+            ..InputReport::default()
+        });
+        recorded.into_iter().chain(captured).collect()
+    }
+
+    fn look(&self) {
+        let seen: Vec<InterfaceStatus> = (0..self.interfaces.len()).map(|n| self.interface(n)).collect();
+        let newest = self.counts.iter().map(held).max_by_key(|c| c.jumps).unwrap_or_default();
+        self.board.update(|status| {
+            for (n, mut now) in seen.into_iter().enumerate() {
+                let before = status.interfaces.get(n);
+                let went_down = !now.up && before.is_none_or(|before| before.up);
+                now.downs = before.map_or(0, |before| before.downs).saturating_add(u64::from(went_down));
+                if went_down {
+                    tracing::warn!(interface = now.name, "the interface is down");
+                } else if now.up && before.is_some_and(|before| !before.up) {
+                    tracing::warn!(interface = now.name, "the interface is up again");
+                }
+                match status.interfaces.get_mut(n) {
+                    Some(place) => *place = now,
+                    None => status.interfaces.push(now),
+                }
+            }
+            if newest.jumps > status.faults.clock_jumps {
+                tracing::warn!(offset_ns = newest.offset, "the clock was set; event time does not go back");
+            }
+            status.faults.clock_jumps = newest.jumps;
+            #[expect(clippy::cast_precision_loss, reason = "for display")]
+            let offset = newest.offset as f64 / 1e9;
+            status.faults.clock_offset_s = offset;
+        });
+    }
+
+    fn interface(&self, n: usize) -> InterfaceStatus {
+        let nic = self.nic(n);
+        let troubled = self.rings(n).any(|c| c.troubled);
+        InterfaceStatus {
+            name: self.interfaces.get(n).cloned().unwrap_or_default(),
+            up: !troubled && nic.is_none_or(|nic| nic.up),
+            downs: 0,
+            workers: u32::try_from(self.rings(n).count()).unwrap_or(u32::MAX),
+            received: self.sum(n, |c| c.losses.received),
+            kernel_dropped: self.sum(n, |c| c.losses.dropped),
+            nic_dropped: nic.map_or(0, |nic| nic.dropped),
+            nic_packets: nic.map_or(0, |nic| nic.packets),
+            before_start: self.sum(n, |c| c.before_start),
+            delivered: self.sum(n, |c| c.delivered),
+            delivered_bytes: self.sum(n, |c| c.delivered_bytes),
+            filtered: self.sum(n, |c| c.filtered),
+            shed_bulk: self.sum(n, |c| c.shed_bulk),
+            shed_first: self.sum(n, |c| c.shed_first),
+            left_in_ring: self.sum(n, |c| c.left_in_ring),
+        }
+    }
+
+    /// What the interface counted since we began.
+    fn nic(&self, n: usize) -> Option<Nic> {
+        let now = capture::nic(self.interfaces.get(n)?)?;
+        let before = self.before.get(n).copied().flatten().unwrap_or_default();
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        Some(Nic {
+            up: now.up,
+            packets: since(now.packets, before.packets),
+            dropped: since(now.dropped, before.dropped),
+        })
+    }
+
+    fn rings(&self, n: usize) -> impl Iterator<Item = Counts> {
+        self.of.iter().zip(self.counts).filter(move |(of, _)| **of == n).map(|(_, counts)| held(counts))
+    }
+
+    fn sum(&self, n: usize, count: impl Fn(&Counts) -> u64) -> u64 {
+        self.rings(n).map(|c| count(&c)).fold(0, u64::saturating_add)
+    }
+}
+
+fn held(counts: &Mutex<Counts>) -> Counts {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,138 @@
+//! Observations → records, findings, alerts as they are told. One thread; it never drops anything.
+
+use super::packets::{Work, contained};
+use super::tally::{LagBy, Tally};
+use crate::alert::Rules;
+use crate::base::Timestamp;
+use crate::detect::RuleError;
+use crate::engine::analysis::Told;
+use crate::engine::clock::{self, Stopwatch};
+use crate::engine::right::Right;
+use crate::event::{Event, Observation};
+use crate::intel::Intel;
+use crate::output::{AnalysisStatus, Board, FlowExtras, Journal, LogStatus, Trail};
+use crate::profile::Declared;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// What the thread works with.
+pub(super) struct Telling<'a> {
+    right: Right,
+    journal: Journal,
+    board: &'a Board,
+    tally: Tally,
+    observations: u64,
+    event: Option<Timestamp>,
+    panics: u64,
+}
+
+/// What came of it.
+pub(super) struct Ended {
+    pub(super) told: Told,
+    pub(super) journal: Journal,
+    pub(super) trail: Trail,
+    pub(super) weird: Vec<(&'static str, u64)>,
+}
+
+impl<'a> Telling<'a> {
+    pub(super) fn new(
+        declared: &Arc<Declared>,
+        intel: &Arc<Intel>,
+        rules: &Rules,
+        journal: Journal,
+        board: &'a Board,
+        lag_by: LagBy,
+    ) -> Result<Self, RuleError> {
+        Ok(Self {
+            right: Right::new(declared, intel, rules)?,
+            journal,
+            board,
+            tally: Tally::new(lag_by),
+            observations: 0,
+            event: None,
+            panics: 0,
+        })
+    }
+
+    /// Works until the input has ended; `waiting` counts the batches that wait.
+    pub(super) fn run(mut self, work: &Receiver<Work>, waiting: &AtomicU64) -> Ended {
+        let watch = Stopwatch::start();
+        let mut flushed = Duration::ZERO;
+        let end = loop {
+            match work.recv_timeout(FLUSH_EVERY) {
+                Ok(Work::Observations(batch)) => {
+                    waiting.fetch_sub(1, Ordering::Relaxed);
+                    for seen in &batch {
+                        self.observation(seen);
+                    }
+                }
+                Ok(Work::End(now)) => break now,
+                Err(RecvTimeoutError::Timeout) => {}
+                // Who hands on is gone without an end: what was told so far stands.
+                Err(RecvTimeoutError::Disconnected) => break self.event.unwrap_or(Timestamp::MIN),
+            }
+            if watch.elapsed().saturating_sub(flushed) >= FLUSH_EVERY {
+                flushed = watch.elapsed();
+                self.journal.flush(clock::wall());
+                self.tell(waiting);
+            }
+        };
+        self.journal.flush(clock::wall());
+        self.tell(waiting);
+        let weird = self.right.oddities();
+        let Self { right: Right { analysis, trail, .. }, journal, board, mut tally, .. } = self;
+        let told = analysis.finish(end);
+        told.alerts.iter().for_each(|alert| tally.count(alert, end));
+        let (alerts, detection_lag) = (tally.alerts(), tally.lag());
+        board.update(|status| {
+            status.analysis.alerts = alerts;
+            status.detection_lag = detection_lag;
+        });
+        Ended { told, journal, trail, weird }
+    }
+
+    fn observation(&mut self, seen: &Observation) {
+        self.observations = self.observations.saturating_add(1);
+        self.event = self.event.max(Some(seen.ts));
+        let right = &mut self.right;
+        contained(&mut self.panics, || right.observe(seen));
+        match &seen.event {
+            Event::FlowClosed(flow) => {
+                self.right.with_extras(seen, flow, |extras| self.journal.observation(seen, extras));
+            }
+            _ => self.journal.observation(seen, &FlowExtras::default()),
+        }
+        let fresh = self.right.analysis.fresh();
+        if !fresh.is_empty() {
+            self.journal.told(&fresh, &self.right.trail);
+            for alert in &fresh {
+                self.tally.count(alert, seen.ts);
+            }
+        }
+    }
+
+    fn tell(&self, waiting: &AtomicU64) {
+        let analysis = AnalysisStatus {
+            observations: self.observations,
+            event_ns: self.event.map(|ts| ts.0),
+            alerts: self.tally.alerts(),
+            weird: self.right.oddities().into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+        };
+        let log = self.journal.state();
+        let lag = self.tally.lag();
+        self.board.update(|status| {
+            status.analysis = analysis;
+            let (recorded, unrecorded) = (status.log.recorded, status.log.unrecorded);
+            let recording_failed = status.log.recording_failed.take();
+            status.log = LogStatus { recorded, unrecorded, recording_failed, ..log };
+            status.detection_lag = lag;
+            status.faults.analysis_panics = self.panics;
+            status.queue.observation_batches = waiting.load(Ordering::Relaxed);
+        });
+    }
+}
+
+/// Between two writes of what waits in the log.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,67 @@
+//! Everything that consumes observations, short of writing them down: the analysis, and what records need beside it.
+
+use super::analysis::Analysis;
+use crate::alert::Rules;
+use crate::detect::RuleError;
+use crate::event::{Event, FlowRecord, Observation, Oddity};
+use crate::intel::{Intel, Place};
+use crate::output::{FlowExtras, Trail};
+use crate::profile::Declared;
+use std::sync::Arc;
+
+/// The right side of the waist.
+pub(super) struct Right {
+    pub(super) analysis: Analysis,
+    pub(super) trail: Trail,
+    declared: Arc<Declared>,
+    intel: Arc<Intel>,
+    weird: [u64; Oddity::ALL.len()],
+}
+
+impl Right {
+    pub(super) fn new(declared: &Arc<Declared>, intel: &Arc<Intel>, rules: &Rules) -> Result<Self, RuleError> {
+        Ok(Self {
+            analysis: Analysis::new(Arc::clone(declared), Arc::clone(intel), rules)?,
+            trail: Trail::default(),
+            declared: Arc::clone(declared),
+            intel: Arc::clone(intel),
+            weird: [0; Oddity::ALL.len()],
+        })
+    }
+
+    /// Analyses the next observation.
+    pub(super) fn observe(&mut self, seen: &Observation) {
+        self.analysis.observe(seen);
+        if let Event::Weird(weird) = &seen.event
+            && let Some(count) = self.weird.get_mut(weird.oddity as usize)
+        {
+            *count = count.saturating_add(1);
+        }
+        if let Event::FlowClosed(flow) = &seen.event {
+            self.trail.note(seen.uid, flow.packets);
+        }
+    }
+
+    /// Shows `write` what a closed flow's record says beside what was on the wire; right after [`Right::observe`].
+    pub(super) fn with_extras<R>(
+        &self,
+        seen: &Observation,
+        flow: &FlowRecord,
+        write: impl FnOnce(&FlowExtras<'_>) -> R,
+    ) -> R {
+        let (orig, resp) = (flow.orig.ip, flow.resp.ip);
+        let name = self.analysis.name_of(seen.uid, flow);
+        let names = self.analysis.names_of(seen.uid, flow);
+        let site = &self.declared.site;
+        let (local_orig, local_resp) = (site.is_inside(orig), site.is_inside(resp));
+        let place = if local_resp { Place::default() } else { self.intel.place(name.map(|n| n.value), resp) };
+        let name = name.map(|n| (n.value, n.source));
+        let (provider, class) = (place.provider, place.class);
+        write(&FlowExtras { name, names: &names, provider, class, local_orig, local_resp })
+    }
+
+    /// Oddities met, by name, with how often.
+    pub(super) fn oddities(&self) -> Vec<(&'static str, u64)> {
+        Oddity::ALL.iter().zip(self.weird).filter(|(_, n)| *n > 0).map(|(oddity, n)| (oddity.name(), n)).collect()
+    }
+}

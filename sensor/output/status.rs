@@ -1,0 +1,318 @@
+//! What the sensor says of itself: one plain struct, filled by the engine once a batch and read by whoever shows it (the
+//! status file, metrics, the API). Nothing here is about traffic's content.
+//!
+//! Counts are since the start and never go back. Accounting holds at any moment after a batch, an interface at a time:
+//! `received` = `before_start` + `filtered` + `delivered` + `shed_bulk` + `shed_first` + packets still in the ring, and
+//! what the interface saw = `received` + `kernel_dropped`.
+
+use super::escape::shown;
+use crate::base::Timestamp;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The sensor's own state.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    /// Wall clock, ns since the epoch.
+    pub(crate) started_ns: i64,
+    /// Wall clock when this was written, ns since the epoch.
+    pub(crate) updated_ns: i64,
+    pub(crate) phase: Phase,
+    pub(crate) interfaces: Vec<InterfaceStatus>,
+    pub(crate) queue: QueueStatus,
+    pub(crate) packets: PacketStatus,
+    pub(crate) flows: FlowStatus,
+    pub(crate) analysis: AnalysisStatus,
+    pub(crate) log: LogStatus,
+    pub(crate) faults: FaultStatus,
+    pub(crate) detection_lag: LagStatus,
+}
+
+/// Where in its life the sensor is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    Capturing,
+    /// What was captured is analysed and written to its end.
+    Stopping,
+    Stopped,
+}
+
+/// One interface, or one watched folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct InterfaceStatus {
+    pub(crate) name: String,
+    /// Whether it is up; a folder always is.
+    pub(crate) up: bool,
+    /// Times it went down.
+    pub(crate) downs: u64,
+    pub(crate) workers: u32,
+    /// Packets that the kernel put into our rings.
+    pub(crate) received: u64,
+    /// Packets that found no room in a ring.
+    pub(crate) kernel_dropped: u64,
+    /// Packets that the interface itself lost since the start (drop and fifo columns of its receiving side).
+    pub(crate) nic_dropped: u64,
+    /// Packets that the interface received since the start, by its own count.
+    pub(crate) nic_packets: u64,
+    /// Captured while the workers still joined; some of them several times, so none is used.
+    pub(crate) before_start: u64,
+    /// Handed on to be analysed.
+    pub(crate) delivered: u64,
+    /// As on the wire, of the delivered ones.
+    pub(crate) delivered_bytes: u64,
+    /// Kept back by the filter expression, of those that the kernel's wider one let pass.
+    pub(crate) filtered: u64,
+    /// Bulk payload that was dropped because the analysis lagged.
+    pub(crate) shed_bulk: u64,
+    /// Control plane and first packets that were dropped because the queue was full.
+    pub(crate) shed_first: u64,
+    /// In the rings when the sensor stopped, and left there.
+    pub(crate) left_in_ring: u64,
+}
+
+/// What waits between capture and analysis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct QueueStatus {
+    /// Bytes that wait now.
+    pub(crate) bytes: u64,
+    /// The most that waited.
+    pub(crate) peak_bytes: u64,
+    /// Above half of it bulk is shed, at all of it everything.
+    pub(crate) capacity_bytes: u64,
+    /// Batches of observations that wait for the analysis now.
+    pub(crate) observation_batches: u64,
+}
+
+/// Decoding.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct PacketStatus {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) truncated: u64,
+    /// Seen twice and removed.
+    pub(crate) duplicates: u64,
+    /// Later than the slack between capture points allows.
+    pub(crate) late: u64,
+    /// Not understood, by reason.
+    pub(crate) undecoded: Vec<(String, u64)>,
+    /// Time of the latest packet, ns since the epoch; none before the first one.
+    pub(crate) last_ns: Option<i64>,
+}
+
+/// Flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct FlowStatus {
+    pub(crate) active: u64,
+    pub(crate) peak: u64,
+    pub(crate) closed: u64,
+    pub(crate) evicted: u64,
+    /// Whose payload was not read, because too many were being read.
+    pub(crate) unread: u64,
+    pub(crate) one_way: u64,
+    pub(crate) missed_bytes: u64,
+    pub(crate) payload_bytes: u64,
+}
+
+/// The right side of the waist.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct AnalysisStatus {
+    pub(crate) observations: u64,
+    /// Event time that the analysis has reached, ns since the epoch.
+    pub(crate) event_ns: Option<i64>,
+    /// Alerts told the first time, by detector and severity.
+    pub(crate) alerts: Vec<AlertCount>,
+    /// Oddities, by name.
+    pub(crate) weird: Vec<(String, u64)>,
+}
+
+/// Alerts of one detector and severity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct AlertCount {
+    pub(crate) detector: String,
+    pub(crate) severity: String,
+    pub(crate) count: u64,
+}
+
+/// The log folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct LogStatus {
+    pub(crate) folder: String,
+    /// Records written, of all kinds.
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) rotations: u64,
+    /// Records that could not be written and were given up.
+    pub(crate) lost: u64,
+    /// Records that wait for a disk that takes none.
+    pub(crate) waiting: u64,
+    /// Why the last write failed, while it is so.
+    pub(crate) failing: Option<String>,
+    /// Frames in the recording.
+    pub(crate) recorded: u64,
+    /// Frames that could not be recorded.
+    pub(crate) unrecorded: u64,
+    /// Why the recording ended early.
+    pub(crate) recording_failed: Option<String>,
+}
+
+/// What went wrong and was contained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct FaultStatus {
+    /// Frames whose reading panicked; the frame is dropped, the sensor goes on.
+    pub(crate) packet_panics: u64,
+    /// Observations whose analysis panicked.
+    pub(crate) analysis_panics: u64,
+    /// Jumps of the clock, back or forward.
+    pub(crate) clock_jumps: u64,
+    /// How far event time is ahead of the clock, because time does not go back, in seconds.
+    pub(crate) clock_offset_s: f64,
+}
+
+/// From the last event of a claim to its being told, of alerts told the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct LagStatus {
+    pub(crate) count: u64,
+    pub(crate) sum_s: f64,
+    pub(crate) p50_s: f64,
+    pub(crate) p90_s: f64,
+    pub(crate) p99_s: f64,
+    pub(crate) max_s: f64,
+    /// How many took at most [`LAG_BUCKETS_S`], one each: cumulative, as Prometheus counts.
+    pub(crate) buckets: [u64; LAG_BUCKETS_S.len()],
+}
+
+/// Upper bounds of the lag's buckets, in seconds.
+pub(crate) const LAG_BUCKETS_S: [f64; 8] = [1.0, 5.0, 15.0, 60.0, 120.0, 300.0, 900.0, 3_600.0];
+
+/// Where the newest [`Status`] is found. Written once a batch, never per packet; readers take a copy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Board(Arc<Mutex<Status>>);
+
+impl Board {
+    /// A copy of what it says now.
+    pub(crate) fn read(&self) -> Status {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what it says.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Status {
+    /// When its writer started.
+    pub(crate) const fn started(&self) -> Timestamp {
+        Timestamp(self.started_ns)
+    }
+}
+
+/// The state in a few lines, for a person. With `now`, also whether it is up to date.
+pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
+    let mut lines = Vec::new();
+    let stale = now.map(|now| now.secs_since(Timestamp(status.updated_ns))).filter(|age| *age > STALE_S);
+    let phase = match (status.phase, stale) {
+        (Phase::Stopped, _) => "stopped".to_owned(),
+        (phase, Some(age)) => {
+            format!("{phase:?} when last heard of {age:.0} s ago; it does not run now").to_lowercase()
+        }
+        (phase, None) => format!("{phase:?}").to_lowercase(),
+    };
+    let (begin, end) = (status.started(), Timestamp(status.updated_ns));
+    lines.push(format!(
+        "yukue {} (pid {}): {phase}, {:.0} s since {begin}",
+        status.version,
+        status.pid,
+        end.secs_since(begin)
+    ));
+    for of in &status.interfaces {
+        let state = if of.up { "up" } else { "DOWN" };
+        lines.push(format!(
+            "{}: {state}, {} received, {} analysed, dropped: {} kernel, {} interface, {} bulk, {} first; {} workers",
+            shown(&of.name),
+            of.received,
+            of.delivered,
+            of.kernel_dropped,
+            of.nic_dropped,
+            of.shed_bulk,
+            of.shed_first,
+            of.workers
+        ));
+    }
+    let queue = status.queue;
+    let full = queue.bytes.saturating_mul(100).checked_div(queue.capacity_bytes).unwrap_or(0);
+    let flows = status.flows;
+    lines.push(format!(
+        "queue {full}% full; {} flows active, {} closed, {} evicted; {} observations",
+        flows.active, flows.closed, flows.evicted, status.analysis.observations
+    ));
+    let alerts = |a: &AlertCount| format!("{} {} {}", a.count, a.severity, a.detector);
+    let told: Vec<String> = status.analysis.alerts.iter().map(alerts).collect();
+    let lag = status.detection_lag;
+    lines.push(match told.is_empty() {
+        true => "no alerts".to_owned(),
+        false => {
+            format!("alerts: {}; told after {:.1} s (median), {:.1} s at most", told.join(", "), lag.p50_s, lag.max_s)
+        }
+    });
+    let log = &status.log;
+    lines.push(match &log.failing {
+        Some(why) => format!(
+            "log {}: CANNOT BE WRITTEN ({}), {} records wait, {} lost",
+            shown(&log.folder),
+            shown(why),
+            log.waiting,
+            log.lost
+        ),
+        None => format!("log {}: {} records, {} lost", shown(&log.folder), log.records, log.lost),
+    });
+    if let Some(why) = &log.recording_failed {
+        lines.push(format!(
+            "recording: ENDED EARLY ({}), {} packets in it, {} not",
+            shown(why),
+            log.recorded,
+            log.unrecorded
+        ));
+    }
+    let faults = status.faults;
+    if faults.packet_panics.saturating_add(faults.analysis_panics) > 0 {
+        lines.push(format!(
+            "panics contained: {} packets, {} observations",
+            faults.packet_panics, faults.analysis_panics
+        ));
+    }
+    if faults.clock_jumps > 0 {
+        lines.push(format!(
+            "the clock was set {} times; event time is {:.0} s ahead of it",
+            faults.clock_jumps, faults.clock_offset_s
+        ));
+    }
+    lines.join("\n")
+}
+
+/// The state is left once a second; one older than this was left by a sensor that is gone.
+const STALE_S: f64 = 10.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_what_is_wrong() {
+        let status = Status {
+            phase: Phase::Capturing,
+            interfaces: vec![InterfaceStatus { name: "span0".to_owned(), received: 9, ..InterfaceStatus::default() }],
+            log: LogStatus { failing: Some("No space left".to_owned()), waiting: 3, ..LogStatus::default() },
+            faults: FaultStatus { packet_panics: 1, clock_jumps: 2, ..FaultStatus::default() },
+            ..Status::default()
+        };
+        let told = status_lines(&status, Some(Timestamp::from_secs(100)));
+        for words in ["span0: DOWN", "does not run now", "CANNOT BE WRITTEN", "1 packets", "set 2 times", "no alerts"] {
+            assert!(told.contains(words), "{words:?} is not in:\n{told}");
+        }
+    }
+}
