@@ -9,6 +9,8 @@ mod real;
 #[cfg(test)]
 mod packets;
 #[cfg(test)]
+mod baseline;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod dashboards;

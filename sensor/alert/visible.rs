@@ -3,7 +3,7 @@
 //! Said for the networks an alert is about, where they differ from the rest.
 
 use crate::base::{Arg, Text, say};
-use crate::profile::{Profiles, SharedBy, Sight, Visibility, network};
+use crate::profile::{Learnt, Maturity, Profiles, SharedBy, Sight, Visibility, network};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 pub(crate) fn not_visible(usual: &Profiles, hosts: &[IpAddr]) -> Vec<Text> {
     let counts = usual.counts();
     let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
-    let mut gaps = vec![say!("unseen.no_baseline", watched = Arg::Span(watched_s))];
+    let mut gaps: Vec<Text> = baseline(&usual.learnt(), watched_s).into_iter().collect();
     let seen = usual.visibility();
     let site = |ip: &&IpAddr| usual.declared().site.is_inside(**ip);
     let networks: BTreeSet<_> = hosts.iter().filter(site).map(|ip| (network(*ip), *ip)).collect();
@@ -41,6 +41,16 @@ pub(crate) fn behind(by: SharedBy, ip: IpAddr) -> Text {
     match by {
         SharedBy::Nat => say!("unseen.behind_nat", host = ip),
         SharedBy::Proxy => say!("unseen.behind_proxy", host = ip),
+    }
+}
+
+/// How far it is not known what is usual.
+fn baseline(learnt: &Learnt, watched_s: f64) -> Option<Text> {
+    let hosts = learnt.new.saturating_add(learnt.learning).saturating_add(learnt.ready);
+    match learnt.stage() {
+        Maturity::New => Some(say!("unseen.no_baseline", watched = Arg::Span(watched_s))),
+        Maturity::Learning => Some(say!("unseen.learning", hosts = hosts, ready = learnt.ready)),
+        Maturity::Ready => None,
     }
 }
 
@@ -116,3 +126,21 @@ const HIDDEN_PERCENT: u64 = 10;
 const MIN_HELLOS: u64 = 20;
 /// Networks an alert names.
 const MAX_NAMED: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_learned_is_no_blind_spot() {
+        for (what, learnt, named) in [
+            ("a day old", Learnt { new: 9, ..Learnt::default() }, Some("no baseline")),
+            ("some days", Learnt { learning: 9, ready: 2, ..Learnt::default() }, Some("of 11 hosts 2 are")),
+            ("weeks", Learnt { learning: 9, ready: 9, ..Learnt::default() }, None),
+        ] {
+            let gap = baseline(&learnt, 90.0);
+            assert_eq!(gap.is_some(), named.is_some(), "{what}: {gap:?}");
+            assert!(gap.is_none_or(|gap| gap.to_string().contains(named.unwrap())), "{what}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 pub(crate) mod bounded;
 pub(crate) mod budget;
 pub(crate) mod net;
+pub(crate) mod record;
 pub(crate) mod stats;
 pub(crate) mod time;
 pub(crate) mod wire;
@@ -13,6 +14,7 @@ pub(crate) use budget::Budget;
 pub use budget::Table;
 pub use net::{Endpoint, Transport};
 pub(crate) use net::{Prefix, PrefixSet};
+pub(crate) use record::{BadRecord, Kind, Record};
 pub use time::Timestamp;
 pub(crate) use wire::Reader;
 pub(crate) use words::{Arg, Lang, Text, say};

@@ -2,10 +2,10 @@
 
 use super::Exit;
 use super::site::{Duplicates, SiteFlags};
-use crate::base::Lang;
+use crate::base::{Lang, Timestamp};
 use crate::capture::CaptureError;
 use crate::detect::Severity;
-use crate::engine::{self, Job, Outcome, RunError, Setup};
+use crate::engine::{self, Job, Outcome, RunError, Setup, StoreError};
 use crate::output::{Existing, OutputError, Progress, Shown};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +24,12 @@ pub(super) struct Flags {
     force: bool,
     #[command(flatten)]
     site: SiteFlags,
+    /// What `yukue baseline learn` learned of this site before.
+    #[arg(long, value_name = "FILE", help_heading = "Baseline")]
+    baseline: Option<PathBuf>,
+    /// Learn from the input until this moment (2027-03-31 or 2027-03-31T09:00:00Z) and judge what comes after it.
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Baseline")]
+    learn_until: Option<Timestamp>,
     /// Only packets that this BPF expression matches.
     #[arg(long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
@@ -47,6 +53,20 @@ pub(super) struct Flags {
 fn severity(text: &str) -> Result<Severity, String> {
     let names = || Severity::ALL.map(Severity::name).join(", ");
     Severity::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| format!("one of {}", names()))
+}
+
+/// A moment in UTC: a day, or a day and a time.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let wrong = || format!("{text:?} is no moment such as 2027-03-31 or 2027-03-31T09:00:00Z");
+    let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00Z"));
+    let day = Timestamp::of_day(day).ok_or_else(wrong)?;
+    let parts: Vec<Option<i64>> =
+        time.trim_end_matches('Z').split(':').map(|part| part.parse().ok().filter(|n| (0..60).contains(n))).collect();
+    let [Some(hour), Some(minute), Some(second)] = parts.as_slice() else { return Err(wrong()) };
+    if *hour > 23 {
+        return Err(wrong());
+    }
+    Ok(Timestamp::from_secs(day.secs().saturating_add(hour * 3600 + minute * 60 + second)))
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
@@ -86,6 +106,8 @@ fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
         declared,
         rules,
         intel,
+        baseline: flags.baseline.as_deref(),
+        learn_until: flags.learn_until,
         setup: Setup {
             shards: flags.shards,
             copies: flags.duplicates.copies(),
@@ -125,12 +147,14 @@ fn tell(flags: &Flags, (quiet, lang): (bool, Lang), outcome: &Outcome) -> Result
     })
 }
 
-fn exit_of(error: &RunError) -> Exit {
+pub(super) fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Capture(CaptureError::NotACapture { .. } | CaptureError::Filter { .. }) => Exit::Usage,
         RunError::Capture(CaptureError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Exit::Usage
         }
+        // A baseline that is not there or cannot be used is a wrong flag; one that cannot be written is not.
+        RunError::Store(error) if !matches!(error, StoreError::Write { .. }) => Exit::Usage,
         RunError::Output(OutputError::NotEmpty { .. }) => Exit::Usage,
         _ => Exit::RunTime,
     }

@@ -1,6 +1,7 @@
 //! One file a subcommand. Flags are documented once, here; exit codes are those of the output contract.
 
 mod analyze;
+mod baseline;
 mod config;
 mod doctor;
 mod intel;
@@ -41,6 +42,8 @@ struct Arguments {
 enum Command {
     /// Reads capture files and tells what should not have gone out.
     Analyze(analyze::Flags),
+    /// What is usual here: learn it, look at it, carry it from site to site.
+    Baseline(baseline::Flags),
     /// The sensor's configuration: checked, shown, begun.
     Config(config::Flags),
     /// Is this machine fit to see? Offloads, losses, mirror, clock, rights, disk; with the command that mends each.
@@ -106,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(arguments.verbose);
     let exit = match &arguments.command {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet, arguments.lang.unwrap_or_else(spoken)),
+        Command::Baseline(flags) => baseline::run(flags, arguments.quiet),
         Command::Config(flags) => config::run(flags, arguments.quiet),
         Command::Doctor(flags) => doctor::run(flags, arguments.quiet),
         Command::Live(flags) => live::run(flags, arguments.quiet),

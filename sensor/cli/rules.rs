@@ -268,6 +268,8 @@ fn told(
         declared: config::declared(site, inside, &[]).map_err(|e| *e)?,
         rules: rules(folder)?,
         intel: config::intel(None).map_err(|e| *e)?,
+        baseline: None,
+        learn_until: None,
         setup: Setup { shards: 1, copies: Copies::Drop, tick: None },
         out: None,
     };

@@ -19,14 +19,15 @@ pub(crate) fn declared(
     let file = file.map(read).transpose()?.unwrap_or_default();
     let inside = if inside.is_empty() { &file.inside } else { inside };
     let outside = if outside.is_empty() { &file.outside } else { outside };
-    Ok(Declared { site: Site::new(inside, outside), hosts: file.hosts, policies: file.policies })
+    let (site, utc_offset_s) = (Site::new(inside, outside), file.utc_offset_s);
+    Ok(Declared { site, hosts: file.hosts, policies: file.policies, utc_offset_s })
 }
 
 /// The site a text declares; what is wrong is said in words.
 pub(crate) fn site(text: &str) -> Result<Declared, String> {
     let parsed = parse(text).map_err(|wrong| wrong.message)?;
     let site = Site::new(&parsed.inside, &parsed.outside);
-    Ok(Declared { site, hosts: parsed.hosts, policies: parsed.policies })
+    Ok(Declared { site, hosts: parsed.hosts, policies: parsed.policies, utc_offset_s: parsed.utc_offset_s })
 }
 
 #[derive(Default)]
@@ -35,6 +36,7 @@ struct Parsed {
     outside: Vec<Prefix>,
     hosts: Vec<DeclaredHost>,
     policies: Vec<Policy>,
+    utc_offset_s: i32,
 }
 
 fn read(path: &Path) -> Result<Parsed, Box<ConfigError>> {
@@ -82,8 +84,8 @@ pub(super) struct Wrong {
 fn parse(text: &str) -> Result<Parsed, Wrong> {
     let file: File = toml::from_str(text)
         .map_err(|e| Wrong { message: super::nearest(e.message()), span: e.span().unwrap_or_default() })?;
-    // Checked now, so that a file stays right when the baselines that need them come.
-    file.timezone.as_ref().map(|zone| at(zone, offset)).transpose()?;
+    let utc_offset_s = file.timezone.as_ref().map(|zone| at(zone, offset)).transpose()?;
+    // Checked now, so that a file stays right when somebody asks for it.
     file.domain.as_ref().map(|domain| at(domain, dns_name)).transpose()?;
     let host = |h: &Host| {
         Ok(DeclaredHost {
@@ -100,6 +102,7 @@ fn parse(text: &str) -> Result<Parsed, Wrong> {
         outside: all(&file.outside, str::parse)?,
         hosts: file.host.iter().map(host).collect::<Result<_, _>>()?,
         policies: file.policy.iter().map(policy).collect::<Result<_, _>>()?,
+        utc_offset_s: utc_offset_s.unwrap_or(0),
     })
 }
 

@@ -40,19 +40,21 @@ pub(crate) struct BeaconRule {
 #[derive(Debug)]
 pub(crate) struct Beacon {
     rule: BeaconRule,
-    pairs: Capped<(HostId, TenantId), Pair>,
+    pub(super) pairs: Capped<(HostId, TenantId), Pair>,
     /// Metered pairs with a check-in since the last evaluation, and those that are due at the next step.
     touched: BTreeSet<(HostId, TenantId)>,
+    /// Pairs that changed since they were saved, while somebody saves.
+    pub(super) unsaved: Option<BTreeSet<(HostId, TenantId)>>,
     due: BTreeSet<(HostId, TenantId)>,
     /// The severity a pair was told with.
     told: Capped<(HostId, TenantId), Severity>,
     /// Who else keeps the same time.
-    pollers: Pollers,
+    pub(super) pollers: Pollers,
 }
 
 /// Two check-ins are remembered by their moment; the third makes a meter.
 #[derive(Debug)]
-enum Pair {
+pub(super) enum Pair {
     Early(Option<Timestamp>, Option<Timestamp>),
     Metered(Box<BeaconMeter>),
 }
@@ -63,6 +65,7 @@ impl Beacon {
             rule,
             pairs: Capped::new(Budget::new("beacon.pairs", MAX_PAIRS, 144)),
             touched: BTreeSet::new(),
+            unsaved: None,
             due: BTreeSet::new(),
             told: Capped::new(Budget::new("beacon.told", MAX_PAIRS, 0)),
             pollers: Pollers::new(pollers),
@@ -73,6 +76,9 @@ impl Beacon {
     pub(crate) fn check_in(&mut self, seen: &CheckIn, usual: &Profiles) {
         if !self.rule.enabled {
             return;
+        }
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.insert((seen.host, seen.tenant));
         }
         match self.pairs.entry((seen.host, seen.tenant), || Pair::Early(None, None)) {
             Pair::Metered(meter) => {
@@ -144,6 +150,9 @@ impl Beacon {
         let median_s = self.rhythm(host, tenant)?.median_s;
         let tie = usual.tie(host, tenant).filter(|tie| !tie.background)?;
         self.pollers.note((host, tenant), tie.first, median_s);
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.insert((host, tenant));
+        }
         self.pollers.tell(now, tenant, median_s, usual)
     }
 

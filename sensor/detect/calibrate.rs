@@ -34,6 +34,9 @@ struct Scores {
     bins: BTreeMap<u16, u32>,
 }
 
+/// A calibration as it is saved: by day whether it was one of a weekend, then class, host-days and scores.
+pub(super) type SavedDays = BTreeMap<i32, (bool, BTreeMap<u32, (u32, BTreeMap<u16, u32>)>)>;
+
 /// How unusual a score is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Unusual {
@@ -49,6 +52,28 @@ impl Calibration {
         self.weekends.insert(day, weekend);
         for (class, alive, scores) in classes {
             self.add(day, class, alive, &scores);
+        }
+        while self.days.len() > DAYS {
+            self.days.pop_first();
+            self.weekends.pop_first();
+        }
+        self.pool();
+    }
+
+    pub(super) fn saved(&self) -> SavedDays {
+        let scores = |scores: &Scores| (scores.host_days, scores.bins.clone());
+        let day = |(day, classes): (&i32, &BTreeMap<u32, Scores>)| {
+            let weekend = self.weekends.get(day).copied().unwrap_or_default();
+            (*day, (weekend, classes.iter().map(|(class, known)| (*class, scores(known))).collect()))
+        };
+        self.days.iter().map(day).collect()
+    }
+
+    pub(super) fn restore(&mut self, saved: SavedDays) {
+        for (day, (weekend, classes)) in saved {
+            self.weekends.insert(day, weekend);
+            let scores = |(class, (host_days, bins))| (class, Scores { host_days, bins });
+            self.days.insert(day, classes.into_iter().map(scores).collect());
         }
         while self.days.len() > DAYS {
             self.days.pop_first();

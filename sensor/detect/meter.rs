@@ -20,6 +20,18 @@ pub(crate) struct BeaconMeter {
     pub(crate) down: u64,
 }
 
+/// A meter as it is saved; nanoseconds since the epoch.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct SavedMeter {
+    first: i64,
+    last: i64,
+    check_ins: u32,
+    gaps: Vec<u8>,
+    sizes: Vec<u8>,
+    up: u64,
+    down: u64,
+}
+
 /// What the meter reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rhythm {
@@ -39,6 +51,31 @@ pub(crate) struct Rhythm {
 impl BeaconMeter {
     pub(crate) const fn new(ts: Timestamp) -> Self {
         Self { first: ts, last: ts, check_ins: 1, gaps: [0; GAP_BINS], sizes: [0; SIZE_BINS], up: 0, down: 0 }
+    }
+
+    pub(super) fn saved(&self) -> SavedMeter {
+        SavedMeter {
+            first: self.first.0,
+            last: self.last.0,
+            check_ins: self.check_ins,
+            gaps: self.gaps.to_vec(),
+            sizes: self.sizes.to_vec(),
+            up: self.up,
+            down: self.down,
+        }
+    }
+
+    /// `None` when this code cannot have saved it.
+    pub(super) fn restored(saved: &SavedMeter) -> Option<Self> {
+        Some(Self {
+            first: Timestamp(saved.first),
+            last: Timestamp(saved.last),
+            check_ins: saved.check_ins,
+            gaps: saved.gaps.as_slice().try_into().ok()?,
+            sizes: saved.sizes.as_slice().try_into().ok()?,
+            up: saved.up,
+            down: saved.down,
+        })
     }
 
     /// Adds a check-in; one less than two seconds after the last, or before it, is the same.

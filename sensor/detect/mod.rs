@@ -18,6 +18,7 @@ mod cue;
 mod dga;
 mod direct_address;
 mod dns_tunnel;
+mod drift;
 mod encrypted_dns;
 mod entry;
 mod enumeration;
@@ -47,6 +48,7 @@ mod score;
 mod script_download;
 mod shown;
 mod slow_drip;
+mod snapshot;
 mod sni_mismatch;
 mod telltale_call;
 mod upload_tail;
@@ -112,6 +114,7 @@ pub(crate) const DETECTORS: &[Spec] = &[
     dga::SPEC,
     direct_address::SPEC,
     dns_tunnel::SPEC,
+    drift::SPEC,
     encrypted_dns::SPEC,
     entry::SPEC,
     enumeration::SPEC,

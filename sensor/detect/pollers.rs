@@ -64,6 +64,17 @@ impl Pollers {
         hosts >= enough && first.is_some_and(|first| now.secs_since(first) >= self.rule.fleet_age_s)
     }
 
+    /// Who keeps time with an owner, to be saved: host, since when in nanoseconds, seconds between.
+    pub(super) fn saved(&self, tenant: TenantId) -> Vec<(u32, i64, f64)> {
+        let polls = self.by_owner.get(&tenant).into_iter().flatten();
+        polls.map(|(host, poll)| (host.0, poll.first.0, poll.median_s)).collect()
+    }
+
+    /// Owners somebody keeps time with.
+    pub(super) fn owners(&self) -> impl Iterator<Item = TenantId> {
+        self.by_owner.iter().map(|(tenant, _)| *tenant)
+    }
+
     /// Several hosts took up the same time towards a destination that few use.
     pub(super) fn tell(&self, now: Timestamp, tenant: TenantId, median_s: f64, usual: &Profiles) -> Option<Finding> {
         let rule = &self.rule;

@@ -25,23 +25,6 @@ impl Ranks {
         }
     }
 
-    /// Share of the values that are at most this one, ties counting half; with one more imagined above and below, so that
-    /// nothing is impossible.
-    pub(super) fn at_most(&self, value: f64) -> f64 {
-        let at = bin(value);
-        let below: u32 = self.counts.iter().take(at).sum();
-        let same = self.counts.get(at).copied().unwrap_or(0);
-        (f64::from(below) + f64::from(same) / 2.0 + 0.5) / (f64::from(self.total) + 1.0)
-    }
-
-    /// Likewise, at least this one.
-    pub(super) fn at_least(&self, value: f64) -> f64 {
-        let at = bin(value);
-        let same = self.counts.get(at).copied().unwrap_or(0);
-        let above: u32 = self.counts.iter().skip(at + 1).sum();
-        (f64::from(above) + f64::from(same) / 2.0 + 0.5) / (f64::from(self.total) + 1.0)
-    }
-
     /// The value below which this share lies, to a power of two; `None` before enough was learned.
     pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         if self.total < LEAST {
@@ -55,10 +38,6 @@ impl Ranks {
             }
         }
         None
-    }
-
-    pub(super) const fn total(&self) -> u32 {
-        self.total
     }
 }
 
@@ -80,17 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_rare_among_events_has_a_small_share() {
+    fn a_quantile_is_told_to_the_next_power_of_two_once_enough_is_known() {
         let mut ranks = Ranks::new();
-        assert_eq!((ranks.at_most(1.0), ranks.quantile(0.5)), (0.5, None), "nothing is known");
+        assert_eq!(ranks.quantile(0.5), None, "nothing is known");
         (0..990).for_each(|_| ranks.learn(300.0));
         (0..10).for_each(|_| ranks.learn(1.0));
-        for (what, value, low, high) in
-            [("rare", 1.0, 0.004, 0.007), ("common", 300.0, 0.4, 0.6), ("beyond", 5000.0, 0.99, 1.0)]
-        {
-            let share = ranks.at_most(value);
-            assert!((low..=high).contains(&share), "{what}: {share}");
-        }
-        assert_eq!(ranks.quantile(0.5), Some(512.0), "to the next power of two");
+        assert_eq!((ranks.quantile(0.005), ranks.quantile(0.5)), (Some(1.0), Some(512.0)));
     }
 }

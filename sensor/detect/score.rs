@@ -99,6 +99,15 @@ impl Scorer {
         }
     }
 
+    /// What egress sums and whole sums are held against.
+    pub(super) const fn calibrations(&self) -> [&Calibration; 2] {
+        [&self.egress, &self.whole]
+    }
+
+    pub(super) const fn calibrations_mut(&mut self) -> [&mut Calibration; 2] {
+        [&mut self.egress, &mut self.whole]
+    }
+
     /// How fair the p-values were, by class of peers.
     pub(crate) fn checked(&self) -> impl Iterator<Item = (u32, Checked)> {
         self.checked.iter().map(|(class, checked)| (*class, *checked))
@@ -385,7 +394,7 @@ mod tests {
 
     fn scorer() -> (Scorer, Profiles) {
         let rule = toml::from_str(include_str!("../../rules/host_anomaly.toml")).unwrap();
-        let declared = Declared { site: Site::new(&[], &[]), hosts: Vec::new(), policies: Vec::new() };
+        let declared = Declared { site: Site::new(&[], &[]), hosts: Vec::new(), policies: Vec::new(), utc_offset_s: 0 };
         (Scorer::new(rule), Profiles::new(Arc::new(declared), Arc::new(Intel::shipped())))
     }
 

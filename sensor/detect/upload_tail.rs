@@ -1,8 +1,8 @@
 //! Upload tail: a host sends far more to a destination in a day than hosts of this site do (ATT&CK T1567.002, T1048;
 //! EG-012, EG-014).
 //!
-//! Measure: the day's upload of a host to one owner, ranked among all of the fleet's, and against the most the host itself
-//! sent anybody on an earlier day. Benign look-alikes: a first backup, the first synchronisation of a cloud drive.
+//! Measure: the chance of a day on which a host sends one owner as much (`detection.md` §2.5: its own days and its peers',
+//! the larger of both), and the most the host itself sent anybody on an earlier day. Benign look-alikes: a first backup, the first synchronisation of a cloud drive.
 //! Evasion: a little every day (`slow_drip`).
 
 use super::beacon::reason;
@@ -10,11 +10,10 @@ use super::claim::{Claim, Words, has_role, is_rare, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::ranks::Ranks;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::{Reach, Uid};
-use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
+use crate::profile::{Activity, Closed, Feature, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
@@ -24,8 +23,6 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(UploadTail {
             rule: parse(text)?,
             pairs: Capped::new(Budget::new("upload_tail.pairs", MAX_PAIRS, 0)),
-            most: Capped::new(Budget::new("upload_tail.most", MAX_HOSTS, 0)),
-            days: Ranks::new(),
             noted: Ledger::new(Budget::new("upload_tail.noted", MAX_NOTED, 64)),
         }))
     },
@@ -38,7 +35,6 @@ struct Rule {
     enabled: bool,
     attack: Vec<Box<str>>,
     least_bytes: f64,
-    least_days: u32,
     cue_p: f64,
     crowd_share: f64,
     large_bytes: f64,
@@ -53,20 +49,17 @@ struct Rule {
     server_roles: Vec<String>,
 }
 
-/// Uploads of today and what is usual.
+/// Uploads of today.
 #[derive(Debug)]
 struct UploadTail {
     rule: Rule,
     pairs: Capped<(HostId, TenantId), Day>,
-    /// The most each host sent anybody on an earlier day.
-    most: Capped<HostId, f64>,
-    days: Ranks,
     noted: Ledger<(HostId, TenantId), Large>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Day {
-    day: i64,
+    day: i32,
     up: f64,
     down: f64,
     said_nats: f64,
@@ -101,7 +94,7 @@ impl Detector for UploadTail {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table(), self.pairs.table(), self.most.table()]
+        vec![self.noted.table(), self.pairs.table()]
     }
 }
 
@@ -109,38 +102,35 @@ impl UploadTail {
     fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
         let key = (seen.host, tenant);
         let Some(tie) = usual.tie(seen.host, tenant).filter(|tie| !tie.background) else { return };
-        let day = seen.ts.utc_day();
+        let day = usual.day(seen.ts);
         let sums = self.pairs.entry(key, || Day { day, up: 0.0, down: 0.0, said_nats: 0.0 });
         if sums.day != day {
-            self.days.learn(sums.up);
-            let most = self.most.entry(seen.host, || 0.0);
-            *most = most.max(sums.up);
             *sums = Day { day, up: 0.0, down: 0.0, said_nats: 0.0 };
         }
-        sums.up += f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
-        sums.down += f64::from(u32::try_from(seen.counters.resp_bytes).unwrap_or(u32::MAX));
+        sums.up += real(seen.counters.orig_bytes);
+        sums.down += real(seen.counters.resp_bytes);
         let rule = &self.rule;
         let rare = is_rare(usual, tenant, rule.crowd_share);
         if sums.up < rule.least_bytes || sums.up <= sums.down || !rare {
             return;
         }
-        let p = self.days.at_least(sums.up);
-        let nats = -p.ln();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of bytes")]
+        let tail = usual.tail(seen.host, Feature::MostBytesOut, sums.up as u64, seen.ts);
         // Said again when it has grown by a nat.
-        if self.days.total() >= rule.least_days && p <= rule.cue_p && nats >= sums.said_nats + 1.0 {
-            sums.said_nats = nats;
+        if let Some(p) = tail.map(|tail| tail.p).filter(|p| *p <= rule.cue_p && -p.ln() >= sums.said_nats + 1.0) {
+            sums.said_nats = -p.ln();
             said.cues.push(Cue {
                 detector: SPEC.stem,
                 ts: seen.ts,
                 host: seen.host,
                 tenant: Some(tenant),
                 group: Group::Volume,
-                nats,
-                reason: reason("share_of_uploads_as_large", Value::Number(p), "probability"),
+                nats: -p.ln(),
+                reason: reason("chance_of_a_day_with_as_large_an_upload", Value::Number(p), "probability"),
                 uid: seen.uid,
             });
         }
-        let (up, most) = (sums.up, self.most.get(&seen.host).copied().unwrap_or(0.0));
+        let (up, most) = (sums.up, real(usual.most_bytes_out(seen.host)));
         let class = tie.standing.class.as_deref();
         let shares = class.is_some_and(|class| rule.sharing_classes.iter().any(|c| c == class));
         let new = seen.ts.secs_since(tie.first) <= rule.new_s;
@@ -223,9 +213,12 @@ impl Rule {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "bytes of a day are below 2^53")]
+const fn real(bytes: u64) -> f64 {
+    bytes as f64
+}
+
 /// (host, owner) pairs of a day, 60 bytes each.
 const MAX_PAIRS: usize = 200_000;
-/// Hosts held, 30 bytes each.
-const MAX_HOSTS: usize = 300_000;
 /// Findings held.
 const MAX_NOTED: usize = 20_000;

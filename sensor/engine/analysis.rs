@@ -4,14 +4,15 @@
 //! before the first observation at or after a multiple of it, what was touched is weighed and told; so what is told, and
 //! when, depends on the observations alone.
 
-use crate::alert::{Alert, AllowList, Book, Context, Rules};
-use crate::base::{Table, Timestamp};
+use super::store::{Store, StoreError};
+use crate::alert::{Alert, AllowList, Book, Context, Rules, Status};
+use crate::base::{BadRecord, Record, Table, Timestamp};
 use crate::campaign::{Campaigns, Telling};
-use crate::detect::{Checked, Detectors, Finding, RuleError, Said, Scorer, Which};
+use crate::detect::{Checked, Detectors, Finding, Role, RuleError, Said, Scorer, Severity, Which};
 use crate::event::{FlowRecord, Observation, Uid};
 use crate::intel::Intel;
 use crate::output::Identities;
-use crate::profile::{Activity, Declared, Network, Profiles, Sight};
+use crate::profile::{Activity, Declared, Learnt, Network, Profiles, Restoring, Sight};
 use std::sync::Arc;
 
 /// Profiles, detectors, campaign and alerts, driven by observations in order and by the end alone.
@@ -31,6 +32,8 @@ pub(crate) struct Analysis {
     last: Timestamp,
     /// The step that comes next.
     next: Timestamp,
+    /// Before this moment it is learned and nothing told.
+    judge_from: Timestamp,
 }
 
 /// What came of it.
@@ -43,6 +46,8 @@ pub(crate) struct Told {
     pub(crate) counts: TellingCounts,
     /// All tables of the right side.
     pub(crate) tables: Vec<Table>,
+    /// How far it is known what is usual.
+    pub(crate) learnt: Learnt,
     pub(crate) identity: Identities,
     /// What could be seen: all, by input, of the busiest networks.
     pub(crate) sight: Sight,
@@ -88,6 +93,7 @@ impl Analysis {
             fresh: Vec::new(),
             last: Timestamp::MIN,
             next: Timestamp::MIN,
+            judge_from: Timestamp::MIN,
         })
     }
 
@@ -109,6 +115,53 @@ impl Analysis {
         all.extend(self.campaigns.tables());
         all.extend(self.book.tables());
         all
+    }
+
+    /// Until this moment everything is learned and nothing is told.
+    pub(crate) const fn learn_until(&mut self, moment: Timestamp) {
+        self.judge_from = moment;
+    }
+
+    /// From now on it is noted what changes, for `save`.
+    pub(crate) fn keep_track(&mut self) {
+        self.profiles.keep_track();
+        self.detectors.keep_track();
+    }
+
+    /// Saves what is known: everything once a local day and the first time, else what changed. A live sensor calls it
+    /// every 60 s of event time.
+    pub(crate) fn save(&mut self, store: &mut Store) -> Result<u64, StoreError> {
+        let extent = self.profiles.extent();
+        store.save(extent, |put| {
+            self.profiles.save(extent, put);
+            self.detectors.save(extent, put);
+            self.scorer.save(put);
+        })
+    }
+
+    /// Continues from what was saved; nothing may have been observed yet.
+    pub(crate) fn restore(&mut self, records: &[Record]) -> Result<(), BadRecord> {
+        let mut restoring = Restoring::default();
+        for record in records {
+            self.profiles.restore(record, &mut restoring)?;
+            self.detectors.restore(record)?;
+            self.scorer.restore(record)?;
+        }
+        self.profiles.restored(restoring);
+        Ok(())
+    }
+
+    /// How far it is known what is usual.
+    pub(crate) const fn learnt(&self) -> Learnt {
+        self.profiles.learnt()
+    }
+
+    /// The input ended and nothing is to be told: what is under way is learned as it stands.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        self.profiles.finish(&mut self.activities);
+        self.spread();
+        self.detectors.say(Which::Untold, now, &self.profiles, &mut self.said);
+        self.score(now);
     }
 
     /// How fair the p-values of host-days were, by class of peers.
@@ -163,9 +216,12 @@ impl Analysis {
         };
         let seen = usual.visibility();
         let (sight, inputs, networks) = (*seen.whole(), seen.inputs().to_vec(), seen.networks(MAX_NETWORKS));
+        let learnt = usual.learnt();
         let context = context(now, usual, &self.detectors, &self.campaigns, &self.allow);
-        let (findings, alerts) = self.book.close(&context);
-        Told { findings, alerts, hint, counts, tables, identity, sight, inputs, networks }
+        let (mut findings, mut alerts) = self.book.close(&context);
+        findings.retain(|finding| finding.last_seen >= self.judge_from);
+        alerts.retain(|alert| alert.finding.last_seen >= self.judge_from);
+        Told { findings, alerts, hint, counts, tables, learnt, identity, sight, inputs, networks }
     }
 
     /// Event time passed one or more multiples of `STEP`: the latest of them is told. Between two observations nothing
@@ -199,7 +255,32 @@ impl Analysis {
         }
         let context = context(now, &self.profiles, &self.detectors, &self.campaigns, &self.allow);
         let fresh = self.book.settle(&context);
+        let fresh: Vec<Alert> = fresh.into_iter().filter(|alert| alert.finding.last_seen >= self.judge_from).collect();
+        self.hold(now, &fresh);
         self.fresh.extend(fresh);
+    }
+
+    /// What an open incident names does not become usual: contacts between its hosts and its destinations.
+    fn hold(&mut self, now: Timestamp, fresh: &[Alert]) {
+        let open = |alert: &&Alert| {
+            alert.status == Status::Open && alert.allowed.is_none() && alert.finding.severity >= Severity::Medium
+        };
+        for alert in fresh.iter().filter(open) {
+            if let Some(scope) = &alert.scope {
+                for (host, to) in
+                    scope.hosts.iter().flat_map(|host| scope.destinations.iter().map(move |to| (host, to)))
+                {
+                    self.profiles.hold(host.id, Some(&to.value), &to.ips, now);
+                }
+            }
+            let of = |role| alert.finding.entities.iter().filter(move |entity| entity.role == role);
+            for host in of(Role::AffectedHost).filter_map(|entity| entity.ip) {
+                let Some(host) = self.profiles.holder(host, alert.finding.first_seen) else { continue };
+                for to in of(Role::Destination) {
+                    self.profiles.hold(host, to.name.as_deref(), to.ip.as_slice(), now);
+                }
+            }
+        }
     }
 
     /// Shows what the observation means to everybody it concerns.

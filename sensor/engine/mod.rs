@@ -8,6 +8,9 @@ mod merge;
 mod pipeline;
 mod right;
 mod run;
+mod learn;
+mod saver;
+mod store;
 #[allow(dead_code, reason = "the live engine calls it")]
 pub(crate) mod sandbox;
 #[allow(dead_code, reason = "the live engine calls it")]
@@ -16,13 +19,17 @@ mod summary;
 
 pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
+pub(crate) use learn::learn;
 pub(crate) use live::{LiveJob, live};
 pub(crate) use machine::host_name;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
+pub(crate) use store::{Store, StoreError};
 
 #[cfg(test)]
 mod act_tests;
+#[cfg(test)]
+mod baseline_tests;
 #[cfg(test)]
 mod covert_tests;
 #[cfg(test)]

@@ -2,10 +2,13 @@
 
 use super::analysis::Told;
 use super::clock::Stopwatch;
+use super::learn::continue_from;
 use super::pipeline::{Pipeline, Setup};
 use super::right::Right;
+use super::store::StoreError;
 use super::summary;
 use crate::alert::{Alert, Rules};
+use crate::base::Timestamp;
 use crate::capture::{self, CaptureError, Source};
 use crate::detect::{Finding, RuleError};
 use crate::event::{Event, Observation};
@@ -25,6 +28,9 @@ pub(crate) struct Job<'a> {
     pub(crate) rules: Rules,
     pub(crate) intel: Intel,
     pub(crate) setup: Setup,
+    /// What was learned before, and until when this input is learned from and nothing told.
+    pub(crate) baseline: Option<&'a Path>,
+    pub(crate) learn_until: Option<Timestamp>,
     /// Where the records go; without it only the outcome is told.
     pub(crate) out: Option<(&'a Path, Existing)>,
 }
@@ -54,6 +60,9 @@ pub(crate) enum RunError {
     /// A rule is wrong.
     #[error(transparent)]
     Rules(#[from] RuleError),
+    /// The baseline cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Runs `job` to the end of its input or until `stop` is set; `show` is told how far it is now and then.
@@ -69,6 +78,10 @@ pub(crate) fn analyze(
     let intel = Arc::new(job.intel);
     let rules = job.rules.digest();
     let mut right = Right::new(&declared, &intel, &job.rules)?;
+    if let Some(path) = job.baseline {
+        continue_from(path, &mut right.analysis)?;
+    }
+    right.analysis.learn_until(job.learn_until.unwrap_or(Timestamp::MIN));
     let mut pipeline = Pipeline::new(job.setup);
     let mut interrupted = false;
     for frames in 1_u64.. {
@@ -121,4 +134,4 @@ fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation)
 }
 
 /// Frames between looks at the stop flag.
-const LOOK_UP_EVERY: u64 = 4096;
+pub(super) const LOOK_UP_EVERY: u64 = 4096;

@@ -5,7 +5,8 @@ use super::pipeline::Pipeline;
 use crate::base::Table;
 use crate::capture::{InputReport, LinkType};
 use crate::event::Site;
-use crate::output::{Baseline, Input, Inside, Summary, Visibility};
+use crate::output::{Baseline, Input, Inside, Stage, Summary, Visibility};
+use crate::profile::{Learnt, Maturity};
 use std::time::Duration;
 
 /// What a run leaves to be summed up.
@@ -65,11 +66,20 @@ pub(super) fn of(mut run: Run<'_>) -> Summary {
             undecoded: run.pipeline.decode_stats().undecoded().collect(),
             weird: run.weird,
         },
-        baseline: Baseline::None,
+        baseline: baseline(&run.told.learnt),
         inside: Inside { assumed: run.site.assumed(), hint: run.told.hint.clone() },
         elapsed_s: run.elapsed.as_secs_f64(),
         interrupted: run.interrupted,
     }
+}
+
+fn baseline(learnt: &Learnt) -> Baseline {
+    let stage = match learnt.stage() {
+        Maturity::New => Stage::None,
+        Maturity::Learning => Stage::Learning,
+        Maturity::Ready => Stage::Ready,
+    };
+    Baseline { stage, new: learnt.new, learning: learnt.learning, ready: learnt.ready }
 }
 
 fn input(report: InputReport, at: usize, run: &Run<'_>) -> Input {

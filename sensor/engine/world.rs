@@ -54,13 +54,19 @@ impl World {
         self.told_by(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]), Arc::new(intel))
     }
 
+    /// The observations in order, and nothing else of the world.
+    pub(super) fn observations(mut self) -> Vec<Observation> {
+        self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
+        self.seen
+    }
+
     pub(super) fn told_with(self, site: Site) -> Told {
         self.told_by(site, INTEL.clone())
     }
 
     fn told_by(mut self, site: Site, intel: Arc<Intel>) -> Told {
         self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
-        let declared = Declared { site, hosts: self.hosts, policies: self.policies };
+        let declared = Declared { site, hosts: self.hosts, policies: self.policies, utc_offset_s: 0 };
         let mut analysis = Analysis::new(Arc::new(declared), intel, &Rules::shipped()).unwrap();
         self.seen.iter().for_each(|o| analysis.observe(o));
         let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);

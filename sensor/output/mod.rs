@@ -36,6 +36,6 @@ pub(crate) use status::{
     AlertCount, AnalysisStatus, Board, FlowStatus, InterfaceStatus, LAG_BUCKETS_S, LagStatus, LogStatus, PacketStatus,
     Phase, status_lines,
 };
-pub(crate) use summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
+pub(crate) use summary::{Baseline, Identities, Input, Inside, Stage, Summary, Visibility};
 pub(crate) use terminal::Shown;
 pub(crate) use trail::Trail;

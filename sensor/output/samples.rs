@@ -433,7 +433,7 @@ pub(super) fn summary() -> Summary {
             disagreements: vec![("10.0.0.5".parse().unwrap(), "epp01".into(), HOSTILE.into())],
             shared: vec![("10.0.0.8".parse().unwrap(), "proxy")],
         },
-        baseline: Baseline::None,
+        baseline: Baseline::default(),
         inside: Inside { assumed: true, hint: Some("10.10.10.5 behaves like a controller".into()) },
         elapsed_s: 41.25,
         interrupted: true,

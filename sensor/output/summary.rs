@@ -139,16 +139,30 @@ impl Visibility {
 
 /// Whether it is known what is usual here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Baseline {
+pub(crate) enum Stage {
     #[default]
     None,
+    Learning,
+    Ready,
 }
 
-impl Baseline {
+/// How far, and of how many hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Baseline {
+    pub(crate) stage: Stage,
+    /// Hosts that met somebody outside: known for less than a day, for less than seven active days, for more.
+    pub(crate) new: u64,
+    pub(crate) learning: u64,
+    pub(crate) ready: u64,
+}
+
+impl Stage {
     /// The name in records.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Learning => "learning",
+            Self::Ready => "ready",
         }
     }
 }
@@ -195,7 +209,12 @@ pub(super) fn write(out: &mut Vec<u8>, summary: &Summary, findings: &[Finding], 
         top.object("alerts", |o| severities(o, alerts.iter().map(|a| a.finding.severity)));
         top.object("visibility", |o| visibility(o, summary));
         top.object("identity", |line| identity(line, &summary.identity));
-        top.text("baseline", summary.baseline.name());
+        top.text("baseline", summary.baseline.stage.name());
+        top.object("baseline_hosts", |o| {
+            o.number("new", summary.baseline.new);
+            o.number("learning", summary.baseline.learning);
+            o.number("ready", summary.baseline.ready);
+        });
         top.object("inside", |o| {
             o.flag("assumed", summary.inside.assumed);
             o.known("hint", summary.inside.hint.as_deref());

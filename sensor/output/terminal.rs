@@ -199,11 +199,19 @@ fn visibility(out: &mut String, summary: &Summary, width: usize) {
         let hint = summary.inside.hint.as_deref().map(|h| format!(" {}", shown(h))).unwrap_or_default();
         line("inside", format!("assumed: private and unique-local addresses; declare it with --inside CIDR.{hint}"));
     }
-    match summary.baseline {
-        summary::Baseline::None => {
-            line("baseline", "none: what is usual here is not known, so claims rest on this capture alone".to_owned());
+    let known = summary.baseline;
+    let told = match known.stage {
+        summary::Stage::None => {
+            "none: what is usual here is not known, so claims rest on this capture alone".to_owned()
         }
-    }
+        summary::Stage::Learning => {
+            format!("learning: {} hosts known, {} still learning, {} new", known.ready, known.learning, known.new)
+        }
+        summary::Stage::Ready => {
+            format!("ready: {} hosts known, {} still learning, {} new", known.ready, known.learning, known.new)
+        }
+    };
+    line("baseline", told);
 }
 
 fn counts(alerts: &[Alert]) -> String {

@@ -1,6 +1,8 @@
 //! What hosts of the site do, in the words detectors think in. Made from observations, each with what was known
 //! *before* it: an activity carries its own context, so scoring cannot see what learning adds.
 
+use super::habits::Rarity;
+use super::host_days::Drift;
 use super::hosts::HostId;
 use super::tenants::{Standing, TenantId};
 use crate::base::{Endpoint, Timestamp, Transport};
@@ -31,6 +33,8 @@ pub(crate) enum Activity {
     Closed(Closed),
     /// A host called an operation of another.
     Call(Call),
+    /// A host's days rose slowly, and its peers' did not.
+    Drift(Timestamp, Drift),
 }
 
 /// A flow from a host of the site to the outside.
@@ -47,10 +51,12 @@ pub(crate) struct Contact {
     /// Look-ups gave the address several names, so it has none here.
     pub(crate) several: bool,
     pub(crate) standing: Arc<Standing>,
-    /// No earlier contact of this host with this tenant in the data.
+    /// No earlier contact of this host with this tenant is known.
     pub(crate) first: bool,
     /// Everyday infrastructure, look-ups or time.
     pub(crate) background: bool,
+    /// How unusual it was; of a host's contacts with an owner only the day's first is asked, background never.
+    pub(crate) rarity: Option<Rarity>,
 }
 
 /// A sign of life towards the outside.

@@ -11,6 +11,8 @@ pub(crate) struct Declared {
     pub(crate) site: Site,
     pub(crate) hosts: Vec<DeclaredHost>,
     pub(crate) policies: Vec<Policy>,
+    /// The site's time zone: seconds east of UTC; decides which hours are a day and a night.
+    pub(crate) utc_offset_s: i32,
 }
 
 /// A host somebody named.

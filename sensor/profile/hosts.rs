@@ -30,7 +30,7 @@ pub(crate) struct Host {
     pub(crate) firsts: u32,
     /// The latest of them, in the order they were judged.
     pub(crate) recent: Ring<(Timestamp, TenantId)>,
-    name: Option<(Arc<str>, u8)>,
+    pub(super) name: Option<(Arc<str>, u8)>,
 }
 
 impl Host {
@@ -58,9 +58,9 @@ struct Called {
 /// All hosts of the site met, and what was declared of them.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    held: Capped<HostId, Host>,
+    pub(super) held: Capped<HostId, Host>,
     /// Who has which address, and since when.
-    identities: Identities,
+    pub(super) identities: Identities,
     /// Addresses that were spoken to or acted, but are no host of the site (yet).
     strangers: Capped<IpAddr, HostId>,
     stranger_addresses: Capped<HostId, IpAddr>,
@@ -386,7 +386,7 @@ const MAX_STRANGERS: usize = 65_536;
 /// Disagreements told by name.
 const MAX_TOLD: usize = 64;
 /// First contacts remembered with their moment: more than a browsing person makes in the longest join window.
-const MAX_RECENT: usize = 64;
+pub(super) const MAX_RECENT: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -408,7 +408,7 @@ mod tests {
             pinned: true,
         };
         let hosts = assets.iter().map(asset).collect();
-        Hosts::new(Arc::new(Declared { site: Site::new(&[], &[]), hosts, policies: Vec::new() }))
+        Hosts::new(Arc::new(Declared { site: Site::new(&[], &[]), hosts, policies: Vec::new(), utc_offset_s: 0 }))
     }
 
     fn arp(hosts: &mut Hosts, ip: &str, mac: [u8; 6], name: Option<&str>, minute: i64) -> HostId {

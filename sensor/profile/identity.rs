@@ -95,6 +95,11 @@ impl Identities {
         id
     }
 
+    /// The id that is given next.
+    pub(super) const fn next_id(&self) -> u32 {
+        self.next
+    }
+
     /// Who holds `ip`. An address that its machine has left long since belongs to nobody.
     pub(super) fn holder(&mut self, ip: IpAddr, ts: Timestamp) -> Option<HostId> {
         let held = *self.held.get_mut(&ip)?;
@@ -254,7 +259,6 @@ impl Identities {
     }
 
     /// The best key a machine is known by.
-    #[cfg(test)]
     pub(super) fn trust(&self, host: HostId) -> Trust {
         let Some(machine) = self.machines.get(&host) else { return Trust::Address };
         let label = machine.label.as_ref().map_or(Trust::Address, |(_, trust)| *trust);

@@ -1,7 +1,7 @@
 //! Whom a flow to the outside is with: decided once, by the best name there is.
 
 use super::activity::{Activity, CheckIn, Contact};
-use super::{Profiles, SharedBy, Tenant, Tie};
+use super::{Profiles, Rarity, SharedBy, Tenant, Tie};
 use crate::base::Transport;
 use crate::event::Uid;
 use std::sync::Arc;
@@ -43,9 +43,13 @@ impl Profiles {
         {
             self.ties.remove(&(host, old));
             self.tenants.unused(old, host);
+            self.take_back(host, old);
+            self.touch(host, Some(old));
         }
         let others = self.tenants.get(tenant).map_or(0, Tenant::used_by);
-        let first = self.ties.get(&(host, tenant)).is_none();
+        let day = self.day(ts);
+        let tied = self.ties.get(&(host, tenant)).is_some();
+        let first = !tied && !self.habits.knows((host, tenant), day);
         let nameless = name.is_none() && !several;
         // What a proxy meets it meets for others, and they are told themselves.
         let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
@@ -55,6 +59,13 @@ impl Profiles {
             .entry((host, tenant), || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone()));
         tie.add(ts, uid, resp, background);
         tie.several |= several;
+        let counts = !background && std::mem::replace(&mut tie.day, day) != day;
+        let mut rarity = if counts { self.meet(ts, (host, tenant), tied) } else { None };
+        if !background {
+            let asleep = self.went_out(host, ts, counts, nameless);
+            rarity = rarity.map(|rarity| Rarity { asleep, ..rarity });
+        }
+        self.touch(host, Some(tenant));
         if first {
             self.tenants.used(tenant, host, ts);
             if !background {
@@ -84,6 +95,7 @@ impl Profiles {
             standing,
             first,
             background,
+            rarity,
         }));
         if let Some(flow) = self.flows.get_mut(uid) {
             flow.tenant = Some(tenant);

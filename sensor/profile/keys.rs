@@ -24,6 +24,21 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
+    /// The number it is saved by.
+    pub(super) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The trust of a number; of one that is none, the least.
+    pub(super) const fn of(number: u8) -> Self {
+        match number {
+            1 => Self::Name,
+            2 => Self::Account,
+            3 => Self::Mac,
+            _ => Self::Address,
+        }
+    }
+
     /// The name in records.
     pub(crate) const fn name(self) -> &'static str {
         match self {

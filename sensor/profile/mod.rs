@@ -5,41 +5,70 @@
 //! construction.
 
 mod activity;
+mod baseline;
+mod days;
 mod declared;
 mod flows;
+mod habits;
+mod host_days;
 mod hosts;
 mod identity;
 mod judge;
 mod keys;
+mod maturity;
+mod merge;
 mod names;
+mod novelty;
+mod peers;
+mod prevalence;
 mod proxy;
+mod quarantine;
+mod ranks;
 mod read;
+mod resumed;
+mod saved;
+mod season;
+mod seen;
 mod shared;
+mod snapshot;
+mod stamp;
 mod tenants;
 mod tie;
+mod touched;
 mod visibility;
+mod volume;
+mod written;
 
 pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
+pub(crate) use baseline::{Baseline, Difference, Overview};
+pub(crate) use days::ASLEEP_BELOW;
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
+pub(crate) use habits::Rarity;
+pub(crate) use host_days::Drift;
 pub(crate) use hosts::{Disagreement, Host, HostId};
 pub(crate) use keys::{IdentityCounts, Join};
+pub(crate) use maturity::{Learnt, Maturity};
+pub(crate) use saved::SavedApproval;
 pub(crate) use shared::SharedBy;
+pub(crate) use snapshot::{Extent, Restoring};
 pub(crate) use tenants::{Tenant, TenantId};
 pub(crate) use tie::{Script, Tie};
 pub(crate) use visibility::{Network, Sight, Visibility, network};
+pub(crate) use volume::Feature;
 
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::event::{FlowRecord, Uid};
 use crate::intel::{Hit, Intel};
+use days::Days;
 use flows::{InnerFlow, OpenFlows};
+use habits::Habits;
 use hosts::Hosts;
 use names::NameMemory;
 use shared::Shared;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tenants::Tenants;
+use touched::Touched;
 
 /// Everything known about the site and its destinations so far.
 #[derive(Debug)]
@@ -50,6 +79,8 @@ pub(crate) struct Profiles {
     tenants: Tenants,
     ties: Capped<(HostId, TenantId), Tie>,
     hosts: Hosts,
+    habits: Habits,
+    days: Days,
     flows: OpenFlows,
     admin_shares: Capped<Uid, Box<str>>,
     /// Conversations into the site's hosts while they last.
@@ -58,6 +89,12 @@ pub(crate) struct Profiles {
     shared: Shared,
     visibility: Visibility,
     counts: Counts,
+    /// What changed since it was saved, while somebody saves.
+    touched: Option<Box<Touched>>,
+    /// How far it is known what is usual, as of the beginning of the local day.
+    learnt: Learnt,
+    /// What somebody answers for.
+    approvals: Vec<SavedApproval>,
 }
 
 /// What was seen, for the summary and for `not_visible`.
@@ -82,6 +119,8 @@ impl Profiles {
             tenants: Tenants::new(),
             ties: Capped::new(Budget::new("profile.ties", MAX_TIES, 160)),
             hosts: Hosts::new(declared.clone()),
+            habits: Habits::new(),
+            days: Days::new(),
             flows: OpenFlows::new(),
             admin_shares: Capped::new(Budget::new("profile.admin_shares", MAX_ADMIN_FLOWS, 32)),
             inner: Capped::new(Budget::new("profile.inner", MAX_INNER_FLOWS, 0)),
@@ -89,6 +128,9 @@ impl Profiles {
             shared: Shared::new(),
             visibility: Visibility::new(),
             counts: Counts::default(),
+            touched: None,
+            learnt: Learnt::default(),
+            approvals: Vec::new(),
             declared,
             intel,
         }
@@ -155,32 +197,10 @@ impl Profiles {
         self.address(id).map_or_else(|| format!("host {}", id.0), |ip| ip.to_string())
     }
 
-    /// The site's local day.
-    pub(crate) fn day(&self, ts: Timestamp) -> i32 {
-        i32::try_from(ts.utc_day()).unwrap_or(i32::MAX)
-    }
-
     /// Whether a local day is Saturday or Sunday.
     pub(crate) const fn is_weekend(day: i32) -> bool {
         // 1970-01-01 was a Thursday.
         matches!(day.saturating_add(3).rem_euclid(7), 5 | 6)
-    }
-
-    /// The class of peers a host is held against: servers against servers, everybody else against everybody else.
-    pub(crate) fn peers(&self, id: HostId) -> u32 {
-        let person = |role: &HostRole| matches!(role, HostRole::Workstation | HostRole::Printer);
-        u32::from(self.roles(id).iter().any(|role| !person(role)))
-    }
-
-    /// Hosts that said something in the day before the newest moment, by class of peers.
-    pub(crate) fn alive_by_peers(&self) -> BTreeMap<u32, u32> {
-        let mut alive: BTreeMap<u32, u32> = BTreeMap::new();
-        let now = self.counts.span.map_or(Timestamp::MIN, |(_, last)| last);
-        for id in self.hosts.alive_since(now.minus(DAY)) {
-            let count = alive.entry(self.peers(id)).or_default();
-            *count = count.saturating_add(1);
-        }
-        alive
     }
 
     /// What the operator's feeds say about a destination.
@@ -285,11 +305,11 @@ impl Profiles {
         let own = [self.ties.table(), self.admin_shares.table(), self.inner.table(), self.agents.table()];
         let parts = own.into_iter().chain(self.names.tables()).chain(self.tenants.tables());
         let parts = parts.chain(self.hosts.tables()).chain(self.flows.tables());
+        let parts = parts.chain(self.habits.tables()).chain(self.days.tables());
         parts.chain(self.shared.tables()).chain(self.visibility.tables()).collect()
     }
 }
 
-const DAY: Duration = Duration::from_hours(24);
 /// (host, owner) pairs held; some 230 bytes each with their names shared.
 const MAX_TIES: usize = 200_000;
 /// Flows with an administrative share at one moment.

@@ -2,6 +2,7 @@
 
 use super::activity::{Act, Activity, Call, CheckIn, Closed, Fetch, Hello, Lookup, Moved, Touch, What};
 use super::flows::{InnerFlow, MAX_WAITING, OpenFlow, Via};
+use super::peers::local_day;
 use super::{HostId, Profiles};
 use crate::base::{Timestamp, Transport};
 use crate::event::{
@@ -15,6 +16,7 @@ impl Profiles {
     /// Reads the next observation; what it means goes to `out`, then it is learned.
     pub(crate) fn read(&mut self, seen: &Observation, out: &mut Vec<Activity>) {
         self.flows.forget_closed();
+        self.turn(seen.ts, out);
         let (first, last) = self.counts.span.unwrap_or((seen.ts, seen.ts));
         self.counts.span = Some((first, last.max(seen.ts)));
         while let Some(uid) = self.flows.due(seen.ts) {
@@ -39,6 +41,7 @@ impl Profiles {
             Event::Rpc(rpc) => self.called(seen, rpc, out),
             Event::Authentication(_) | Event::Weird(_) => {}
         }
+        self.track(seen);
     }
 
     /// Event time reached a step: flows that waited long enough are judged.
@@ -52,6 +55,9 @@ impl Profiles {
     pub(crate) fn finish(&mut self, out: &mut Vec<Activity>) {
         while let Some(uid) = self.flows.due(Timestamp::MAX) {
             self.judge(uid, out);
+        }
+        if let Some((_, last)) = self.counts.span {
+            self.take_stock(last);
         }
     }
 
@@ -182,9 +188,15 @@ impl Profiles {
             tie.up = tie.up.saturating_add(up);
             tie.down = tie.down.saturating_add(down);
             tie.last = tie.last.max(record.last);
+            let (background, class) = (tie.background, tie.standing.class.clone());
+            let sent = tie.sent(local_day(record.last, self.declared.utc_offset_s), up);
             // No SYN was seen: the flow may be older than the data, so it is no first contact.
             tie.under_way |=
                 tie.is_first(seen.uid) && record.conn_state == ConnState::Oth && record.transport == Transport::Tcp;
+            self.touch(flow.host, Some(tenant));
+            if !background {
+                self.moved_out(flow.host, record, (up, down, sent), class.as_deref());
+            }
         }
     }
 
@@ -374,6 +386,9 @@ impl Profiles {
         let Some(ip) = identity.ip.or(side) else { return };
         if self.declared.site.is_inside(ip) && is_unicast(ip) {
             self.hosts.identified(ip, identity, seen.ts);
+            if let Some(id) = self.holder(ip, seen.ts) {
+                self.touch(id, None);
+            }
         }
     }
 

@@ -109,6 +109,16 @@ impl Tenants {
         }
     }
 
+    /// The owner of a name met before, or the owner so called.
+    pub(super) fn named(&self, name: &str) -> Option<TenantId> {
+        self.by_name.get(name).map(|known| known.tenant).or_else(|| self.by_key.get(name).copied())
+    }
+
+    /// The owner of a nameless address met before.
+    pub(super) fn at(&self, ip: IpAddr) -> Option<TenantId> {
+        self.by_address.get(&ip).map(|known| known.tenant)
+    }
+
     pub(super) fn get(&self, id: TenantId) -> Option<&Tenant> {
         self.held.get(&id)
     }
@@ -133,6 +143,28 @@ impl Tenants {
 
     pub(super) fn tables(&self) -> [Table; 4] {
         [self.by_name.table(), self.by_address.table(), self.by_key.table(), self.held.table()]
+    }
+
+    /// All owners, the one not met for longest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = (TenantId, &Tenant)> {
+        self.held.iter().map(|(id, tenant)| (*id, tenant))
+    }
+
+    /// The id that is given next.
+    pub(super) const fn next_id(&self) -> u32 {
+        self.next
+    }
+
+    /// Ids below this are given no more.
+    pub(super) fn resume_at(&mut self, next: u32) {
+        self.next = self.next.max(next);
+    }
+
+    /// Takes an owner in under the id it had.
+    pub(super) fn restore(&mut self, id: TenantId, tenant: Tenant) {
+        self.by_key.insert(tenant.key.clone(), id);
+        self.held.insert(id, tenant);
+        self.resume_at(id.0.saturating_add(1));
     }
 
     fn id(&mut self, key: Arc<str>) -> TenantId {

@@ -30,6 +30,10 @@ pub(crate) struct Tie {
     pub(crate) several: bool,
     /// HTTP was asked for by a bare address.
     pub(crate) literal_host: bool,
+    /// The local day of the latest contact that counted.
+    pub(super) day: i32,
+    /// The local day of the latest flow that ended, and what was sent on it.
+    pub(super) sent: (i32, u64),
     /// What a script or program fetch showed: `powershell` content, a `script` agent.
     pub(crate) script: Option<Script>,
 }
@@ -41,6 +45,13 @@ pub(crate) enum Script {
     Agent,
     /// What came back is a script.
     Content(&'static str),
+}
+
+impl Script {
+    /// What a script's content is called, when it is one.
+    pub(super) fn content(what: &str) -> Option<Self> {
+        SCRIPTS.iter().find(|known| **known == what).map(|known| Self::Content(known))
+    }
 }
 
 impl Tie {
@@ -67,6 +78,8 @@ impl Tie {
             several: false,
             literal_host: false,
             script: None,
+            day: i32::MIN,
+            sent: (i32::MIN, 0),
         }
     }
 
@@ -89,13 +102,18 @@ impl Tie {
     pub(super) fn requested(&mut self, host: Option<&str>, content: Option<&'static str>, agent: Option<&str>) {
         self.literal_host |= host.is_some_and(|host| super::read::host_name(host).is_none());
         let shown = match content {
-            Some(content @ ("powershell" | "shell" | "script" | "batch" | "vbscript")) => {
-                Some(Script::Content(content))
-            }
+            Some(content) if SCRIPTS.contains(&content) => Some(Script::Content(content)),
             _ if agent == Some("script") => Some(Script::Agent),
             _ => None,
         };
         self.script = self.script.max(shown);
+    }
+
+    /// Adds what a flow that ended on a local day sent; all that was sent on it comes back.
+    pub(super) fn sent(&mut self, day: i32, bytes: u64) -> u64 {
+        let before = if self.sent.0 == day { self.sent.1 } else { 0 };
+        self.sent = (day, before.saturating_add(bytes));
+        self.sent.1
     }
 
     /// Whether `uid` is the flow that made it.
@@ -126,5 +144,7 @@ impl Tie {
     }
 }
 
+/// What bodies that are scripts are called.
+const SCRIPTS: &[&str] = &["powershell", "shell", "script", "batch", "vbscript"];
 /// Flows and responders remembered for the record.
 const MAX_EACH: usize = 8;

@@ -1,0 +1,138 @@
+//! One entry of what is remembered between runs: which kind of thing, which one, its bytes.
+//!
+//! Stages turn their state into records and back; only `engine::store` knows files, and guards the bytes with version,
+//! length and checksum. The bytes are JSON within Zstandard: a reader of a later version can still tell what a field was.
+
+/// What a record is about. The numbers are on disk and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// One entry: what concerns everybody.
+    Fleet = 0,
+    /// By host.
+    Host = 1,
+    /// By destination owner.
+    Owner = 2,
+    /// By host and owner.
+    Tie = 3,
+    /// By group of peers.
+    Peers = 4,
+    /// By host and owner: first contacts in quarantine.
+    Waiting = 5,
+    /// By host and owner: what open incidents name.
+    Held = 6,
+    /// By local day and host: days not learned yet.
+    Day = 7,
+    /// By host and owner: beacon meters.
+    Meter = 8,
+    /// By owner: who keeps time with it.
+    Pollers = 9,
+    /// One entry each: what is usual for scores.
+    Calibration = 10,
+    /// By number: what somebody answers for.
+    Approval = 11,
+}
+
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Fleet,
+        Self::Host,
+        Self::Owner,
+        Self::Tie,
+        Self::Peers,
+        Self::Waiting,
+        Self::Held,
+        Self::Day,
+        Self::Meter,
+        Self::Pollers,
+        Self::Calibration,
+        Self::Approval,
+    ];
+
+    /// The kind of a number on disk.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// The name in messages and exports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Host => "host",
+            Self::Owner => "owner",
+            Self::Tie => "tie",
+            Self::Peers => "peers",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Day => "day",
+            Self::Meter => "meter",
+            Self::Pollers => "pollers",
+            Self::Calibration => "calibration",
+            Self::Approval => "approval",
+        }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    pub(crate) key: (u32, u32),
+    /// `None`: it is no more.
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// A record that cannot have been written by this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {} record {}.{} of the baseline makes no sense", kind.name(), key.0, key.1)]
+pub(crate) struct BadRecord {
+    pub(crate) kind: Kind,
+    pub(crate) key: (u32, u32),
+}
+
+impl Record {
+    /// An entry of plain data.
+    pub(crate) fn new<T: serde::Serialize>(kind: Kind, key: (u32, u32), data: &T) -> Self {
+        // Writing plain data into memory does not fail; if it did, the record would say that it is no more.
+        let text = serde_json::to_vec(data).ok();
+        Self { kind, key, value: text.and_then(|text: Vec<u8>| zstd::bulk::compress(&text, LEVEL).ok()) }
+    }
+
+    /// An entry that is no more.
+    pub(crate) const fn gone(kind: Kind, key: (u32, u32)) -> Self {
+        Self { kind, key, value: None }
+    }
+
+    /// The data; all bytes must be used.
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BadRecord> {
+        let bytes = self.value.as_deref().unwrap_or_default();
+        let text: Vec<u8> = zstd::bulk::decompress(bytes, MAX_BYTES).map_err(|_| self.bad())?;
+        serde_json::from_slice(&text).map_err(|_| self.bad())
+    }
+
+    /// What is wrong with it, when it is.
+    pub(crate) const fn bad(&self) -> BadRecord {
+        BadRecord { kind: self.kind, key: self.key }
+    }
+}
+
+/// The fastest: filters that are mostly empty shrink tenfold at any level.
+const LEVEL: i32 = 1;
+/// The largest record there can be: the users of an owner, the days of a group, are thousands of times smaller.
+const MAX_BYTES: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let record = Record::new(Kind::Tie, (1, 2), &(7_u32, "name"));
+        assert_eq!(record.read::<(u32, String)>(), Ok((7, "name".to_owned())));
+        assert_eq!(record.read::<u32>(), Err(record.bad()), "values are left");
+        assert_eq!(record.read::<(u32, String, u64)>(), Err(record.bad()), "values are missing");
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of(kind as u8), Some(kind));
+        }
+    }
+}

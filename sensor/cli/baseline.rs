@@ -1,0 +1,314 @@
+//! `yukue baseline`: what is usual here, learned from captures, looked at, compared, carried and answered for.
+
+use super::Exit;
+use super::analyze::exit_of;
+use super::site::SiteFlags;
+use super::stop_on_signal;
+use crate::base::{Kind, Timestamp};
+use crate::engine::{self, Copies, Job, Setup, Store, StoreError};
+use crate::output::{Progress, shown};
+use crate::profile::{Baseline, Difference, Extent, Overview, SavedApproval};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What to do with a baseline.
+#[derive(clap::Args)]
+pub(super) struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Learns from captures what is usual, going on from what the file holds already; nothing is told.
+    Learn(Learn),
+    /// What a baseline holds: how long, how many, and each host's habits.
+    Show {
+        /// The baseline.
+        file: PathBuf,
+    },
+    /// What one baseline knows and the other does not.
+    Diff {
+        /// The one.
+        here: PathBuf,
+        /// The other.
+        there: PathBuf,
+    },
+    /// Writes a baseline as JSON to standard output.
+    Export {
+        /// The baseline.
+        file: PathBuf,
+    },
+    /// Makes a baseline of exported JSON.
+    Import {
+        /// What `export` wrote.
+        json: PathBuf,
+        /// The new baseline.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Makes one baseline of several, as of sensors that watch one site.
+    Merge {
+        /// The baselines; the first one's ids stay.
+        #[arg(required = true, num_args = 2..)]
+        files: Vec<PathBuf>,
+        /// The new baseline.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Answers for a destination that an incident named: it may become usual again.
+    Approve(Approve),
+}
+
+#[derive(clap::Args)]
+struct Learn {
+    /// Capture files or folders of them, as for `analyze`.
+    #[arg(required = true, value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// The baseline: made, or continued.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Move a damaged baseline aside and begin anew.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    site: SiteFlags,
+    /// Only packets that this BPF expression matches.
+    #[arg(long, value_name = "EXPR", help_heading = "Input")]
+    filter: Option<String>,
+    /// Seconds of event time between two saves on the way; never changes what is learned.
+    #[arg(long, hide = true, default_value_t = 3600)]
+    save_every_s: u64,
+}
+
+#[derive(clap::Args)]
+struct Approve {
+    /// The baseline.
+    file: PathBuf,
+    /// The destination's name or owner, as alerts call it.
+    #[arg(long, value_name = "NAME")]
+    destination: String,
+    /// Only for this host: its address, name or hardware address.
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Who answers for it.
+    #[arg(long)]
+    owner: String,
+    /// Why it is right.
+    #[arg(long)]
+    reason: String,
+    /// The last day it holds.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    expires: Timestamp,
+}
+
+fn day(text: &str) -> Result<Timestamp, String> {
+    Timestamp::of_day(text).ok_or_else(|| "a day, as 2027-03-31".to_owned())
+}
+
+/// Why a subcommand could not do what it should.
+#[derive(Debug, thiserror::Error)]
+enum Wrong {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{path}: {source}", path = path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {reason}", path = path.display())]
+    Json { path: PathBuf, reason: String },
+    #[error("{path} is there already; move it away or choose another name", path = .0.display())]
+    Exists(PathBuf),
+}
+
+/// Runs the subcommand; what goes wrong is printed to standard error.
+pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
+    let done = match &flags.command {
+        Command::Learn(learn) => return learned(learn, quiet),
+        Command::Show { file } => read(file).map(|baseline| show(&baseline)),
+        Command::Diff { here, there } => diff(here, there),
+        Command::Export { file } => read(file).map(|baseline| format!("{:#}\n", baseline.export())),
+        Command::Import { json, out } => import(json, out),
+        Command::Merge { files, out } => merge(files, out),
+        Command::Approve(approval) => approve(approval),
+    };
+    match done {
+        Ok(text) => {
+            if !quiet || matches!(flags.command, Command::Export { .. }) {
+                anstream::print!("{text}");
+            }
+            Exit::Done
+        }
+        Err(wrong) => {
+            anstream::eprintln!("yukue: {wrong}");
+            if matches!(wrong, Wrong::Store(StoreError::Write { .. })) { Exit::RunTime } else { Exit::Usage }
+        }
+    }
+}
+
+fn learned(flags: &Learn, quiet: bool) -> Exit {
+    let job = match job(flags) {
+        Ok(job) => job,
+        Err(report) => {
+            anstream::eprintln!("{report:?}");
+            return Exit::Usage;
+        }
+    };
+    if flags.force && Store::read(&flags.out).is_err_and(|error| error.is_damage()) {
+        match Store::set_aside(&flags.out) {
+            Ok(aside) => anstream::eprintln!("yukue: the damaged baseline is now {}", aside.display()),
+            Err(error) => {
+                anstream::eprintln!("yukue: {error}");
+                return Exit::RunTime;
+            }
+        }
+    }
+    let mut bar = None;
+    let to = (flags.out.as_path(), Duration::from_secs(flags.save_every_s));
+    let done = engine::learn(job, to, &stop_on_signal(), |at| {
+        if !quiet {
+            bar.get_or_insert_with(|| Progress::new(at.total)).tick(at.read, at.packets);
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+    match done {
+        Ok(learn) => {
+            if !quiet {
+                let known = learn.learnt;
+                anstream::println!(
+                    "{}: {} hosts known, {} still learning, {} new; {} records",
+                    flags.out.display(),
+                    known.ready,
+                    known.learning,
+                    known.new,
+                    learn.records
+                );
+            }
+            if learn.interrupted { Exit::Interrupted } else { Exit::Done }
+        }
+        Err(error) => {
+            anstream::eprintln!("yukue: {error}");
+            exit_of(&error)
+        }
+    }
+}
+
+fn job(flags: &Learn) -> Result<Job<'_>, miette::Report> {
+    let (declared, rules, intel) = flags.site.load()?;
+    Ok(Job {
+        inputs: &flags.inputs,
+        filter: flags.filter.as_deref(),
+        declared,
+        rules,
+        intel,
+        baseline: None,
+        learn_until: None,
+        setup: Setup { shards: 1, copies: Copies::Drop, tick: None },
+        out: None,
+    })
+}
+
+fn read(path: &Path) -> Result<Baseline, Wrong> {
+    let records = Store::read(path)?;
+    if records.is_empty() {
+        return Err(StoreError::Empty { path: path.to_owned() }.into());
+    }
+    Ok(Baseline::read(&records).map_err(|bad| StoreError::bad(path, bad))?)
+}
+
+/// Writes a baseline into a file that is not there yet.
+fn write(path: &Path, baseline: &Baseline) -> Result<u64, Wrong> {
+    if path.exists() {
+        return Err(Wrong::Exists(path.to_owned()));
+    }
+    Ok(Store::open(path)?.save(Extent::All, |put| baseline.records().for_each(put))?)
+}
+
+fn show(baseline: &Baseline) -> String {
+    let Overview { span, hosts, ready_hosts, owners, ties, waiting, held, meters, utc_offset_s, approvals } =
+        baseline.overview();
+    let mut text = String::new();
+    if let Some((first, last)) = span {
+        let _ = writeln!(text, "learned   {first} to {last}, days {:+.1} h from UTC", f64::from(utc_offset_s) / 3600.0);
+    }
+    let _ = writeln!(text, "hosts     {hosts}, of which {ready_hosts} for more than seven active days");
+    let _ = writeln!(text, "meets     {owners} destination owners, {ties} pairs, {meters} of them metered");
+    let _ = writeln!(text, "waits     {waiting} first contacts in quarantine, {held} pairs held by open incidents");
+    for approval in approvals {
+        let expires = Timestamp::from_secs(approval.expires.saturating_mul(86_400)).to_string();
+        let (day, _) = expires.split_once('T').unwrap_or((&expires, ""));
+        let host = approval.host.as_deref().unwrap_or("every host");
+        let line = format!("{host} → {}, until {day}: {} ({})", approval.destination, approval.reason, approval.owner);
+        let _ = writeln!(text, "approved  {}", shown(&line));
+    }
+    let _ =
+        writeln!(text, "\n{:<40} {:<24} {:>4} {:>6} {:>6} {:>12}", "host", "name", "days", "meets", "new", "most out");
+    for host in baseline.shown_hosts() {
+        let _ = writeln!(
+            text,
+            "{:<40} {:<24} {:>4} {:>6} {:>5.1}% {:>12}",
+            host.ip,
+            shown(host.name.as_deref().unwrap_or(&host.key)),
+            host.active_days,
+            host.owners,
+            host.chance_of_new * 100.0,
+            host.most_bytes_out
+        );
+    }
+    text
+}
+
+fn diff(here: &Path, there: &Path) -> Result<String, Wrong> {
+    let Difference { hosts, owners, ties } = read(here)?.difference(&read(there)?);
+    let mut text = String::new();
+    for (sign, at) in [('-', 0_usize), ('+', 1)] {
+        for (what, names) in [("host", &hosts), ("destination", &owners)] {
+            for name in names.get(at).into_iter().flatten() {
+                let _ = writeln!(text, "{sign} {what} {}", shown(name));
+            }
+        }
+        for (host, owner) in ties.get(at).into_iter().flatten() {
+            let _ = writeln!(text, "{sign} {} meets {}", shown(host), shown(owner));
+        }
+    }
+    Ok(text)
+}
+
+fn import(json: &Path, out: &Path) -> Result<String, Wrong> {
+    let io = |source| Wrong::Io { path: json.to_owned(), source };
+    let wrong = |reason: String| Wrong::Json { path: json.to_owned(), reason };
+    let text = std::fs::read_to_string(json).map_err(io)?;
+    let written = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let baseline = Baseline::import(&written).map_err(|error| wrong(error.to_string()))?;
+    let records = write(out, &baseline)?;
+    Ok(format!("{}: {records} records\n", out.display()))
+}
+
+fn merge(files: &[PathBuf], out: &Path) -> Result<String, Wrong> {
+    let mut all = files.iter().map(|path| read(path));
+    // Clap asks for two at least.
+    let mut merged = all.next().ok_or_else(|| Wrong::Exists(out.to_owned()))??;
+    for other in all {
+        merged.merge(&other?);
+    }
+    let records = write(out, &merged)?;
+    let hosts = merged.overview().hosts;
+    Ok(format!("{}: {records} records, {hosts} hosts\n", out.display()))
+}
+
+fn approve(flags: &Approve) -> Result<String, Wrong> {
+    let mut baseline = read(&flags.file)?;
+    let released = baseline.approve(SavedApproval {
+        host: flags.host.clone(),
+        destination: flags.destination.clone(),
+        owner: flags.owner.clone(),
+        reason: flags.reason.clone(),
+        expires: flags.expires.utc_day(),
+    });
+    let mut store = Store::open(&flags.file)?;
+    // Everything but approvals is written anew; those that were there are the same.
+    store.save(Extent::All, |put| baseline.records().for_each(put))?;
+    let kept = baseline.records().filter(|record| record.kind == Kind::Approval).count();
+    Ok(format!("{}: {released} pairs released, {kept} approvals\n", flags.file.display()))
+}

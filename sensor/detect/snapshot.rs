@@ -1,0 +1,108 @@
+//! What detectors remember between runs: beacon meters, who keeps time, and what scores are usual.
+//!
+//! Findings are not saved: what was told is told. A meter goes on with its gaps, so a slow beacon is found over days that
+//! were captured one by one.
+
+use super::beacon::{Beacon, Pair};
+use super::calibrate::SavedDays;
+use super::meter::{BeaconMeter, SavedMeter};
+use super::{Detectors, Scorer};
+use crate::base::{BadRecord, Kind, Record, Timestamp};
+use crate::profile::{Extent, HostId, TenantId};
+
+/// A pair's meter, or its first moments.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum SavedPair {
+    Early(Option<i64>, Option<i64>),
+    Metered(SavedMeter),
+}
+
+impl Detectors {
+    /// From now on it is noted what changes.
+    pub(crate) fn keep_track(&mut self) {
+        self.beacon.unsaved = Some(std::collections::BTreeSet::new());
+    }
+
+    /// Saves what this stage remembers.
+    pub(crate) fn save(&mut self, extent: Extent, put: &mut dyn FnMut(Record)) {
+        let beacon = &mut self.beacon;
+        let changed = beacon.unsaved.as_mut().map(std::mem::take).unwrap_or_default();
+        match extent {
+            Extent::All => {
+                beacon.pairs.iter().for_each(|(pair, meter)| put(saved(*pair, meter)));
+                let owners: Vec<TenantId> = beacon.pollers.owners().collect();
+                owners.into_iter().for_each(|owner| put(polls(beacon, owner)));
+            }
+            Extent::Changed => {
+                let owners: std::collections::BTreeSet<TenantId> = changed.iter().map(|(_, owner)| *owner).collect();
+                for pair in changed {
+                    match beacon.pairs.get(&pair) {
+                        Some(meter) => put(saved(pair, meter)),
+                        None => put(Record::gone(Kind::Meter, (pair.0.0, pair.1.0))),
+                    }
+                }
+                owners.into_iter().for_each(|owner| put(polls(beacon, owner)));
+            }
+        }
+    }
+
+    /// Takes in a record; another stage's is left alone.
+    pub(crate) fn restore(&mut self, record: &Record) -> Result<(), BadRecord> {
+        let (a, b) = record.key;
+        match record.kind {
+            Kind::Meter => {
+                let pair = match record.read()? {
+                    SavedPair::Early(first, second) => Pair::Early(first.map(Timestamp), second.map(Timestamp)),
+                    SavedPair::Metered(meter) => {
+                        Pair::Metered(Box::new(BeaconMeter::restored(&meter).ok_or_else(|| record.bad())?))
+                    }
+                };
+                self.beacon.pairs.insert((HostId(a), TenantId(b)), pair);
+            }
+            Kind::Pollers => {
+                for (host, first, median_s) in record.read::<Vec<(u32, i64, f64)>>()? {
+                    self.beacon.pollers.note((HostId(host), TenantId(a)), Timestamp(first), median_s);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Scorer {
+    /// Saves what scores are usual.
+    pub(crate) fn save(&self, put: &mut dyn FnMut(Record)) {
+        for (at, calibration) in (0_u32..).zip(self.calibrations()) {
+            put(Record::new(Kind::Calibration, (at, 0), &calibration.saved()));
+        }
+    }
+
+    /// Takes in a record; another stage's is left alone.
+    pub(crate) fn restore(&mut self, record: &Record) -> Result<(), BadRecord> {
+        if record.kind == Kind::Calibration {
+            let saved: SavedDays = record.read()?;
+            let known = self.calibrations_mut().into_iter().zip(0_u32..).find(|(_, at)| *at == record.key.0);
+            let Some((calibration, _)) = known else { return Err(record.bad()) };
+            calibration.restore(saved);
+        }
+        Ok(())
+    }
+}
+
+fn saved(pair: (HostId, TenantId), meter: &Pair) -> Record {
+    let saved = match meter {
+        Pair::Early(first, second) => SavedPair::Early(first.map(|ts| ts.0), second.map(|ts| ts.0)),
+        Pair::Metered(meter) => SavedPair::Metered(meter.saved()),
+    };
+    Record::new(Kind::Meter, (pair.0.0, pair.1.0), &saved)
+}
+
+fn polls(beacon: &Beacon, owner: TenantId) -> Record {
+    let polls = beacon.pollers.saved(owner);
+    if polls.is_empty() {
+        Record::gone(Kind::Pollers, (owner.0, 0))
+    } else {
+        Record::new(Kind::Pollers, (owner.0, 0), &polls)
+    }
+}

@@ -1,0 +1,75 @@
+//! Capture files → what is usual: nothing is told, and what was learned before goes on.
+
+use super::analysis::Analysis;
+use super::pipeline::Pipeline;
+use super::run::{Job, LOOK_UP_EVERY, RunError};
+use super::saver::Saver;
+use super::store::{Store, StoreError};
+use crate::base::Timestamp;
+use crate::capture::{self, Source};
+use crate::event::Observation;
+use crate::profile::Learnt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What was learned.
+pub(crate) struct Learn {
+    pub(crate) learnt: Learnt,
+    /// Records written.
+    pub(crate) records: u64,
+    pub(crate) interrupted: bool,
+}
+
+/// Learns from `job`'s input what is usual, going on from what the baseline at `path` holds already, and saves it there:
+/// every so often of event time, and at the end.
+pub(crate) fn learn(
+    job: Job<'_>,
+    (path, save_every): (&Path, Duration),
+    stop: &AtomicBool,
+    mut show: impl FnMut(capture::Progress),
+) -> Result<Learn, RunError> {
+    let mut files = capture::open(job.inputs, job.filter)?;
+    let mut analysis = Analysis::new(Arc::new(job.declared), Arc::new(job.intel), &job.rules)?;
+    if path.exists() {
+        match continue_from(path, &mut analysis) {
+            // Somebody was stopped before the first save.
+            Ok(()) | Err(StoreError::Empty { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut saver = Saver::new(Store::open(path)?, save_every, &mut analysis);
+    analysis.learn_until(Timestamp::MAX);
+    let mut take_in = |seen: Observation| {
+        analysis.observe(&seen);
+        drop(analysis.fresh());
+        saver.reached(seen.ts, &mut analysis).map(drop)
+    };
+    let mut pipeline = Pipeline::new(job.setup);
+    let mut interrupted = false;
+    for frames in 1_u64.. {
+        if frames.is_multiple_of(LOOK_UP_EVERY) {
+            show(files.progress());
+            interrupted = stop.load(Ordering::Relaxed);
+            if interrupted {
+                break;
+            }
+        }
+        let Some(frame) = files.next()? else { break };
+        pipeline.frame(&frame, &mut take_in)?;
+    }
+    let now = pipeline.finish(&mut take_in)?;
+    analysis.settle(now);
+    let records = saver.save(&mut analysis)?;
+    Ok(Learn { learnt: analysis.learnt(), records, interrupted })
+}
+
+/// Takes in what was learned before.
+pub(super) fn continue_from(path: &Path, analysis: &mut Analysis) -> Result<(), StoreError> {
+    let records = Store::read(path)?;
+    if records.is_empty() {
+        return Err(StoreError::Empty { path: path.to_owned() });
+    }
+    analysis.restore(&records).map_err(|bad| StoreError::bad(path, bad))
+}
