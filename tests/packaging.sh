@@ -2,7 +2,7 @@
 # What is shipped around the binary, held against the tools that will read it: systemd, logrotate, lintian, hadolint,
 # Kubernetes and CloudFormation schemas, man, shells. A tool that is not there is said, never passed over in silence.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 
 packaging=sensor/packaging
 made=target/packaging
@@ -26,7 +26,7 @@ python_tool() { # python_tool COMMAND PACKAGE: prints the command's path
   [ -x "$at/bin/$1" ] && { echo "$at/bin/$1"; return; }
   has python3 || return 1
   [ -x "$at/bin/pip" ] || python3 -m venv "$at" >/dev/null 2>&1 || return 1
-  "$at/bin/pip" install --quiet --disable-pip-version-check "$2" >/dev/null 2>&1 && [ -x "$at/bin/$1" ] && echo "$at/bin/$1"
+  timeout 180 "$at/bin/pip" install --quiet --retries 1 --disable-pip-version-check "$2" >/dev/null 2>&1 && [ -x "$at/bin/$1" ] && echo "$at/bin/$1"
 }
 
 units() {
@@ -150,8 +150,9 @@ configuration() {
 
 package() {
   if ! cargo deb --version >/dev/null 2>&1; then
-    echo "  installing cargo-deb (once, some minutes)"
-    cargo install cargo-deb --locked --quiet || { skipped ".deb (cargo-deb cannot be had)"; return; }
+    # Minutes to build, and its package is installed and removed here: only where somebody asked for it.
+    skipped ".deb (no cargo-deb: cargo install cargo-deb --locked, apt install lintian, then make packaging)"
+    return
   fi
   rm -rf "$made/deb"
   check ".deb" cargo deb --no-build --quiet --output "$made/deb/"

@@ -13,7 +13,6 @@ if [ "${1:-build}" = test ]; then
   need tshark tshark
   need python3 python3
   need prometheus prometheus
-  need lintian lintian
   need logrotate logrotate
   need mandoc mandoc
   need shellcheck shellcheck
