@@ -242,7 +242,7 @@ impl Inside {
             self.recent_bytes = self.recent_bytes.saturating_sub(gone);
         }
         let Some(folder) = self.folder.clone() else { return true };
-        match self.save(&folder, first, lines) {
+        match self.save_all(&folder, first, lines) {
             Ok(()) => true,
             Err(error) => {
                 self.open = None; // The next lines begin a file of their own.
@@ -251,6 +251,23 @@ impl Inside {
                 false
             }
         }
+    }
+
+    /// Saves lines in pieces of at most one file, so that many at once take no more of the disk than few.
+    fn save_all(&mut self, folder: &Path, mut first: u64, mut lines: &[Vec<u8>]) -> io::Result<()> {
+        while !lines.is_empty() {
+            let room = FILE.min(self.limit / 4);
+            let mut bytes = 0_u64;
+            let within = |line: &&Vec<u8>| {
+                bytes = bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+                bytes <= room
+            };
+            let (now, later) = lines.split_at(lines.iter().take_while(within).count().max(1));
+            self.save(folder, first, now)?;
+            first = first.saturating_add(u64::try_from(now.len()).unwrap_or(u64::MAX));
+            lines = later;
+        }
+        Ok(())
     }
 
     fn save(&mut self, folder: &Path, first: u64, lines: &[Vec<u8>]) -> io::Result<()> {
