@@ -24,6 +24,9 @@ pub(super) struct Flags {
     status: bool,
     #[command(flatten)]
     site: SiteFlags,
+    /// Go on from what this file knows of the site (it is made when there is none), and keep it up to date.
+    #[arg(long, value_name = "FILE", help_heading = "Baseline")]
+    baseline: Option<PathBuf>,
     /// Also write what is captured, as pcapng with nanoseconds; `analyze` on it gives the same records.
     #[arg(long, value_name = "FILE", help_heading = "Capture")]
     record: Option<PathBuf>,
@@ -77,6 +80,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         declared,
         rules,
         intel,
+        baseline: flags.baseline.as_deref(),
         setup: Setup { shards: 1, copies: flags.duplicates.copies(), tick: None },
         log: &flags.log_dir,
         rotation: Rotation { bytes: u64::from(flags.rotate_mib) << 20, keep: flags.keep },
@@ -94,7 +98,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         Err(error) => {
             anstream::eprintln!("yukue: {error}");
             match error {
-                RunError::Capture(CaptureError::Filter { .. }) => Exit::Usage,
+                RunError::Capture(CaptureError::Filter { .. }) | RunError::Store(_) => Exit::Usage,
                 _ => Exit::RunTime,
             }
         }

@@ -132,7 +132,7 @@ fn against_a_baseline_it_is_said_what_is_known() {
 fn what_is_learned_from_is_not_told() {
     let story = |judge_from: i64| {
         let mut world = office(0..6);
-        for (day, from, to) in [(2, "172.16.6.1", "in.rare.example"), (5, "172.16.6.2", "out.rare.example")] {
+        for (day, from, to) in [(2, "172.16.6.1", "in.rare.example"), (5, "172.16.6.2", "out.scarce.example")] {
             let talk = Talk { from, up: 60_000_000, down: 1000, name: Some(to), ..Talk::default() };
             world.say(day * DAY + 12_000, &talk);
         }

@@ -65,6 +65,22 @@ pub(crate) fn learn(
     Ok(Learn { learnt: analysis.learnt(), records, interrupted })
 }
 
+/// A live sensor goes on from what it knew and saves it every minute of event time. A damaged file is moved aside and
+/// told, never read in part or written over.
+pub(super) fn keep(path: &Path, analysis: &mut Analysis) -> Result<Saver, StoreError> {
+    if path.exists() {
+        match Store::read(path) {
+            Ok(records) => analysis.restore(&records).map_err(|bad| StoreError::bad(path, bad))?,
+            Err(error) if error.is_damage() => {
+                let aside = Store::set_aside(path)?;
+                tracing::warn!(%error, aside = %aside.display(), "learning begins anew");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Saver::new(Store::open(path)?, SAVE_EVERY, analysis))
+}
+
 /// Takes in what was learned before.
 pub(super) fn continue_from(path: &Path, analysis: &mut Analysis) -> Result<(), StoreError> {
     let records = Store::read(path)?;
@@ -73,3 +89,6 @@ pub(super) fn continue_from(path: &Path, analysis: &mut Analysis) -> Result<(), 
     }
     analysis.restore(&records).map_err(|bad| StoreError::bad(path, bad))
 }
+
+/// Event time between two saves of a live sensor.
+const SAVE_EVERY: Duration = Duration::from_secs(60);

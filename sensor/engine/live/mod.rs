@@ -54,6 +54,8 @@ pub(crate) struct LiveJob<'a> {
     pub(crate) declared: Declared,
     pub(crate) rules: Rules,
     pub(crate) intel: Intel,
+    /// Where what is usual is kept, and gone on from.
+    pub(crate) baseline: Option<&'a Path>,
     pub(crate) setup: Setup,
     /// Where the records go.
     pub(crate) log: &'a Path,
@@ -92,7 +94,8 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let (to_analysis, work) = mpsc::sync_channel::<Work>(BATCHES);
     let monitor = Monitor::new(&names, &of, &counts, board, job.log);
     let lag_by = if job.watch.is_some() { LagBy::EventTime } else { LagBy::WallClock };
-    let telling = Telling::new(&declared, &intel, &job.rules, journal, board, lag_by)?;
+    let mut telling = Telling::new(&declared, &intel, &job.rules, journal, board, lag_by)?;
+    job.baseline.map(|path| telling.keep(path)).transpose()?;
     let mut packets = Packets {
         pipeline: Pipeline::new(job.setup),
         order: Order::new(of.len()),

@@ -7,11 +7,15 @@ use crate::base::Timestamp;
 use crate::detect::RuleError;
 use crate::engine::analysis::Told;
 use crate::engine::clock::{self, Stopwatch};
+use crate::engine::learn;
 use crate::engine::right::Right;
+use crate::engine::saver::Saver;
+use crate::engine::store::StoreError;
 use crate::event::{Event, Observation};
 use crate::intel::Intel;
 use crate::output::{AnalysisStatus, Board, FlowExtras, Journal, LogStatus, Trail};
 use crate::profile::Declared;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -26,6 +30,8 @@ pub(super) struct Telling<'a> {
     observations: u64,
     event: Option<Timestamp>,
     panics: u64,
+    /// Where what is known is saved.
+    saver: Option<Saver>,
 }
 
 /// What came of it.
@@ -34,6 +40,13 @@ pub(super) struct Ended {
     pub(super) journal: Journal,
     pub(super) trail: Trail,
     pub(super) weird: Vec<(&'static str, u64)>,
+}
+
+/// A baseline that cannot be saved now is saved a minute later; the sensor goes on.
+fn told(saved: Result<u64, StoreError>) {
+    if let Err(error) = saved {
+        tracing::warn!(%error, "what is known was not saved");
+    }
 }
 
 impl<'a> Telling<'a> {
@@ -53,7 +66,14 @@ impl<'a> Telling<'a> {
             observations: 0,
             event: None,
             panics: 0,
+            saver: None,
         })
+    }
+
+    /// Goes on from the baseline at `path`, made when there is none, and saves what is known there every minute.
+    pub(super) fn keep(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.saver = Some(learn::keep(path, &mut self.right.analysis)?);
+        Ok(())
     }
 
     /// Works until the input has ended; `waiting` counts the batches that wait.
@@ -81,6 +101,9 @@ impl<'a> Telling<'a> {
         };
         self.journal.flush(clock::wall());
         self.tell(waiting);
+        if let Some(saver) = &mut self.saver {
+            told(saver.save(&mut self.right.analysis));
+        }
         let weird = self.right.oddities();
         let Self { right: Right { analysis, trail, .. }, journal, board, mut tally, .. } = self;
         let told = analysis.finish(end);
@@ -98,6 +121,9 @@ impl<'a> Telling<'a> {
         self.event = self.event.max(Some(seen.ts));
         let right = &mut self.right;
         contained(&mut self.panics, || right.observe(seen));
+        if let Some(saver) = &mut self.saver {
+            told(saver.reached(seen.ts, &mut right.analysis));
+        }
         match &seen.event {
             Event::FlowClosed(flow) => {
                 self.right.with_extras(seen, flow, |extras| self.journal.observation(seen, extras));
