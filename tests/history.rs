@@ -1,35 +1,63 @@
 //! Days of the same office before the day that matters: what was learned decides what is told.
 
-use crate::support::{analyze, root};
+use crate::support::{Run, analyze, root, yukue};
 use crate::synth::attack;
 use crate::synth::file::pcap;
 use crate::synth::office::Place;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 
 /// Working mornings before the poisoned one: each has an hour of reports, so that an agent's usual contact is known.
 const MORNINGS: u64 = 9;
+const POISONED: &str = "pcaps/attack/staging-antivirus-poisoned.pcap";
 
 #[test]
 fn a_poisoned_update_after_days_of_the_same_is_a_campaign_with_its_server() {
     let folder = tempfile::tempdir().unwrap();
-    let mut inputs = Vec::new();
-    for (n, office) in attack::mornings_before(Place::usual(0x7004), MORNINGS).into_iter().enumerate() {
-        let path = folder.path().join(format!("morning-{n}.pcap"));
+    let mornings = mornings(folder.path());
+    let poisoned = root().join(POISONED).display().to_string();
+    let together: Vec<&str> = mornings.iter().map(String::as_str).chain([poisoned.as_str()]).collect();
+    let inside = ["--inside", "10.20.0.0/16"];
+
+    let [first, more @ ..] = together.as_slice() else { return };
+    is_found("all days judged", "staging_campaign", &analyze(first, &[&inside, more].concat()));
+    let until = ["--learn-until", "2026-03-02T15:00:00Z"];
+    is_found(
+        "days learned, the last judged",
+        "staging_campaign",
+        &analyze(first, &[&inside[..], &until, more].concat()),
+    );
+
+    let baseline = folder.path().join("office.baseline").display().to_string();
+    let learn = [&["baseline", "learn", "--out", &baseline], &inside[..], &together[..together.len() - 1]].concat();
+    let learned = yukue(&learn);
+    assert_eq!(learned.status.code(), Some(0), "{}", String::from_utf8_lossy(&learned.stderr));
+    let run = analyze(&poisoned, &[&inside[..], &["--baseline", &baseline]].concat());
+    let summary: Value = serde_json::from_str(&run.summary).unwrap();
+    assert_eq!(summary["baseline"], "ready", "{summary}");
+    // A baseline holds what hosts send outside, not yet how often each meets each server: that stays a tier lower.
+    is_found("with a supplied baseline", "shared_destination", &run);
+}
+
+fn mornings(folder: &Path) -> Vec<String> {
+    let made = attack::mornings_before(Place::usual(0x7004), MORNINGS).into_iter().enumerate();
+    made.map(|(n, office)| {
+        let path = folder.join(format!("morning-{n}.pcap"));
         fs::write(&path, pcap(&office.wire.finish())).unwrap();
-        inputs.push(path.display().to_string());
-    }
-    inputs.push(root().join("pcaps/attack/staging-antivirus-poisoned.pcap").display().to_string());
-    let [first, more @ ..] = inputs.as_slice() else { return };
-    let flags: Vec<&str> = ["--inside", "10.20.0.0/16"].into_iter().chain(more.iter().map(String::as_str)).collect();
-    let told = analyze(first, &flags);
-    let loud: Vec<Value> = told.alerts().into_iter().filter(|a| a["severity"] != "info").collect();
-    assert_eq!(loud.len(), 1, "{loud:#?}");
-    let [campaign] = loud.as_slice() else { return };
-    assert_eq!(campaign["kind"], "staging_campaign", "{campaign:#}");
-    assert_eq!(campaign["scope"]["servers"][0]["ip"], "10.20.0.10");
+        path.display().to_string()
+    })
+    .collect()
+}
+
+/// One alert above info: the story, with server, hosts and what to block.
+fn is_found(what: &str, kind: &str, run: &Run) {
+    let loud: Vec<Value> = run.alerts().into_iter().filter(|a| a["severity"] != "info").collect();
+    let [campaign] = loud.as_slice() else { panic!("{what}: {loud:#?}") };
+    assert_eq!(campaign["kind"], kind, "{what}: {campaign:#}");
+    assert_eq!(campaign["scope"]["servers"][0]["ip"], "10.20.0.10", "{what}");
     let hosts = campaign["scope"]["hosts"].as_array().unwrap();
     let certain = hosts.iter().filter(|host| host["tier"] == "confirmed" || host["tier"] == "likely").count();
-    assert_eq!(certain, 23, "{campaign:#}");
-    assert_eq!(campaign["scope"]["destinations"][0]["advice"], "block");
+    assert_eq!(certain, 23, "{what}: {campaign:#}");
+    assert_eq!(campaign["scope"]["destinations"][0]["advice"], "block", "{what}");
 }
