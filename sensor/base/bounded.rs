@@ -62,11 +62,14 @@ impl<T> Ring<T> {
 /// counted; "touched" is the order of calls, so the result does not depend on hashing.
 ///
 /// Entries lie in a slab and form a list from the least to the most recently touched one; the hash table holds slab
-/// positions. Every operation but `iter` is O(1).
+/// positions. Every operation but `iter` is O(1). The list's links lie apart from the entries: to touch one changes its
+/// neighbours' links, which are anywhere in the slab, and eight bytes each stay in the cache where whole entries do not.
 #[derive(Clone, Debug)]
 pub(crate) struct Capped<K, V> {
     index: HashTable<u32>,
-    slots: Vec<Slot<K, V>>,
+    /// `None` while the place is free.
+    entries: Vec<Option<(K, V)>>,
+    links: Vec<Link>,
     free: Vec<u32>,
     oldest: u32,
     newest: u32,
@@ -75,23 +78,25 @@ pub(crate) struct Capped<K, V> {
     hasher: foldhash::quality::RandomState,
 }
 
-#[derive(Clone, Debug)]
-struct Slot<K, V> {
-    /// `None` while the slot is free.
-    entry: Option<(K, V)>,
+#[derive(Clone, Copy, Debug)]
+struct Link {
     older: u32,
     newer: u32,
 }
 
-/// No slot.
+/// No place.
 const NONE: u32 = u32::MAX;
 
 impl<K: Hash + Eq, V> Capped<K, V> {
+    /// Bytes of an entry's place.
+    const PLACE: usize = size_of::<Option<(K, V)>>() + size_of::<Link>();
+
     /// An empty map; allocates as it fills. A budget of no entries is taken as one of 1.
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             index: HashTable::new(),
-            slots: Vec::new(),
+            entries: Vec::new(),
+            links: Vec::new(),
             free: Vec::new(),
             oldest: NONE,
             newest: NONE,
@@ -116,7 +121,7 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     {
         let at = self.find(key)?;
         self.touch(at);
-        self.slots.get(at as usize)?.entry.as_ref().map(|(k, _)| k)
+        self.place(at).map(|(k, _)| k)
     }
 
     /// The entry for `key`, touched.
@@ -129,28 +134,37 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         self.value_mut(at)
     }
 
+    /// The entry for `key`, to change without touching it.
+    pub(crate) fn peek_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.value_mut(self.find(key)?)
+    }
+
     /// The entry for `key`, made by `new` when absent, touched. An eviction is counted.
     pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        let at = match self.find(&key) {
+        let hash = self.hasher.hash_one(&key);
+        let at = match self.find_hashed(hash, &key) {
             Some(at) => {
                 self.touch(at);
                 at
             }
             None => {
                 self.make_room();
-                self.add(key, new())
+                self.add(hash, key, new())
             }
         };
-        let entry = self.slots.get_mut(at as usize).and_then(|slot| slot.entry.as_mut());
-        match entry {
-            Some((_, value)) => value,
-            None => unreachable!("the slot was just found or filled"),
+        match self.value_mut(at) {
+            Some(value) => value,
+            None => unreachable!("the place was just found or filled"),
         }
     }
 
     /// Sets the entry for `key`; gives back what was evicted for it.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
-        if let Some(at) = self.find(&key) {
+        let hash = self.hasher.hash_one(&key);
+        if let Some(at) = self.find_hashed(hash, &key) {
             self.touch(at);
             if let Some(old) = self.value_mut(at) {
                 *old = value;
@@ -158,7 +172,7 @@ impl<K: Hash + Eq, V> Capped<K, V> {
             return None;
         }
         let out = self.make_room();
-        self.add(key, value);
+        self.add(hash, key, value);
         out
     }
 
@@ -167,17 +181,24 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     where
         K: Borrow<Q>,
     {
-        let at = self.find(key)?;
-        self.take(at).map(|(_, value)| value)
+        if self.index.is_empty() {
+            return None;
+        }
+        let entries = &self.entries;
+        let same = |at: &u32| {
+            entries.get(*at as usize).and_then(Option::as_ref).is_some_and(|(known, _)| known.borrow() == key)
+        };
+        let (at, _) = self.index.find_entry(self.hasher.hash_one(key), same).ok()?.remove();
+        self.leave(at).map(|(_, value)| value)
     }
 
     /// Least recently touched first: an order that does not depend on hashing.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let mut at = self.oldest;
         std::iter::from_fn(move || {
-            let slot = self.slots.get(at as usize)?;
-            at = slot.newer;
-            slot.entry.as_ref().map(|(k, v)| (k, v))
+            let entry = self.place(at)?;
+            at = self.links.get(at as usize)?.newer;
+            Some((&entry.0, &entry.1))
         })
     }
 
@@ -186,15 +207,15 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         self.index.len()
     }
 
-    /// How it stands. Slots are never given back, so their number is the most that was held.
+    /// How it stands. Places are never given back, so their number is the most that was held.
     pub(crate) fn table(&self) -> Table {
-        let own = size_of::<Slot<K, V>>().saturating_add(INDEX_BYTES);
-        self.budget.table(own, self.len(), self.slots.len(), self.evicted)
+        let own = Self::PLACE.saturating_add(INDEX_BYTES);
+        self.budget.table(own, self.len(), self.entries.len(), self.evicted)
     }
 
     /// Bytes of what it holds, as its budget has it.
     pub(crate) fn held(&self) -> usize {
-        self.len().saturating_mul(self.budget.heap_bytes().saturating_add(size_of::<Slot<K, V>>()))
+        self.len().saturating_mul(self.budget.heap_bytes().saturating_add(Self::PLACE))
     }
 
     /// Empties it; what it counted stays.
@@ -210,57 +231,70 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         if self.index.is_empty() {
             return None;
         }
-        let hash = self.hasher.hash_one(key);
-        let slots = &self.slots;
-        let same =
-            |at: &u32| slots.get(*at as usize).and_then(|s| s.entry.as_ref()).is_some_and(|e| e.0.borrow() == key);
+        self.find_hashed(self.hasher.hash_one(key), key)
+    }
+
+    fn find_hashed<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<u32>
+    where
+        K: Borrow<Q>,
+    {
+        let same = |at: &u32| self.place(*at).is_some_and(|(known, _)| known.borrow() == key);
         self.index.find(hash, same).copied()
     }
 
+    fn place(&self, at: u32) -> Option<&(K, V)> {
+        self.entries.get(at as usize)?.as_ref()
+    }
+
     fn value(&self, at: u32) -> Option<&V> {
-        self.slots.get(at as usize)?.entry.as_ref().map(|(_, v)| v)
+        self.place(at).map(|(_, v)| v)
     }
 
     fn value_mut(&mut self, at: u32) -> Option<&mut V> {
-        self.slots.get_mut(at as usize)?.entry.as_mut().map(|(_, v)| v)
+        self.entries.get_mut(at as usize)?.as_mut().map(|(_, v)| v)
     }
 
-    fn add(&mut self, key: K, value: V) -> u32 {
-        let hash = self.hasher.hash_one(&key);
-        let slot = Slot { entry: Some((key, value)), older: NONE, newer: NONE };
+    fn add(&mut self, hash: u64, key: K, value: V) -> u32 {
         let at = match self.free.pop() {
             Some(at) => {
-                if let Some(place) = self.slots.get_mut(at as usize) {
-                    *place = slot;
+                if let Some(place) = self.entries.get_mut(at as usize) {
+                    *place = Some((key, value));
                 }
                 at
             }
             None => {
-                if self.slots.len() == self.slots.capacity() {
+                if self.entries.len() == self.entries.capacity() {
                     // Twice as many, as a vector grows by itself, but never more than the budget.
-                    let room = self.budget.entries().saturating_sub(self.slots.len());
-                    self.slots.reserve_exact(self.slots.len().clamp(4, room.max(4)));
+                    let room = self.budget.entries().saturating_sub(self.entries.len());
+                    let more = self.entries.len().clamp(4, room.max(4));
+                    self.entries.reserve_exact(more);
+                    self.links.reserve_exact(more);
                 }
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+                self.entries.push(Some((key, value)));
+                self.links.push(Link { older: NONE, newer: NONE });
+                u32::try_from(self.entries.len() - 1).unwrap_or(NONE)
             }
         };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |at: &u32| {
-            slots.get(*at as usize).and_then(|s| s.entry.as_ref()).map_or(0, |(key, _)| hasher.hash_one(key))
-        };
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let rehash =
+            |at: &u32| entries.get(*at as usize).and_then(Option::as_ref).map_or(0, |(key, _)| hasher.hash_one(key));
         self.index.insert_unique(hash, at, rehash);
         self.append(at);
         at
     }
 
     fn take(&mut self, at: u32) -> Option<(K, V)> {
-        self.unlink(at);
-        let entry = self.slots.get_mut(at as usize)?.entry.take()?;
-        let hash = self.hasher.hash_one(&entry.0);
+        let hash = self.hasher.hash_one(&self.place(at)?.0);
         if let Ok(found) = self.index.find_entry(hash, |other| *other == at) {
             found.remove();
         }
+        self.leave(at)
+    }
+
+    /// Frees a place that the index knows no more.
+    fn leave(&mut self, at: u32) -> Option<(K, V)> {
+        self.unlink(at);
+        let entry = self.entries.get_mut(at as usize)?.take()?;
         self.free.push(at);
         Some(entry)
     }
@@ -273,25 +307,25 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     }
 
     fn unlink(&mut self, at: u32) {
-        let Some((older, newer)) = self.slots.get(at as usize).map(|s| (s.older, s.newer)) else { return };
-        match self.slots.get_mut(older as usize) {
-            Some(slot) => slot.newer = newer,
+        let Some(Link { older, newer }) = self.links.get(at as usize).copied() else { return };
+        match self.links.get_mut(older as usize) {
+            Some(link) => link.newer = newer,
             None => self.oldest = newer,
         }
-        match self.slots.get_mut(newer as usize) {
-            Some(slot) => slot.older = older,
+        match self.links.get_mut(newer as usize) {
+            Some(link) => link.older = older,
             None => self.newest = older,
         }
     }
 
     fn append(&mut self, at: u32) {
         let newest = std::mem::replace(&mut self.newest, at);
-        match self.slots.get_mut(newest as usize) {
-            Some(slot) => slot.newer = at,
+        match self.links.get_mut(newest as usize) {
+            Some(link) => link.newer = at,
             None => self.oldest = at,
         }
-        if let Some(slot) = self.slots.get_mut(at as usize) {
-            (slot.older, slot.newer) = (newest, NONE);
+        if let Some(link) = self.links.get_mut(at as usize) {
+            *link = Link { older: newest, newer: NONE };
         }
     }
 
@@ -305,7 +339,7 @@ impl<K: Hash + Eq, V> Capped<K, V> {
 }
 
 /// The index's part of an entry: a position and a byte of the hash, at most 7/8 filled and at least half of that, and a
-/// free slot's number.
+/// free place's number.
 const INDEX_BYTES: usize = 14;
 
 #[cfg(test)]

@@ -3,30 +3,35 @@
 use super::finding::Finding;
 use super::{Said, Which};
 use crate::base::{Budget, Capped, Table};
-use std::collections::BTreeSet;
 use std::hash::Hash;
 
 /// Notes by subject; the one not touched for longest makes room.
 #[derive(Debug)]
 pub(super) struct Ledger<K, V> {
-    noted: Capped<K, V>,
-    untold: BTreeSet<K>,
+    noted: Capped<K, Note<V>>,
+    /// Subjects touched since the last step, each once for as long as it is held.
+    untold: Vec<K>,
+}
+
+#[derive(Debug)]
+struct Note<V> {
+    about: V,
+    untold: bool,
 }
 
 impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
     pub(super) fn new(budget: Budget) -> Self {
-        Self { noted: Capped::new(budget), untold: BTreeSet::new() }
+        Self { noted: Capped::new(budget), untold: Vec::new() }
     }
 
     /// The note about `key`, made when there is none; it will be told at the next step.
     pub(super) fn note(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        self.untold.insert(key);
-        // What made room is not told any more; a flood of subjects between two steps must not outgrow the notes.
-        if self.untold.len() > self.noted.len().saturating_mul(2).saturating_add(FREE) {
-            self.untold.retain(|key| self.noted.get(key).is_some());
-            self.untold.insert(key);
+        self.prune();
+        let note = self.noted.entry(key, || Note { about: new(), untold: false });
+        if !std::mem::replace(&mut note.untold, true) {
+            self.untold.push(key);
         }
-        self.noted.entry(key, new)
+        &mut note.about
     }
 
     /// Likewise, but what is noted already is left alone and not told again.
@@ -39,12 +44,14 @@ impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
     /// The note about `key` when there is one; it will be told again at the next step.
     pub(super) fn amend(&mut self, key: &K) -> Option<&mut V> {
         let note = self.noted.get_mut(key)?;
-        self.untold.insert(*key);
-        Some(note)
+        if !std::mem::replace(&mut note.untold, true) {
+            self.untold.push(*key);
+        }
+        Some(&mut note.about)
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.noted.get(key)
+        self.noted.get(key).map(|note| &note.about)
     }
 
     /// Says what was touched since it was last asked for that, in the order of keys, or everything, in an order that
@@ -52,17 +59,31 @@ impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
     pub(super) fn say(&mut self, which: Which, said: &mut Said, tell: impl Fn(&K, &V) -> Option<Finding>) {
         match which {
             Which::Untold => {
-                for key in std::mem::take(&mut self.untold) {
-                    said.findings.extend(self.noted.get(&key).and_then(|note| tell(&key, note)));
+                self.untold.sort_unstable();
+                self.untold.dedup();
+                for key in self.untold.drain(..) {
+                    if let Some(note) = self.noted.peek_mut(&key) {
+                        note.untold = false;
+                        said.findings.extend(tell(&key, &note.about));
+                    }
                 }
             }
-            Which::All => said.findings.extend(self.noted.iter().filter_map(|(key, note)| tell(key, note))),
+            Which::All => said.findings.extend(self.noted.iter().filter_map(|(key, note)| tell(key, &note.about))),
         }
     }
 
     /// How it stands; what is untold is part of what is noted.
     pub(super) fn table(&self) -> Table {
         self.noted.table()
+    }
+
+    /// What made room is not told any more; a flood of subjects between two steps must not outgrow the notes.
+    fn prune(&mut self) {
+        if self.untold.len() > self.noted.len().saturating_mul(2).saturating_add(FREE) {
+            self.untold.sort_unstable();
+            self.untold.dedup();
+            self.untold.retain(|key| self.noted.get(key).is_some());
+        }
     }
 }
 
@@ -74,18 +95,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_touched_is_told_once_in_the_order_of_keys_and_what_made_room_is_not() {
+        let mut ledger = Ledger::new(Budget::new("few", 3, 0));
+        for key in [5, 3, 5, 9, 7, 3] {
+            *ledger.note(key, || 0) += 1;
+        }
+        assert_eq!(told(&mut ledger), [(3, 1), (7, 1), (9, 1)], "5 and the first 3 made room");
+        assert_eq!(told(&mut ledger), [], "nothing was touched since");
+        ledger.note_once(7, || 8);
+        *ledger.amend(&9).unwrap() += 1;
+        assert_eq!(told(&mut ledger), [(9, 2)]);
+    }
+
+    #[test]
     fn a_flood_of_subjects_is_told_as_far_as_it_is_noted_and_fills_no_more_than_the_table() {
         let mut ledger = Ledger::new(Budget::new("flood", 100, 0));
-        for subject in 0..100_000_u32 {
+        for subject in 0..100_000 {
             ledger.note(subject, || subject);
             assert!(ledger.untold.len() <= 2 * 100 + FREE + 1);
         }
+        assert_eq!(told(&mut ledger), (99_900..100_000).map(|subject| (subject, subject)).collect::<Vec<_>>());
+        assert_eq!(ledger.table().evicted, 99_900);
+    }
+
+    fn told(ledger: &mut Ledger<i32, i32>) -> Vec<(i32, i32)> {
         let told = std::cell::RefCell::new(Vec::new());
-        ledger.say(Which::Untold, &mut Said::default(), |subject, _| {
-            told.borrow_mut().push(*subject);
+        ledger.say(Which::Untold, &mut Said::default(), |subject, note| {
+            told.borrow_mut().push((*subject, *note));
             None
         });
-        assert_eq!(told.into_inner(), (99_900..100_000).collect::<Vec<_>>());
-        assert_eq!(ledger.table().evicted, 99_900);
+        told.into_inner()
     }
 }

@@ -20,6 +20,7 @@ pub use weird::{Oddity, Weird};
 pub use crate::base::{Endpoint, Timestamp, Transport};
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// One thing learned from traffic, at one moment, about one flow.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +76,17 @@ pub enum Event {
 }
 
 /// Identifies one flow: derived from its first timestamp and endpoints, so the same packets give the same uid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uid(pub [u32; 3]);
+
+/// In two words: several tables are asked for it at every observation.
+impl Hash for Uid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self([a, b, c]) = self;
+        state.write_u64(u64::from(*a) << 32 | u64::from(*b));
+        state.write_u32(*c);
+    }
+}
 
 impl Uid {
     /// No flow.
@@ -91,8 +101,9 @@ impl Uid {
         let [a, b, c] = self.0.map(u128::from);
         let whole = a << 64 | b << 32 | c;
         // Every record has one: two halves of 64 bits spare seventeen divisions of 128.
-        let low = u64::try_from(whole % TEN_DIGITS).unwrap_or(0);
-        let high = u64::try_from(whole / TEN_DIGITS).unwrap_or(0);
+        let high = whole / TEN_DIGITS;
+        let low = u64::try_from(whole.wrapping_sub(high.wrapping_mul(TEN_DIGITS))).unwrap_or(0);
+        let high = u64::try_from(high).unwrap_or(0);
         let mut text = [b'0'; 18];
         let mut rest = low;
         for (n, at) in text.iter_mut().rev().enumerate() {

@@ -1,36 +1,45 @@
 //! Where the packets of flows lie, so that a claim can name the capture file and the packets behind it.
 
 use super::summary::Input;
-use crate::base::{Budget, Capped, Table};
+use crate::base::{Budget, Ring, Table};
 use crate::event::{PacketRange, Uid};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
-/// The packet ranges of recent flows; of a flow closed too long ago a claim names only the uid.
+/// The packet ranges of recent flows; of a flow closed too long ago a claim names only the uid. Every flow is noted and
+/// few are asked for, so they are put in order when the first question comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Trail {
-    flows: Capped<Uid, PacketRange>,
+    flows: Ring<(Uid, PacketRange)>,
+    ordered: OnceCell<BTreeMap<Uid, PacketRange>>,
+    forgotten: u64,
 }
 
 impl Default for Trail {
     fn default() -> Self {
-        Self { flows: Capped::new(Budget::new("trail.flows", MAX_FLOWS, 0)) }
+        Self { flows: Ring::new(MAX_FLOWS), ordered: OnceCell::new(), forgotten: 0 }
     }
 }
 
 impl Trail {
     /// Notes where a closed flow's packets lie.
     pub(crate) fn note(&mut self, uid: Uid, packets: PacketRange) {
-        self.flows.insert(uid, packets);
+        let oldest = self.flows.push((uid, packets));
+        self.forgotten = self.forgotten.saturating_add(u64::from(oldest.is_some()));
+        self.ordered.take();
     }
 
     /// How it stands.
     pub(crate) fn table(&self) -> Table {
-        self.flows.table()
+        let (own, held) = (size_of::<(Uid, PacketRange)>(), self.flows.len());
+        Budget::new("trail.flows", MAX_FLOWS, ORDERED_BYTES).table(own, held, held, self.forgotten)
     }
 
     /// The files and packets behind `uids`, one entry a flow, in their order.
     pub(super) fn of<'a>(&self, uids: &[Uid], inputs: &'a [Input]) -> Vec<(&'a str, PacketRange)> {
+        let ordered = self.ordered.get_or_init(|| self.flows.iter().copied().collect());
         let place = |uid| {
-            let packets = *self.flows.get(uid)?;
+            let packets = *ordered.get(uid)?;
             let input = inputs.get(usize::try_from(packets.input).ok()?)?;
             Some((input.path.as_str(), packets))
         };
@@ -38,7 +47,8 @@ impl Trail {
     }
 }
 
-/// About 3 MB.
+/// The second copy, in order.
+const ORDERED_BYTES: usize = 32;
 const MAX_FLOWS: usize = 65_536;
 
 #[cfg(test)]
