@@ -57,11 +57,11 @@ struct Tried {
 }
 
 impl Detector for Dga {
-    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
+    fn observe(&mut self, seen: &Activity, _: &Profiles, said: &mut Said) {
         if let Activity::Lookup(lookup) = seen
             && self.rule.enabled
         {
-            self.lookup(lookup, usual, said);
+            self.lookup(lookup, said);
         }
     }
 
@@ -76,7 +76,7 @@ impl Detector for Dga {
 }
 
 impl Dga {
-    fn lookup(&mut self, seen: &Lookup, usual: &Profiles, said: &mut Said) {
+    fn lookup(&mut self, seen: &Lookup, said: &mut Said) {
         let rule = &self.rule;
         let ignored = |name: &str| {
             let last = name.rsplit('.').next().unwrap_or_default();
@@ -85,7 +85,7 @@ impl Dga {
         if ignored(seen.name.trim_end_matches('.')) {
             return;
         }
-        let Some(owner) = usual.intel().owner(&seen.name) else { return };
+        let Some(owner) = &seen.owner else { return };
         let new = || Tried {
             since: seen.ts,
             missing: Distinct::new(),
@@ -99,11 +99,11 @@ impl Dga {
             (tried.since, tried.missing, tried.found) = (seen.ts, Distinct::new(), Distinct::new());
         }
         if !seen.missing {
-            tried.found.add(&owner);
+            tried.found.add(owner);
             return;
         }
-        if tried.missing.add(&owner) && tried.examples.len() < MAX_EXAMPLES {
-            tried.examples.push((&*owner).into());
+        if tried.missing.add(owner) && tried.examples.len() < MAX_EXAMPLES {
+            tried.examples.push((&**owner).into());
         }
         keep(&mut tried.uids, seen.uid);
         let (missing, found) = (tried.missing.count(), tried.found.count());

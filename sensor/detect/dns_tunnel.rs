@@ -121,20 +121,24 @@ impl DnsTunnel {
         if usual.declared().site.is_inside(seen.resolver) {
             self.resolvers.insert(seen.resolver, ());
         }
-        let Some(owner) = usual.intel().owner(&seen.name) else { return };
+        let Some(owner) = &seen.owner else { return };
         let name = seen.name.trim_end_matches('.');
         let Some(below) = name.len().checked_sub(owner.len() + 1).and_then(|end| name.get(..end)) else { return };
         if below.is_empty() || self.rule.ignored.iter().any(|suffix| is_below(name, suffix)) {
             return;
         }
-        let parent = self.number(&owner);
+        let parent = self.number(owner);
         let key = (seen.host, parent);
         let day = seen.ts.utc_day();
-        if self.asked.get(&key).is_none() && !is_resolver(&self.resolvers, seen.host, usual) {
-            let held = self.parents.entry(parent, || Parent { name: owner, clients: 0 });
+        let mut new = false;
+        let asked = self.asked.note(key, || {
+            new = true;
+            Asked::new(day, seen.ts)
+        });
+        if new && !is_resolver(&self.resolvers, seen.host, usual) {
+            let held = self.parents.entry(parent, || Parent { name: owner.clone(), clients: 0 });
             held.clients = held.clients.saturating_add(1);
         }
-        let asked = self.asked.note(key, || Asked::new(day, seen.ts));
         if asked.day != day {
             *asked = Asked::new(day, seen.ts);
         }

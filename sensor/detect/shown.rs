@@ -5,11 +5,12 @@
 #[derive(Clone, Debug)]
 pub(super) struct Distinct {
     bits: [u64; WORDS],
+    set: u32,
 }
 
 impl Distinct {
     pub(super) const fn new() -> Self {
-        Self { bits: [0; WORDS] }
+        Self { bits: [0; WORDS], set: 0 }
     }
 
     /// Adds an item; whether it looks new.
@@ -20,15 +21,15 @@ impl Distinct {
         let Some(word) = self.bits.get_mut(word) else { return false };
         let new = *word & bit == 0;
         *word |= bit;
+        self.set += u32::from(new);
         new
     }
 
     /// How many distinct items were added, about.
     pub(super) fn count(&self) -> f64 {
-        let clear: u32 = self.bits.iter().map(|word| word.count_zeros()).sum();
-        // All bits set: at least as many as leave one clear on average.
-        let clear = f64::from(clear).max(0.5);
         let bits = f64::from(u32::try_from(BITS).unwrap_or(u32::MAX));
+        // All bits set: at least as many as leave one clear on average.
+        let clear = (bits - f64::from(self.set)).max(0.5);
         -bits * (clear / bits).ln()
     }
 }

@@ -95,7 +95,11 @@ impl Names {
 /// A name as the tables want it: lower case, without port and trailing dot. `None` for what is no DNS name: an
 /// address, an empty text, or more than RFC 1035 §2.3.4 allows.
 pub(super) fn clean(name: &str) -> Option<Cow<'_, str>> {
-    let is_address = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    // An address ends in a digit or has a colon; most names have neither and are not taken for one.
+    let is_address = |text: &str| {
+        let text = text.trim_matches(['[', ']']);
+        (text.ends_with(|c: char| c.is_ascii_digit()) || text.contains(':')) && text.parse::<IpAddr>().is_ok()
+    };
     let host = name.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(name, |(host, _)| host);
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() || host.len() > MAX_NAME || is_address(name) || is_address(host) {

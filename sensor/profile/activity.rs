@@ -142,6 +142,8 @@ pub(crate) struct Lookup {
     /// Who was asked.
     pub(crate) resolver: IpAddr,
     pub(crate) name: Box<str>,
+    /// The registrable name above it, or the customer's share of a cloud; `None` for what is no name.
+    pub(crate) owner: Option<Arc<str>>,
     /// A type whose answer can carry anything: TXT, NULL, CNAME, MX, SRV.
     pub(crate) carries_text: bool,
     /// There is no such name.

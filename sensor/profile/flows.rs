@@ -21,7 +21,7 @@ pub(super) struct OpenFlow {
     pub(super) transport: Transport,
     /// `None` until it is judged.
     pub(super) tenant: Option<TenantId>,
-    /// Signs of life that wait for the judgement.
+    /// Signs of life after the first packet that wait for the judgement.
     pub(super) waiting: Vec<(Timestamp, Option<(u64, u64)>)>,
     pub(super) counted: Counters,
     /// Through a proxy of the site.
@@ -45,7 +45,7 @@ impl OpenFlow {
             resp,
             transport,
             tenant: None,
-            waiting: vec![(opened, None)],
+            waiting: Vec::new(),
             counted: Counters::default(),
             via: None,
         }
@@ -139,11 +139,12 @@ impl OpenFlows {
     /// The next flow that has waited long enough at `now`.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<Uid> {
         while let Some((opened, uid)) = self.unsettled.front().copied() {
-            let judged = self.open.get(&uid).is_none_or(|flow| flow.tenant.is_some());
-            if !judged && now.since(opened) < SETTLE {
+            // Asked at every observation: whom the flow is with is looked up once, when it can matter.
+            if now.since(opened) < SETTLE {
                 return None;
             }
             self.unsettled.pop_front();
+            let judged = self.open.get(&uid).is_none_or(|flow| flow.tenant.is_some());
             if !judged {
                 return Some(uid);
             }
@@ -184,5 +185,5 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Outbound flows at one moment, some 200 bytes each; what makes room is judged as it stands and loses its later signs
 /// of life.
 const MAX_FLOWS: usize = 150_000;
-/// Signs of life kept while a flow waits: at least two seconds lie between bursts.
-pub(super) const MAX_WAITING: usize = 16;
+/// Signs of life kept beside the first packet while a flow waits: at least two seconds lie between bursts.
+pub(super) const MAX_WAITING: usize = 15;

@@ -368,6 +368,10 @@ impl Hosts {
     /// What was declared of a machine: by its hardware address, else by its address, unless that is declared to be
     /// another's.
     fn declaration(&self, id: HostId) -> Option<&DeclaredHost> {
+        // Detectors ask for roles at every activity, and many a site declares none.
+        if self.declared.hosts.is_empty() {
+            return None;
+        }
         let mac = self.identities.mac(id);
         if let Some(at) = mac.and_then(|mac| self.declared_macs.get(&mac)) {
             return self.declared.hosts.get(*at);

@@ -98,8 +98,8 @@ impl Profiles {
             rarity,
         }));
         if let Some(flow) = self.flows.get_mut(uid) {
-            flow.tenant = Some(tenant);
-            for (ts, moved) in std::mem::take(&mut flow.waiting) {
+            let began = flow.tenant.replace(tenant).is_none().then_some((flow.opened, None));
+            for (ts, moved) in began.into_iter().chain(std::mem::take(&mut flow.waiting)) {
                 out.push(Activity::CheckIn(CheckIn { ts, host, tenant, moved }));
             }
         }

@@ -112,6 +112,12 @@ impl NameMemory {
 
 impl Heard {
     fn add(&mut self, told: Told) {
+        if let Some(last) = self.0.last_mut()
+            && last.name == told.name
+        {
+            *last = told;
+            return;
+        }
         self.0.retain(|known| known.name != told.name);
         if self.0.len() >= MAX_NAMES_EACH {
             self.0.remove(0);

@@ -266,6 +266,7 @@ impl Profiles {
             host,
             resolver: seen.resp.ip,
             name: told.query.clone(),
+            owner: self.intel.owner(&told.query),
             carries_text: CARRIERS.contains(&&*told.qtype),
             missing: told.rcode.as_deref() == Some("NXDOMAIN"),
             answered: u32::try_from(answered).unwrap_or(u32::MAX),
