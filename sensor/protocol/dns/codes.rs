@@ -1,7 +1,9 @@
 //! Names from IANA's "Domain Name System (DNS) Parameters": record types and response codes.
 
+use std::borrow::Cow;
+
 /// A record type's name, `TYPE65280` (RFC 3597 §5) when IANA has none. 255 is `ANY` (RFC 8482), not `*`.
-pub(super) fn type_name(number: u16) -> Box<str> {
+pub(super) fn type_name(number: u16) -> Cow<'static, str> {
     let name = match number {
         ANY => Some(&"ANY"),
         99..=128 => TYPES_99.get(usize::from(number.saturating_sub(99))),
@@ -11,8 +13,8 @@ pub(super) fn type_name(number: u16) -> Box<str> {
         _ => TYPES_0.get(usize::from(number)),
     };
     match name {
-        Some(&name) if !name.is_empty() => name.into(),
-        _ => format!("TYPE{number}").into(),
+        Some(&name) if !name.is_empty() => Cow::Borrowed(name),
+        _ => Cow::Owned(format!("TYPE{number}")),
     }
 }
 

@@ -9,6 +9,7 @@ use super::record;
 use crate::base::{Ring, Timestamp};
 use crate::event::{Direction, Event, Oddity, Resolution, ResolutionProtocol};
 use crate::protocol::{Input, Output};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// What one flow has asked and not been told yet.
@@ -26,7 +27,7 @@ struct Waiting {
     from: Direction,
     asked: Timestamp,
     query: Box<str>,
-    qtype: Box<str>,
+    qtype: Cow<'static, str>,
 }
 
 /// A question as the lookup protocols share it.
@@ -34,7 +35,7 @@ struct Waiting {
 pub(super) struct Asked {
     pub(super) id: u16,
     pub(super) query: Box<str>,
-    pub(super) qtype: Box<str>,
+    pub(super) qtype: Cow<'static, str>,
 }
 
 /// What a response says.
@@ -121,7 +122,7 @@ impl Lookups {
             asked: waiting.asked,
             protocol: self.protocol,
             query: waiting.query,
-            qtype: waiting.qtype,
+            qtype: waiting.qtype.into(),
             rcode: answer.rcode,
             answers: answer.answers,
             addresses: answer.addresses,
@@ -138,6 +139,10 @@ impl Answer {
         let mut extended = 0_u16;
         let [_, answers, authority, additional] = message.header.counts.map(u32::from);
         let total = answers.saturating_add(authority).saturating_add(additional).min(MAX_RECORDS);
+        let room = usize::try_from(answers.min(USUAL_ANSWERS)).unwrap_or(0);
+        answer.answers.reserve(room);
+        answer.ttls.reserve(room);
+        answer.addresses.reserve(room);
         let mut flaw = None;
         for n in 0..total {
             let record = match message.record() {
@@ -176,3 +181,5 @@ const MAX_OUTSTANDING: usize = 256;
 /// Records of one response that are looked at: some forty addresses are a lot, thousands an attack (16 bytes each in
 /// 64 KiB, all with names of 255 bytes by compression).
 const MAX_RECORDS: u32 = 256;
+/// Answers that room is made for at once, whatever a header claims.
+const USUAL_ANSWERS: u32 = 8;

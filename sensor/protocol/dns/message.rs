@@ -93,6 +93,13 @@ impl<'a> Message<'a> {
         Ok(Question { name, qtype, class })
     }
 
+    /// Type and class of the next question, for a look that does not want its name.
+    pub(super) fn question_kind(&mut self) -> Result<(u16, u16), Flaw> {
+        name::walk(&mut self.at, |_| {})?;
+        let qtype = self.at.u16().ok_or(Flaw::Cut)?;
+        Ok((qtype, self.at.u16().ok_or(Flaw::Cut)?))
+    }
+
     /// The next record.
     pub(super) fn record(&mut self) -> Result<Record, Flaw> {
         let owner_at = self.at.position();

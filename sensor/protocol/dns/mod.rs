@@ -60,7 +60,7 @@ fn is_dns(data: &[u8]) -> bool {
         return false; // Twelve bytes prove nothing.
     }
     for _ in 0..questions {
-        if !message.question().is_ok_and(|q| q.qtype != 0 && is_class(q.class)) {
+        if !message.question_kind().is_ok_and(|(qtype, class)| qtype != 0 && is_class(class)) {
             return false;
         }
     }
@@ -81,8 +81,8 @@ fn probe_at_port(_from: Direction, data: &[u8]) -> Probe {
     let Some(mut message) = Message::new(data).filter(|m| m.header.is_plausible()) else { return Probe::Mismatch };
     match message.header.counts {
         [0, ..] => Probe::Match,
-        _ => match message.question() {
-            Ok(question) if !is_class(question.class) => Probe::Mismatch,
+        _ => match message.question_kind() {
+            Ok((_, class)) if !is_class(class) => Probe::Mismatch,
             Err(Flaw::Malformed) => Probe::Mismatch,
             Ok(_) | Err(_) => Probe::Match,
         },
@@ -100,8 +100,8 @@ fn probe_tcp(_from: Direction, data: &[u8]) -> Probe {
     if !message.header.is_plausible() || message.header.counts.starts_with(&[0]) {
         return Probe::Mismatch;
     }
-    match message.question() {
-        Ok(question) if question.qtype != 0 && is_class(question.class) => Probe::Match,
+    match message.question_kind() {
+        Ok((qtype, class)) if qtype != 0 && is_class(class) => Probe::Match,
         Err(Flaw::Cut) if body.len() < usize::from(len) => Probe::NeedMore,
         Ok(_) | Err(_) => Probe::Mismatch,
     }
@@ -129,8 +129,13 @@ impl Dns {
             if asked.is_empty() && flaw.is_none() {
                 self.lookups.answer_by_id(input, message.header.id, std::mem::take(&mut answer), out);
             }
+            let mut asked = asked.into_iter();
+            let last = asked.next_back();
             for asked in asked {
                 self.lookups.answer(input, asked, answer.clone(), out);
+            }
+            if let Some(asked) = last {
+                self.lookups.answer(input, asked, answer, out);
             }
         } else {
             for asked in asked {
@@ -145,8 +150,9 @@ impl Dns {
 
 /// The questions of a message that can be read.
 fn questions(message: &mut Message<'_>) -> (Vec<Asked>, Option<Flaw>) {
-    let mut all = Vec::new();
-    for _ in 0..message.header.counts[0].min(MAX_QUESTIONS) {
+    let count = message.header.counts[0].min(MAX_QUESTIONS);
+    let mut all = Vec::with_capacity(count.into());
+    for _ in 0..count {
         match message.question() {
             Ok(q) => all.push(Asked { id: message.header.id, query: q.name, qtype: codes::type_name(q.qtype) }),
             Err(flaw) => return (all, Some(flaw)),

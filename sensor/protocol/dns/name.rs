@@ -19,12 +19,45 @@ pub(super) enum Flaw {
 
 /// Reads the name at `r`, a reader over the whole message, as text.
 pub(super) fn read(r: &mut Reader<'_>) -> Result<Box<str>, Flaw> {
-    let mut text = String::new();
-    walk(r, |label| push_label(&mut text, label))?;
-    if text.is_empty() {
-        text.push('.');
+    // Hosts' names are letters, digits and hyphens (RFC 1123 §2.1): put together here and allocated once, as long as
+    // they are.
+    let (start, mut plain) = (*r, Plain { text: [0; MAX_NAME], len: 0, fits: true });
+    walk(r, |label| plain.push(label))?;
+    if let Some(text) = plain.text() {
+        return Ok(text.into());
     }
+    let (mut r, mut text) = (start, String::new());
+    walk(&mut r, |label| push_label(&mut text, label))?;
     Ok(text.into())
+}
+
+/// A name that needs no escapes, as far as it is known.
+struct Plain {
+    text: [u8; MAX_NAME],
+    len: usize,
+    fits: bool,
+}
+
+impl Plain {
+    fn push(&mut self, label: &[u8]) {
+        self.fits &= label.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+        let dot = usize::from(self.len > 0);
+        let rest = self.text.get_mut(self.len..).unwrap_or_default();
+        if let (Some(first), true) = (rest.first_mut(), dot > 0) {
+            *first = b'.';
+        }
+        match rest.get_mut(dot..dot.saturating_add(label.len())) {
+            Some(place) => place.copy_from_slice(label),
+            None => self.fits = false,
+        }
+        self.len = self.len.saturating_add(dot).saturating_add(label.len());
+    }
+
+    /// The whole name; `None` when it is to be read with escapes.
+    fn text(&self) -> Option<&str> {
+        let text = if self.len == 0 { b".".as_slice() } else { self.text.get(..self.len)? };
+        std::str::from_utf8(text).ok().filter(|_| self.fits)
+    }
 }
 
 /// Passes over the name at `r`; pointers are not followed, only their syntax is checked.

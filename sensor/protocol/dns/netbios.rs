@@ -9,6 +9,7 @@ use crate::base::Reader;
 use crate::base::wire::text as as_text;
 use crate::event::{Direction, Event, Identity, IdentitySource, ResolutionProtocol, Transport};
 use crate::protocol::{Input, Output, Parser, Probe, Progress, Protocol};
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// RFC 1002.
@@ -208,7 +209,7 @@ fn identify(
     out.push(Event::Identity(Box::new(Identity { ip, side, mac, client_id: None, hostname, domain, source })));
 }
 
-fn type_name(number: u16) -> Box<str> {
+fn type_name(number: u16) -> Cow<'static, str> {
     match number {
         NB => "NB".into(),
         NBSTAT => "NBSTAT".into(),

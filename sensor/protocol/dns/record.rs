@@ -6,6 +6,7 @@ use super::name::{self, Flaw};
 use crate::base::Reader;
 use crate::base::wire::text as as_text;
 use std::fmt::Write;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A record's data as text; adds the addresses in it to `addresses`.
@@ -55,7 +56,12 @@ fn presentation(r: &mut Reader<'_>, rtype: u16, addresses: &mut Vec<IpAddr>) -> 
 
 fn address(ip: IpAddr, addresses: &mut Vec<IpAddr>) -> Box<str> {
     addresses.push(ip);
-    ip.to_string().into()
+    let mut text = [0_u8; LONGEST_ADDRESS];
+    let mut rest = text.as_mut_slice();
+    // Put together here, so that what is kept is allocated once and as long as it is.
+    let _ = io::Write::write_fmt(&mut rest, format_args!("{ip}"));
+    let len = LONGEST_ADDRESS.saturating_sub(rest.len());
+    text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default().into()
 }
 
 fn name(r: &mut Reader<'_>) -> Option<Box<str>> {
@@ -141,6 +147,8 @@ pub(super) fn owner(message: &Message<'_>, record: &Record) -> Result<Box<str>, 
     message.name_at(record.owner_at)
 }
 
+/// Eight groups, the last two dotted: `0000:0000:0000:0000:0000:ffff:192.168.100.228`.
+const LONGEST_ADDRESS: usize = 45;
 /// RFC 9460 §14.3.2, RFC 9461, RFC 9540.
 const SERVICE_KEYS: &[&str] =
     &["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"];
