@@ -13,26 +13,35 @@ use std::net::IpAddr;
 /// Appends `1:…` to `out`.
 pub(super) fn write(out: &mut Vec<u8>, orig: Endpoint, resp: Endpoint, transport: Transport) {
     let (low, high) = if is_one_way(orig, transport) || orig <= resp { (orig, resp) } else { (resp, orig) };
-    let mut hash = Sha1::new();
-    hash.update([0, 0]); // The seed.
+    let (mut input, mut len) = ([0; LONGEST], SEED);
+    let mut add = |bytes: &[u8]| {
+        if let Some(place) = input.get_mut(len..len.saturating_add(bytes.len())) {
+            place.copy_from_slice(bytes);
+            len = len.saturating_add(bytes.len());
+        }
+    };
     for side in [low, high] {
         match side.ip {
-            IpAddr::V4(ip) => hash.update(ip.octets()),
-            IpAddr::V6(ip) => hash.update(ip.octets()),
+            IpAddr::V4(ip) => add(&ip.octets()),
+            IpAddr::V6(ip) => add(&ip.octets()),
         }
     }
-    hash.update([transport.number(), 0]);
+    add(&[transport.number(), 0]);
     if !matches!(transport, Transport::Other(_)) {
-        hash.update(low.port.to_be_bytes());
-        hash.update(high.port.to_be_bytes());
+        add(&low.port.to_be_bytes());
+        add(&high.port.to_be_bytes());
     }
     let mut text = [0; ENCODED];
-    if let Ok(len) = STANDARD.encode_slice(hash.finalize(), &mut text) {
+    if let Ok(len) = STANDARD.encode_slice(Sha1::digest(input.get(..len).unwrap_or_default()), &mut text) {
         out.extend_from_slice(b"1:");
         out.extend_from_slice(text.get(..len).unwrap_or_default());
     }
 }
 
+/// Two octets of zero.
+const SEED: usize = 2;
+/// Seed, two addresses of 16 octets, transport, padding, two ports.
+const LONGEST: usize = SEED + 32 + 2 + 4;
 /// Twenty octets in Base64.
 const ENCODED: usize = 28;
 

@@ -29,6 +29,7 @@ impl<'o> Object<'o> {
     }
 
     /// Writes the key and gives the buffer for one value.
+    #[inline(always)] // Keys are constants, and so are their lengths where it is inlined.
     pub(super) fn key(&mut self, key: &'static str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if self.first { b"\"" } else { b",\"" });
         self.first = false;
