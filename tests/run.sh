@@ -22,6 +22,7 @@ part suite cargo test
 part grafana bash tests/grafana.sh
 part licenses make --no-print-directory licenses
 part conformance make --no-print-directory conformance CORPUS="${CORPUS:-}" SCORER="${SCORER:-}"
+part scorecard cargo bench --quiet --bench scorecard -- small
 part bench make --no-print-directory bench-quick
 part packaging bash tests/packaging.sh
 

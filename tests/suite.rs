@@ -37,6 +37,10 @@ mod support;
 #[cfg(test)]
 mod synth;
 #[cfg(test)]
+#[path = "scorecard/plan.rs"]
+#[expect(dead_code, reason = "the scorecard runs its plans; here they are only looked at")]
+mod plan;
+#[cfg(test)]
 #[path = "scorecard/scoring/mod.rs"]
 mod scoring;
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) struct Book {
     telling: Telling,
     alerts: BTreeMap<Box<str>, Alert>,
     changed: bool,
+    /// Some alert has changed in figures and was not told again yet.
+    waiting: bool,
 }
 
 impl Book {
@@ -30,6 +32,7 @@ impl Book {
             telling: Telling::default(),
             alerts: BTreeMap::new(),
             changed: false,
+            waiting: false,
         }
     }
 
@@ -52,11 +55,19 @@ impl Book {
         self.changed = true;
     }
 
-    /// Makes the alerts that stand now; those that are new, changed or absorbed come back.
+    /// Makes the alerts that stand now; those that are new, changed or absorbed come back. What changed in figures alone
+    /// comes back at the full hour: a reader needs no new version every five minutes.
     pub(crate) fn settle(&mut self, at: &Context<'_>) -> Vec<Alert> {
-        if !std::mem::take(&mut self.changed) {
+        let hourly = at.now.secs().rem_euclid(HOUR_S) == 0;
+        let due = hourly && self.waiting;
+        if !(std::mem::take(&mut self.changed) || due) {
             return Vec::new();
         }
+        self.waiting &= !hourly;
+        self.make(at, hourly)
+    }
+
+    fn make(&mut self, at: &Context<'_>, all: bool) -> Vec<Alert> {
         let made = fuse(&self.telling, self.loud.iter().map(|(_, finding)| finding), at);
         let mut before = std::mem::take(&mut self.alerts);
         let mut fresh = Vec::new();
@@ -66,8 +77,13 @@ impl Book {
             if let Some(known) = &known {
                 alert.finding.time = known.finding.time;
             }
-            if known.as_ref() != Some(&alert) {
-                fresh.push(alert.clone());
+            match known {
+                Some(known) if is_the_same(&known, &alert) => {}
+                Some(known) if !all && says_the_same(&known, &alert) => {
+                    self.waiting = true;
+                    alert = known;
+                }
+                _ => fresh.push(alert.clone()),
             }
             self.alerts.insert(alert.finding.id.clone(), alert);
         }
@@ -77,7 +93,8 @@ impl Book {
     }
 
     /// Everything that stands, by first_seen, then id.
-    pub(crate) fn close(self, at: &Context<'_>) -> (Vec<Finding>, Vec<Alert>) {
+    pub(crate) fn close(mut self, at: &Context<'_>) -> (Vec<Finding>, Vec<Alert>) {
+        self.make(at, true);
         let chains = self.telling.chains.iter().map(|chain| chain_finding(chain, at));
         let kept = self.quiet.iter().chain(self.loud.iter()).map(|(_, finding)| finding.clone());
         let mut findings: Vec<Finding> = kept.chain(chains).collect();
@@ -92,6 +109,21 @@ impl Book {
     pub(crate) fn tables(&self) -> [Table; 2] {
         [self.quiet.table(), self.loud.table()]
     }
+}
+
+/// For how long nothing was known grows with every step: by itself it is no change.
+fn is_the_same(known: &Alert, now: &Alert) -> bool {
+    let gaps = |alert: &Alert| alert.not_visible.len();
+    known.finding == now.finding
+        && known.scope == now.scope
+        && (known.kind, known.tier, known.status, &known.allowed) == (now.kind, now.tier, now.status, &now.allowed)
+        && gaps(known) == gaps(now)
+}
+
+/// Whether a reader would do the same: as serious, the same hosts, servers and destinations.
+fn says_the_same(known: &Alert, now: &Alert) -> bool {
+    let serious = |alert: &Alert| (alert.kind, alert.tier, alert.status, alert.finding.severity);
+    serious(known) == serious(now) && known.allowed == now.allowed && known.finding.entities == now.finding.entities
 }
 
 /// Marks an alert that somebody here answers for.
@@ -134,6 +166,7 @@ fn order(finding: &Finding) -> (Timestamp, &str) {
     (finding.first_seen, &finding.id)
 }
 
+const HOUR_S: i64 = 3600;
 /// Findings for the record, about a kilobyte each.
 const MAX_FINDINGS: usize = 100_000;
 /// Findings that make alerts: more than anybody reads in a month.

@@ -31,6 +31,11 @@ impl<T> Ring<T> {
         self.items.iter()
     }
 
+    /// The item with so many older ones before it.
+    pub(crate) fn get(&self, at: usize) -> Option<&T> {
+        self.items.get(at)
+    }
+
     /// Oldest first, to change.
     pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.items.iter_mut()

@@ -50,6 +50,12 @@ impl Case {
         self.exposures.iter().find(|exposure| exposure.peer == server)
     }
 
+    /// Whether somebody made code run on the host in the day before.
+    pub(crate) fn is_acted_on(&self) -> bool {
+        let within = |time: u32| time > 0 && moment(self.ts).saturating_sub(time) <= DAY_S;
+        self.exposures.iter().any(|e| e.marked.get(Mark::Execution.index()).copied().is_some_and(within))
+    }
+
     /// The latest contact with `server` that bore `mark`, no later than the case.
     pub(crate) fn contact(&self, server: HostId, mark: Mark) -> Option<u32> {
         let exposure = self.exposure(server)?;

@@ -8,7 +8,7 @@
 //! case the probability that this server caused it.
 
 use super::CauseRule;
-use super::case::Case;
+use super::case::{Case, Exposure};
 use super::companion::{Companion, companion};
 use super::contacts::Contacts;
 use super::pairs::{DAY_S, Mark, moment};
@@ -27,7 +27,7 @@ pub(crate) enum Strength {
 }
 
 /// A server that may be behind the cases.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Suspect {
     pub(crate) host: HostId,
     /// Cases whose path to it the sensor could have seen; of them in contact with it, and how many that would usually be.
@@ -56,7 +56,7 @@ pub(crate) struct Suspect {
 }
 
 /// The test's outcome for one set of cases.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub(crate) struct Cause {
     pub(crate) cases: u32,
     pub(crate) candidates: u32,
@@ -158,9 +158,8 @@ fn round(cases: &[&Case], ask: &Question<'_>) -> Cause {
 /// One server against the cases, at the scale and mark that speak most against it.
 fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspect> {
     let visible: Vec<&Case> = cases.iter().copied().filter(|case| (ask.sees)(case.host, server)).collect();
-    let rows: Vec<_> = visible.iter().map(|case| Habit::of(case, server, ask.contacts)).collect();
-    let mut best: Option<Suspect> = None;
-    let mut all: Vec<(Vec<bool>, Vec<f64>)> = Vec::new();
+    let habits: Vec<Habit> = visible.iter().map(|case| Habit::of(case, server, ask.contacts)).collect();
+    let mut all: Vec<Row> = Vec::new();
     let mut tried = 0_usize;
     for mark in Mark::ALL.into_iter().filter(|mark| !ask.rare_only || *mark != Mark::Any) {
         let mut contacts: Vec<u32> = visible.iter().filter_map(|case| case.contact(server, mark)).collect();
@@ -168,28 +167,30 @@ fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspec
         let day = (mark != Mark::Any).then_some(DAY_S);
         for span in ask.rule.scales_s.iter().copied().chain(day) {
             tried += 1;
+            if contacts.len() < 2 {
+                continue;
+            }
             let exposed: Vec<bool> = visible.iter().map(|case| case.is_exposed(server, mark, span)).collect();
-            if exposed.iter().filter(|x| **x).count() < 2 {
+            let count = exposed.iter().filter(|x| **x).count();
+            if count < 2 {
                 continue;
             }
             let usual: Vec<f64> = visible
                 .iter()
-                .zip(&rows)
+                .zip(&habits)
                 .map(|(case, row)| row.usual(case, server, (mark, span), &contacts, visible.len()))
                 .collect();
-            let tested = tested(server, &visible, &exposed, &usual, (mark, span));
-            let better = |known: &Suspect| tested.p.total_cmp(&known.p).then(known.llr.total_cmp(&tested.llr)).is_lt();
-            if best.as_ref().is_none_or(better) {
-                best = Some(tested);
-            }
-            all.push((exposed, usual));
+            let p = at_least(&usual, count);
+            all.push(Row { at: (mark, span), exposed, usual, p });
         }
     }
-    let mut best = best?;
+    let least = all.iter().map(|row| row.p).min_by(f64::total_cmp)?;
+    let equals = all.iter().filter(|row| row.p <= least).map(|row| row.suspect(server, &visible));
+    let mut best = equals.max_by(|a, b| a.llr.total_cmp(&b.llr))?;
     best.p = (best.p * real(tried)).min(1.0);
     // Who was in contact a little earlier than the best scale reaches is attributed by the scale that does.
-    for (exposed, usual) in &all {
-        for (case, (_, q)) in visible.iter().zip(exposed.iter().zip(usual)).filter(|(_, (x, _))| **x) {
+    for row in &all {
+        for (case, (_, q)) in visible.iter().zip(row.exposed.iter().zip(&row.usual)).filter(|(_, (x, _))| **x) {
             let by = best.share / (best.share + (1.0 - best.share) * q);
             best.attribution.entry(case.host).and_modify(|r| *r = r.max(by));
         }
@@ -207,12 +208,15 @@ struct Habit {
 
 impl Habit {
     fn of(case: &Case, server: HostId, contacts: &Contacts) -> Self {
-        let met = contacts.met(server, case.ts);
         match case.exposure(server) {
-            Some(exposure) => Self { usual: exposure.usual, at_boot: exposure.at_boot, met },
+            Some(exposure) => {
+                let known = exposure.met != Exposure::UNKNOWN;
+                let met = if known { exposure.met } else { contacts.met(server, case.ts) };
+                Self { usual: exposure.usual, at_boot: exposure.at_boot, met }
+            }
             None => {
                 let (usual, at_boot) = contacts.usual(case.host, server, case.ts);
-                Self { usual, at_boot, met }
+                Self { usual, at_boot, met: contacts.met(server, case.ts) }
             }
         }
     }
@@ -230,29 +234,40 @@ impl Habit {
     }
 }
 
-fn tested(server: HostId, cases: &[&Case], exposed: &[bool], usual: &[f64], (mark, span): (Mark, u32)) -> Suspect {
-    let count = exposed.iter().filter(|x| **x).count();
-    let (share, llr) = mixture(exposed, usual);
-    let caused = |(x, q): (&bool, &f64)| if *x { share / (share + (1.0 - share) * q) } else { 0.0 };
-    let attribution = cases.iter().zip(exposed.iter().zip(usual)).map(|(case, row)| (case.host, caused(row)));
-    let bins: BTreeSet<u32> = cases.iter().zip(exposed).filter(|(_, x)| **x).map(|(case, _)| case.bin()).collect();
-    Suspect {
-        host: server,
-        seen: u32::try_from(cases.len()).unwrap_or(u32::MAX),
-        exposed: u32::try_from(count).unwrap_or(u32::MAX),
-        expected: usual.iter().sum(),
-        scale_s: f64::from(span),
-        mark,
-        p: at_least(usual, count),
-        companion: Companion::default(),
-        p_adjusted: 1.0,
-        llr,
-        share,
-        attribution: attribution.collect(),
-        shifted: None,
-        bins: u32::try_from(bins.len()).unwrap_or(u32::MAX),
-        strength: Strength::None,
-        tied: Vec::new(),
+/// The cases at one mark and scale: who was exposed, how usual that is for each, how probable so many are.
+struct Row {
+    at: (Mark, u32),
+    exposed: Vec<bool>,
+    usual: Vec<f64>,
+    p: f64,
+}
+
+impl Row {
+    fn suspect(&self, server: HostId, cases: &[&Case]) -> Suspect {
+        let Self { at: (mark, span), exposed, usual, p } = self;
+        let count = exposed.iter().filter(|x| **x).count();
+        let (share, llr) = mixture(exposed, usual);
+        let caused = |(x, q): (&bool, &f64)| if *x { share / (share + (1.0 - share) * q) } else { 0.0 };
+        let attribution = cases.iter().zip(exposed.iter().zip(usual)).map(|(case, row)| (case.host, caused(row)));
+        let bins: BTreeSet<u32> = cases.iter().zip(exposed).filter(|(_, x)| **x).map(|(case, _)| case.bin()).collect();
+        Suspect {
+            host: server,
+            seen: u32::try_from(cases.len()).unwrap_or(u32::MAX),
+            exposed: u32::try_from(count).unwrap_or(u32::MAX),
+            expected: usual.iter().sum(),
+            scale_s: f64::from(*span),
+            mark: *mark,
+            p: *p,
+            companion: Companion::default(),
+            p_adjusted: 1.0,
+            llr,
+            share,
+            attribution: attribution.collect(),
+            shifted: None,
+            bins: u32::try_from(bins.len()).unwrap_or(u32::MAX),
+            strength: Strength::None,
+            tied: Vec::new(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::profile::{HostId, Profiles, Script, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One act, one machine, one destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Chain {
     pub(crate) server: HostId,
     pub(crate) host: HostId,

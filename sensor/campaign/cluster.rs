@@ -3,9 +3,9 @@
 //! Clusters first (detection.md §4.4, purity): unrelated cases among the true ones cost power faster than anything else.
 //! The day's cases together are asked about rare marks only.
 
+use super::CauseRule;
 use super::case::Case;
 use super::cause::{Cause, Question, Strength, Suspect, common_cause};
-use super::contacts::Contacts;
 use super::ongoing::Basis;
 use super::pairs::Mark;
 use super::rollout::{is_rollout, spread};
@@ -13,35 +13,30 @@ use super::story::{Plot, Story};
 use super::tails::real;
 use crate::base::Timestamp;
 use crate::detect::Severity;
-use crate::profile::{HostId, TenantId};
+use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What holds a set of cases together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cluster {
     /// The same destination.
     Tenant(TenantId),
+    /// A kind of program that is unusual there, at the same provider: who rotates names stays with it.
+    Provider(Box<str>),
     /// The same day and nothing else that is known.
     Day,
 }
 
-/// Cases with `tenants` of which several hosts had one.
-pub(super) fn clusters<'a>(
-    contacts: &'a Contacts,
-    tenants: &BTreeSet<TenantId>,
-    on: &Basis<'_>,
-) -> BTreeMap<TenantId, Vec<&'a Case>> {
-    let mut clusters: BTreeMap<TenantId, Vec<&Case>> = BTreeMap::new();
-    for case in contacts.cases().filter(|case| tenants.contains(&case.tenant) && stands(case, on)) {
-        clusters.entry(case.tenant).or_default().push(case);
-    }
-    clusters.retain(|_, cases| cases.len() >= on.rules.common_cause.min_marked_hosts);
-    clusters
+/// The cases of one destination, in order of time.
+pub(super) fn cluster<'a>(tenant: TenantId, on: &Basis<'a>) -> Vec<&'a Case> {
+    let mut cases: Vec<&Case> = on.contacts.cases().of(tenant).filter(|case| stands(case, on)).collect();
+    cases.sort_by_key(|case| (case.ts, case.host));
+    cases
 }
 
 /// The oddest cases of the day before `now`.
-pub(super) fn of_day<'a>(contacts: &'a Contacts, now: Timestamp, on: &Basis<'_>) -> Vec<&'a Case> {
-    let lately = contacts.cases().rev().take_while(|case| now.secs_since(case.ts) <= DAY_S);
+pub(super) fn of_day<'a>(now: Timestamp, on: &Basis<'a>) -> Vec<&'a Case> {
+    let lately = on.contacts.cases().iter().filter(|case| now.secs_since(case.ts) <= DAY_S);
     // How odd a contact was says how many used the destination then.
     let rare = -on.rules.common_cause.common_share.ln();
     let mut cases: Vec<&Case> = lately.filter(|case| case.nats >= rare && stands(case, on)).collect();
@@ -49,6 +44,28 @@ pub(super) fn of_day<'a>(contacts: &'a Contacts, now: Timestamp, on: &Basis<'_>)
     cases.truncate(on.rules.common_cause.day_cases);
     cases.sort_by_key(|case| (case.ts, case.host));
     cases
+}
+
+/// Cases in which an unusual kind of program spoke, by provider, in order of time.
+pub(super) fn by_provider<'a>(now: Timestamp, on: &Basis<'a>) -> BTreeMap<Box<str>, Vec<&'a Case>> {
+    let mut all: BTreeMap<Box<str>, Vec<&Case>> = BTreeMap::new();
+    let lately = on.contacts.cases().iter().filter(|case| now.secs_since(case.ts) <= WEEK_S);
+    for case in lately.filter(|case| on.contacts.has_odd_client(case.host, case.tenant) && stands(case, on)) {
+        let provider = on.usual.tie(case.host, case.tenant).and_then(|tie| tie.standing.provider.clone());
+        if let Some(provider) = provider {
+            all.entry(provider).or_default().push(case);
+        }
+    }
+    all.values_mut().for_each(|cases| cases.sort_by_key(|case| (case.ts, case.host)));
+    all
+}
+
+/// Whether so many hosts used a destination already the day before `ts` that one more is no sign of anything.
+pub(super) fn is_everyday(tenant: TenantId, ts: Timestamp, rule: &CauseRule, usual: &Profiles) -> bool {
+    let Some(owner) = usual.tenant(tenant) else { return false };
+    let named = owner.users.iter().filter(|(_, first)| ts.secs_since(*first) > DAY_S).count();
+    let before = real(named) + if named < owner.users.len() { 0.0 } else { f64::from(owner.more) };
+    before >= f64::from(rule.common_hosts).max(rule.common_share * f64::from(usual.fleet()))
 }
 
 /// Whether the endpoint shows that no person was browsing.
@@ -71,7 +88,7 @@ fn is_common(tenant: TenantId, ts: Timestamp, on: &Basis<'_>) -> bool {
 }
 
 /// The story of a set of cases, when a server stands out. `probable_p` is the chance it must stay below.
-pub(super) fn story(key: Cluster, cases: &[&Case], probable_p: f64, now: Timestamp, on: &Basis<'_>) -> Option<Story> {
+pub(super) fn story(key: &Cluster, cases: &[&Case], probable_p: f64, now: Timestamp, on: &Basis<'_>) -> Option<Story> {
     let rule = &on.rules.common_cause;
     let question = Question {
         contacts: on.contacts,
@@ -79,7 +96,7 @@ pub(super) fn story(key: Cluster, cases: &[&Case], probable_p: f64, now: Timesta
         fleet: on.usual.fleet(),
         sees: &|host, server| on.usual.sees_path(host, server),
         probable_p,
-        rare_only: key == Cluster::Day,
+        rare_only: *key == Cluster::Day,
     };
     let cause = common_cause(cases, &question);
     let suspect = cause.suspects.first().filter(|suspect| suspect.strength >= Strength::Probable)?.clone();
@@ -109,7 +126,7 @@ pub(super) fn story(key: Cluster, cases: &[&Case], probable_p: f64, now: Timesta
 /// What sort of story it is, if it is one to tell now.
 #[expect(clippy::too_many_arguments, reason = "one decision from all there is")]
 fn plot(
-    key: Cluster,
+    key: &Cluster,
     caused: &[&Case],
     hosts: &BTreeSet<HostId>,
     marked: &BTreeSet<HostId>,
@@ -123,23 +140,30 @@ fn plot(
     let is_marked = marked.len() >= rule.min_hosts && real(marked.len()) >= rule.marked_share * real(hosts.len());
     let damning = caused.iter().filter(|case| Signs::of(case, on).damning()).count();
     let first = caused.iter().map(|case| case.ts).min()?;
-    if key == Cluster::Day {
+    if *key == Cluster::Day {
         // Nothing but a rare mark holds them together; a timer or the like must say that something came of it.
         let enough = is_marked && cause.baseline;
         return enough.then_some((Plot::Campaign, Severity::Critical));
     }
+    let mature = caused.iter().all(|case| f64::from(case.watched_bins) >= rule.mature_bins);
+    // A young fleet meets everything for the first time: who manages whom says nothing yet, and what spreads is no
+    // rollout unless it followed a server's contacts.
+    let happened = !suspect.companion.names;
+    let followed = happened || suspect.companion.sweep_p < rule.sweep_p;
+    let rollout = (mature || happened || followed && cause.baseline).then_some((Plot::Rollout, Severity::Info));
     if is_rollout(spread, suspect, damning, rule) {
-        return Some((Plot::Rollout, Severity::Info));
+        return rollout;
+    }
+    if !followed && !mature && !is_marked {
+        return None;
     }
     if caused.iter().all(|case| is_common(case.tenant, first, on)) && !is_marked {
         return None;
     }
-    let mature = caused.iter().all(|case| f64::from(case.watched_bins) >= rule.mature_bins);
-    let happened = !suspect.companion.names;
     match () {
         () if is_marked && cause.baseline => Some((Plot::Campaign, Severity::Critical)),
         () if is_marked => Some((Plot::SharedDestination, Severity::High)),
-        () if !mature => Some((Plot::Rollout, Severity::Info)),
+        () if !mature => rollout,
         // Contacts and time alone: wait until a rollout would have shown itself.
         () if now.secs_since(first) < rule.rollout_wait_s => None,
         () if happened && hosts.len() >= rule.min_hosts => Some((Plot::Campaign, Severity::Critical)),
@@ -181,6 +205,8 @@ impl Signs {
 }
 
 const DAY_S: f64 = 86_400.0;
+/// Seconds for which cases are held together by less than a destination (detection.md §4.5).
+const WEEK_S: f64 = 604_800.0;
 /// Destinations of one story; a campaign that rotates through more is told by its server.
 const MAX_TENANTS: usize = 32;
 /// Software asks for news hourly or less often; what is asked for commands is asked more often.

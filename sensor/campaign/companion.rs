@@ -6,13 +6,13 @@
 
 use super::case::Case;
 use super::cause::Question;
-use super::pairs::{Mark, SLOT_S, moment};
+use super::pairs::{BOOT_S, Mark, SLOT_S, moment};
 use super::tails::{binomial, negative_binomial, real};
 use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the companions say about one server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Companion {
     /// Cases that are its clients, and its share of the fleet.
     pub(crate) managed: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Companion {
 }
 
 /// A moment at which a server was in contact with many.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sweep {
     pub(crate) at: u32,
     pub(crate) touched: u32,
@@ -96,9 +96,9 @@ fn sweeps(server: HostId, cases: &[&Case], ask: &Question<'_>, companion: &mut C
     let mut best: Option<(f64, Sweep)> = None;
     for mark in [Mark::Any, Mark::Large, Mark::Execution] {
         let sweeps = hub.sweeps(mark, first.saturating_sub(3600), least);
-        // An ordinary sweep at its ordinary hour is followed by whatever that hour brings.
-        let odd = |at: u32| mark != Mark::Any || hub.is_off_schedule(at, least);
-        for (at, touched) in sweeps.into_iter().filter(|(at, _)| *at <= last && odd(*at)).take(MAX_SWEEPS) {
+        // An ordinary sweep at its ordinary hour is followed by whatever that hour brings; no two days reach quite as many.
+        let odd = |(at, touched): &(u32, u32)| mark != Mark::Any || hub.is_off_schedule(*at, (touched / 2).max(1));
+        for (at, touched) in sweeps.into_iter().filter(|sweep| sweep.0 <= last && odd(sweep)).take(MAX_SWEEPS) {
             for span in ask.rule.scales_s.iter().copied().filter(|span| *span >= 600) {
                 tried += 1;
                 if let Some((p, sweep)) = excess(server, cases, (at, touched, span), ask)
@@ -125,7 +125,11 @@ fn excess(
 ) -> Option<(f64, Sweep)> {
     let within = |case: &&&Case| (at..=at.saturating_add(SLOT_S + span)).contains(&moment(case.ts));
     let after: Vec<&&Case> = cases.iter().filter(within).collect();
-    let swept = |case: &&&&Case| case.contact(server, Mark::Any).is_some_and(|t| t >= at && t <= at + SLOT_S);
+    // What a machine contacts when it is switched on is no part of anybody's sweep.
+    let in_boot = |case: &Case, t: u32| case.booted > 0 && (case.booted..=case.booted + BOOT_S).contains(&t);
+    let swept = |case: &&&&Case| {
+        case.contact(server, Mark::Any).is_some_and(|t| t >= at && t <= at + SLOT_S && !in_boot(case, t))
+    };
     let followed = after.iter().filter(swept).count();
     let others = after.len() - followed;
     if followed < ask.rule.min_hosts {

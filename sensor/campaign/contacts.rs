@@ -4,23 +4,24 @@
 //! contacts must not change what preceded it, except for what is known late, the size of a transfer under way.
 
 use super::case::{Case, Exposure};
+use super::cases::Cases;
 use super::hubs::{Hub, SLACK_S};
 use super::pairs::{Added, DAY_S, HostLog, Mark, PerMark, moment};
-use crate::base::{Budget, Capped, Ring, Table, Timestamp};
+use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::WeakCase;
-use crate::profile::{Contact, HostId, Moved, TenantId, Touch};
+use crate::profile::{HostId, Moved, TenantId, Touch};
 use std::collections::BTreeSet;
 
 /// The contact index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Contacts {
     hosts: Capped<HostId, HostLog>,
     hubs: Capped<HostId, Hub>,
-    cases: Ring<Case>,
+    cases: Cases,
     /// Destinations with a new case since the last look.
     touched: BTreeSet<TenantId>,
-    /// Hosts whose traffic to a destination is unusual.
-    unusual: Capped<(HostId, TenantId), ()>,
+    /// Hosts whose traffic to a destination is unusual, and whether the kind of program is among what is.
+    unusual: Capped<(HostId, TenantId), bool>,
     /// Steady host-bins and boots of all hosts together; decay is the hosts' own, so this is an upper bound.
     bins: f64,
     boots: f64,
@@ -28,7 +29,6 @@ pub(crate) struct Contacts {
     active: (u32, u32, u32),
     /// The first moment seen.
     began: u32,
-    dropped_cases: u64,
 }
 
 impl Contacts {
@@ -36,14 +36,13 @@ impl Contacts {
         Self {
             hosts: Capped::new(Budget::new("contacts.hosts", MAX_HOSTS, 2_880)),
             hubs: Capped::new(Budget::new("contacts.hubs", MAX_HUBS, 4_000)),
-            cases: Ring::new(MAX_CASES),
+            cases: Cases::new(),
             touched: BTreeSet::new(),
-            unusual: Capped::new(Budget::new("contacts.unusual", MAX_CASES, 0)),
+            unusual: Capped::new(Budget::new("contacts.unusual", MAX_UNUSUAL, 0)),
             bins: 0.0,
             boots: 0.0,
             active: (0, 0, 0),
             began: 0,
-            dropped_cases: 0,
         }
     }
 
@@ -112,10 +111,21 @@ impl Contacts {
         }
     }
 
-    /// A host met a destination for the first time: keeps what preceded it.
-    pub(crate) fn case(&mut self, seen: &Contact, nats: f64) {
-        let at = moment(seen.ts);
-        let Some(log) = self.hosts.get(&seen.host) else { return };
+    /// A host met a destination for the first time: keeps what preceded it. What `everybody` knows is no case yet.
+    pub(crate) fn case(&mut self, host: HostId, tenant: TenantId, ts: Timestamp, (nats, everybody): (f64, bool)) {
+        let Some(case) = self.as_it_stands(host, tenant, ts, nats) else { return };
+        if everybody {
+            self.cases.pass(case);
+        } else {
+            self.touched.insert(tenant);
+            self.cases.hold(case);
+        }
+    }
+
+    /// Which servers a host was in contact with before `ts`.
+    fn as_it_stands(&self, host: HostId, tenant: TenantId, ts: Timestamp, nats: f64) -> Option<Case> {
+        let at = moment(ts);
+        let log = self.hosts.get(&host)?;
         let mut exposures: Vec<Exposure> = Vec::new();
         for peer in &log.peers {
             let near = peer.latest(at.saturating_add(SLACK_S)).is_some_and(|time| at.saturating_sub(time) <= NEAR_S);
@@ -139,44 +149,47 @@ impl Contacts {
         exposures.sort_unstable_by_key(|e| std::cmp::Reverse(weight(e)));
         exposures.truncate(MAX_EXPOSURES);
         exposures.shrink_to_fit();
-        let case = Case {
-            host: seen.host,
-            tenant: seen.tenant,
-            ts: seen.ts,
-            nats,
-            watched_bins: log.steady_before(),
-            booted: log.booted_at(),
-            active: self.active.1.max(self.active.2),
-            exposures,
-        };
-        self.touched.insert(seen.tenant);
-        self.dropped_cases = self.dropped_cases.saturating_add(u64::from(self.cases.push(case).is_some()));
+        let (watched_bins, booted) = (log.steady_before(), log.booted_at());
+        let active = self.active.1.max(self.active.2);
+        Some(Case { host, tenant, ts, nats, watched_bins, booted, active, exposures })
     }
 
     /// What is known by now of the contacts before the cases of the last quarter of an hour.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         let Self { hosts, hubs, cases, .. } = self;
-        for case in cases.iter_mut().rev().take_while(|case| now.secs_since(case.ts) <= SETTLE_S) {
-            let at = moment(case.ts);
+        cases.settle(now, SETTLE_S, |case| {
+            let (at, log) = (moment(case.ts), hosts.get(&case.host));
+            // Until then the ring is asked at the test.
+            let last = now.secs_since(case.ts) > SETTLE_S;
             for exposure in &mut case.exposures {
-                if let Some(peer) = hosts.get(&case.host).and_then(|log| log.peer(exposure.peer)) {
+                if let Some(peer) = log.and_then(|log| log.peer(exposure.peer)) {
                     let preceded = |time: &u32| *time <= at.saturating_add(SLACK_S);
                     for (known, new) in exposure.marked.iter_mut().zip(peer.marked).skip(1) {
                         *known = (*known).max(if preceded(&new) { new } else { 0 });
                     }
                 }
-                if let Some(hub) = hubs.get(&exposure.peer) {
+                if let Some(hub) = hubs.get(&exposure.peer).filter(|_| last) {
                     exposure.met = met(hub, at);
                 }
             }
-        }
+        });
     }
 
-    /// A host's traffic to a destination is unusual: its case counts as marked.
-    pub(crate) fn unusual(&mut self, case: &WeakCase) {
-        if let Some(tenant) = case.tenant {
-            self.unusual.insert((case.host, tenant), ());
-            self.touched.insert(tenant);
+    /// A host's traffic to a destination is unusual: its first contact there, or this one when it was known before, is a
+    /// case whatever others do.
+    pub(crate) fn unusual(&mut self, now: Timestamp, case: &WeakCase) {
+        let Some(tenant) = case.tenant else { return };
+        let odd_client = case.odd_client || self.has_odd_client(case.host, tenant);
+        // Before the fleet is known nobody can say so.
+        if case.p.is_some() {
+            self.unusual.insert((case.host, tenant), odd_client);
+        }
+        self.touched.insert(tenant);
+        if !self.cases.promote(case.host, tenant)
+            && now.secs_since(case.ts) <= f64::from(NEAR_S)
+            && let Some(case) = self.as_it_stands(case.host, tenant, case.ts, case.nats)
+        {
+            self.cases.hold(case);
         }
     }
 
@@ -185,14 +198,18 @@ impl Contacts {
         self.unusual.get(&(host, tenant)).is_some()
     }
 
+    /// Whether a kind of program speaks that is unusual there.
+    pub(crate) fn has_odd_client(&self, host: HostId, tenant: TenantId) -> bool {
+        self.unusual.get(&(host, tenant)).is_some_and(|odd| *odd)
+    }
+
     /// Destinations with a new case since the last call.
     pub(crate) fn touched(&mut self) -> BTreeSet<TenantId> {
         std::mem::take(&mut self.touched)
     }
 
-    /// All cases, in the order they were judged.
-    pub(crate) fn cases(&self) -> impl DoubleEndedIterator<Item = &Case> {
-        self.cases.iter()
+    pub(crate) const fn cases(&self) -> &Cases {
+        &self.cases
     }
 
     /// How usual contacts of `host` with `server` are, for a case without any of late.
@@ -215,7 +232,7 @@ impl Contacts {
     }
 
     pub(crate) fn tables(&self) -> [Table; 3] {
-        [self.hosts.table(), self.hubs.table(), self.unusual.table().and_evicted(self.dropped_cases)]
+        [self.hosts.table(), self.hubs.table(), self.unusual.table().and_evicted(self.cases.dropped())]
     }
 
     fn contact_of(&mut self, host: HostId, server: HostId, at: u32) {
@@ -286,8 +303,8 @@ fn met(hub: &Hub, at: u32) -> PerMark<[u32; 2]> {
 const MAX_HOSTS: usize = 250_000;
 /// Hosts seen from those they meet: every host is one, most with one client and 250 bytes; a hub takes 40 kB.
 const MAX_HUBS: usize = 65_536;
-/// First contacts held for the test, at most 1.6 kB each; detection.md §4.5 plans twice as many, smaller ones.
-const MAX_CASES: usize = 32_768;
+/// (host, destination) pairs known to be unusual.
+const MAX_UNUSUAL: usize = 32_768;
 /// Peers a case remembers, nearest first.
 const MAX_EXPOSURES: usize = 16;
 /// The longest scale without a mark.

@@ -35,6 +35,8 @@ pub(crate) struct Hub {
 struct Slot {
     slot: u32,
     hosts: PerMark<u32>,
+    /// Hosts of all slots before it, wrapping: the sum over a span is a difference.
+    before: PerMark<u32>,
 }
 
 /// Payload sent on one port, in half octaves, decayed.
@@ -109,14 +111,28 @@ impl Hub {
         if self.slots.len() >= MAX_SLOTS && from < oldest {
             return None;
         }
-        let within = self.slots.iter().filter(|slot| (from..=to).contains(&slot.slot));
-        let sum = within.map(|slot| slot.hosts.get(mark.index()).copied().unwrap_or(0)).fold(0, u32::saturating_add);
+        let sum = self.before(mark, to.saturating_add(1)).wrapping_sub(self.before(mark, from));
         Some(sum.min(self.clients.max(1)))
     }
 
-    /// Sweeps: slots since `since` in which at least `least` hosts were met, as (moment, hosts).
+    /// Hosts met with a mark in all slots before `slot`, wrapping.
+    fn before(&self, mark: Mark, slot: u32) -> u32 {
+        let of = |counts: &PerMark<u32>| counts.get(mark.index()).copied().unwrap_or(0);
+        match self.slots.get(self.slots.partition_point(|held| held.slot < slot)) {
+            Some(next) => of(&next.before),
+            None => self.slots.back().map_or(0, |last| of(&last.before).wrapping_add(of(&last.hosts))),
+        }
+    }
+
+    /// Sweeps: slots since `since` in which at least `least` hosts were met, and twice as many as usual, as (moment,
+    /// hosts). A server that is in contact with many all the time sweeps nobody.
     pub(crate) fn sweeps(&self, mark: Mark, since: u32, least: u32) -> Vec<(u32, u32)> {
         let met = |slot: &Slot| slot.hosts.get(mark.index()).copied().unwrap_or(0);
+        let mut usual: Vec<u32> = self.slots.iter().map(met).filter(|hosts| *hosts > 0).collect();
+        usual.sort_unstable();
+        // One slot is no habit.
+        let usual = if usual.len() < FEW_SLOTS { 0 } else { usual.get(usual.len() / 2).copied().unwrap_or(0) };
+        let least = least.max(usual.saturating_mul(2));
         let sweeps = self.slots.iter().filter(|slot| slot.slot * SLOT_S >= since && met(slot) >= least);
         sweeps.map(|slot| (slot.slot * SLOT_S, met(slot))).collect()
     }
@@ -182,11 +198,19 @@ impl Hub {
             while self.slots.front().is_some_and(|old| slot - old.slot > KEPT_SLOTS) {
                 self.slots.pop_front();
             }
-            self.slots.push_back(Slot { slot, hosts: [0; 4] });
+            let before = Mark::ALL.map(|mark| self.before(mark, slot));
+            self.slots.push_back(Slot { slot, hosts: [0; 4], before });
         }
-        let held = self.slots.iter_mut().rev().find(|held| held.slot <= slot);
-        if let Some(count) = held.and_then(|held| held.hosts.get_mut(mark.index())) {
-            *count = count.saturating_add(1);
+        // What is told late belongs to its own slot, and to what all later ones have before them.
+        for held in self.slots.iter_mut().rev() {
+            let own = held.slot <= slot;
+            let counts = if own { &mut held.hosts } else { &mut held.before };
+            if let Some(count) = counts.get_mut(mark.index()) {
+                *count = count.wrapping_add(1);
+            }
+            if own {
+                break;
+            }
         }
     }
 
@@ -241,9 +265,11 @@ pub(crate) const SLACK_S: u32 = 2;
 /// Seconds and contacts kept by the moment: the two short scales. 16 KiB for a hub that meets 1,000 hosts a minute.
 const MOMENTS_S: u32 = 130;
 const MAX_MOMENTS: usize = 2048;
-/// 26 hours of slots (detection.md §4.5), 6 kB.
+/// 26 hours of slots (detection.md §4.5), 11 kB.
 const KEPT_SLOTS: u32 = 312;
 const MAX_SLOTS: usize = 312;
+/// Slots from which on their middle says what is usual: an hour of them.
+const FEW_SLOTS: usize = 12;
 /// An hour before and after is the same hour.
 const SCHEDULE_SLOTS: u32 = 12;
 /// 64 bytes to 64 GiB.

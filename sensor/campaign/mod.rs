@@ -4,11 +4,16 @@
 //! needs several and no execution mark. Both read indexes that are kept by event time alone (`sessions`, `exposure`).
 
 mod case;
+mod cases;
 mod cause;
+#[cfg(test)]
+mod cause_tests;
 mod chain;
 mod cluster;
 mod companion;
 mod contacts;
+mod enrich;
+mod hops;
 mod hubs;
 mod ongoing;
 mod pairs;
@@ -31,6 +36,7 @@ use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
 use crate::profile::{Activity, Contact, Profiles, SharedBy, What};
 use contacts::Contacts;
+use hops::Hops;
 use ongoing::{Basis, Ongoing};
 use sessions::Sessions;
 
@@ -92,6 +98,7 @@ pub(crate) struct CauseRule {
     rollout_groups: usize,
     rollout_damning: f64,
     rollout_wait_s: f64,
+    enriched_share: f64,
     common_share: f64,
     common_hosts: u32,
     ignored_ports: Vec<u16>,
@@ -117,12 +124,19 @@ pub(crate) struct Campaigns {
     rules: CampaignRules,
     sessions: Sessions,
     contacts: Contacts,
+    hops: Hops,
     ongoing: Ongoing,
 }
 
 impl Campaigns {
     pub(crate) fn new(rules: CampaignRules) -> Self {
-        Self { rules, sessions: Sessions::new(), contacts: Contacts::new(), ongoing: Ongoing::default() }
+        Self {
+            rules,
+            sessions: Sessions::new(),
+            contacts: Contacts::new(),
+            hops: Hops::new(),
+            ongoing: Ongoing::default(),
+        }
     }
 
     /// Takes in an activity.
@@ -133,12 +147,17 @@ impl Campaigns {
                 self.sessions.contact(contact, chain, usual);
                 self.contacts.stir(contact.host, contact.ts);
                 if contact.first && !contact.background {
-                    self.contacts.case(contact, oddity(contact, usual));
+                    let everybody = cluster::is_everyday(contact.tenant, contact.ts, cause, usual);
+                    let nats = oddity(contact, usual);
+                    self.contacts.case(contact.host, contact.tenant, contact.ts, (nats, everybody));
                 }
             }
             Activity::Act(act) => {
                 if runs(&act.what) {
                     self.contacts.executed(act.by, act.on, act.ts);
+                }
+                if opens(&act.what) {
+                    self.hops.act(act.by, act.on, act.ts);
                 }
                 self.sessions.act(act, chain, usual);
             }
@@ -150,30 +169,31 @@ impl Campaigns {
     }
 
     /// Hosts whose traffic to a destination is unusual for themselves and their peers.
-    pub(crate) fn cases(&mut self, cases: &[WeakCase]) {
-        cases.iter().for_each(|case| self.contacts.unusual(case));
+    pub(crate) fn cases(&mut self, now: Timestamp, cases: &[WeakCase]) {
+        cases.iter().for_each(|case| self.contacts.unusual(now, case));
     }
 
     /// Event time reached a step: weighs what was touched. `None` when all stands as before.
     pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
         self.contacts.settle(now);
         let (hosts, tenants) = (self.sessions.touched(usual), self.contacts.touched());
-        let Self { rules, sessions, contacts, ongoing } = self;
+        let Self { rules, sessions, contacts, ongoing, .. } = self;
         let on = Basis { sessions, contacts, rules, usual, beacons };
-        ongoing.refresh(now, hosts, tenants, &on).then(|| ongoing.tell(rules))
+        ongoing.refresh(now, hosts, tenants, &on).then(|| ongoing.tell(&on))
     }
 
     /// The input ended: weighs everything once more.
     pub(crate) fn finish(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Telling {
         self.contacts.settle(now);
-        let Self { rules, sessions, contacts, ongoing } = self;
-        ongoing.settle(now, &Basis { sessions, contacts, rules, usual, beacons });
-        ongoing.tell(rules)
+        let Self { rules, sessions, contacts, ongoing, .. } = self;
+        let on = Basis { sessions, contacts, rules, usual, beacons };
+        ongoing.settle(now, &on);
+        ongoing.tell(&on)
     }
 
     /// What belongs to a story.
     pub(crate) fn scope(&self, story: &Story, usual: &Profiles, beacons: &Beacon) -> Scope {
-        scoping::scope(story, &self.sessions, usual, beacons)
+        scoping::scope(story, (&self.sessions, &self.hops), usual, beacons)
     }
 
     /// Addresses that took part in a story and have several machines behind them.
@@ -189,6 +209,7 @@ impl Campaigns {
     pub(crate) fn tables(&self) -> Vec<Table> {
         let mut all = vec![self.sessions.table()];
         all.extend(self.contacts.tables());
+        all.extend(self.hops.tables());
         all
     }
 }
@@ -200,6 +221,11 @@ fn runs(what: &What) -> bool {
         What::File { .. } => true,
         What::Session(_) => false,
     }
+}
+
+/// Whether an act lets its actor run something: the same, or a session in which somebody sits at the machine.
+fn opens(what: &What) -> bool {
+    runs(what) || matches!(what, What::Session(_))
 }
 
 /// Surprise of a first contact by egress evidence alone, nats: how few others use the destination, and whether anybody

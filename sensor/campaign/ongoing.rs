@@ -6,15 +6,16 @@
 use super::CampaignRules;
 use super::case::Case;
 use super::chain::{Chain, chains_on};
-use super::cluster::{Cluster, clusters, is_marked, of_day, story};
+use super::cluster::{Cluster, by_provider, cluster, is_marked, of_day, story};
 use super::contacts::Contacts;
+use super::enrich::enrich;
 use super::sessions::Sessions;
 use super::story::{Plot, Story, Telling, join};
 use super::tails::real;
 use crate::base::Timestamp;
 use crate::detect::{Beacon, Severity};
 use crate::profile::{HostId, Profiles, TenantId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Chains and shared destinations that stand.
 #[derive(Debug, Default)]
@@ -22,13 +23,22 @@ pub(super) struct Ongoing {
     /// By the machine acted on.
     chains: BTreeMap<HostId, Vec<Chain>>,
     shared: BTreeMap<Cluster, Story>,
-    /// Clusters tested within a day: their number bounds what each may claim.
-    tested: BTreeMap<Cluster, Timestamp>,
-    /// When a machine or a destination was last touched.
+    /// Tests of the last day: their number bounds what each may claim.
+    tests: VecDeque<Timestamp>,
+    /// When a machine was last touched.
     warm_hosts: BTreeMap<HostId, Timestamp>,
-    warm_tenants: BTreeMap<TenantId, Timestamp>,
-    /// Cases and marked cases a cluster had when it was last tested.
-    sizes: BTreeMap<Cluster, (usize, usize)>,
+    /// What a cluster was when it was last tested.
+    tested: BTreeMap<Cluster, Tested>,
+    /// When a destination last had a case, for two hours: a timer shows itself soon after.
+    young: BTreeMap<TenantId, Timestamp>,
+}
+
+/// Cases and marked cases of a cluster, and cases before those that do not stand were left out.
+#[derive(Clone, Copy, Debug)]
+struct Tested {
+    all: usize,
+    cases: usize,
+    marked: usize,
 }
 
 /// What the joins rest on.
@@ -50,30 +60,38 @@ impl Ongoing {
         on: &Basis<'_>,
     ) -> bool {
         self.warm_hosts.extend(hosts.iter().map(|host| (*host, now)));
-        self.warm_tenants.extend(tenants.iter().map(|tenant| (*tenant, now)));
         let (mut hosts, mut tenants) = (hosts, tenants);
-        if now.secs().rem_euclid(HOUR_S) == 0 {
-            let warm = |at: &Timestamp| now.secs_since(*at) <= WARM_S;
-            self.warm_hosts.retain(|_, at| warm(at));
-            self.warm_tenants.retain(|_, at| warm(at));
-            hosts.extend(self.warm_hosts.keys());
-            tenants.extend(self.warm_tenants.keys());
+        let hourly = now.secs().rem_euclid(HOUR_S) == 0;
+        self.young.extend(tenants.iter().map(|tenant| (*tenant, now)));
+        if now.secs().rem_euclid(QUARTER_S) == 0 {
+            self.young.retain(|_, at| now.secs_since(*at) <= YOUNG_S);
+            tenants.extend(self.young.keys());
         }
-        self.weigh(now, &hosts, &tenants, on)
+        if hourly {
+            self.warm_hosts.retain(|_, at| now.secs_since(*at) <= WARM_S);
+            hosts.extend(self.warm_hosts.keys());
+            // A timer shows itself hours after the first contact.
+            let recent = |tenant: &TenantId| {
+                let last = on.contacts.cases().of(*tenant).last();
+                last.is_some_and(|case| now.secs_since(case.ts) <= CLUSTER_S)
+            };
+            tenants.extend(on.contacts.cases().tenants().filter(recent));
+        }
+        self.weigh(now, &hosts, &tenants, hourly, on)
     }
 
     /// Weighs everything there is, whatever was tested before.
     pub(super) fn settle(&mut self, now: Timestamp, on: &Basis<'_>) {
         let hosts = on.sessions.machines();
-        let tenants = on.contacts.cases().map(|case| case.tenant).collect();
-        self.sizes.clear();
-        self.weigh(now, &hosts, &tenants, on);
+        let tenants = on.contacts.cases().tenants().collect();
+        self.weigh(now, &hosts, &tenants, true, on);
     }
 
     /// All that can be told.
-    pub(super) fn tell(&self, rules: &CampaignRules) -> Telling {
+    pub(super) fn tell(&self, on: &Basis<'_>) -> Telling {
         let chains: Vec<Chain> = self.chains.values().flatten().cloned().collect();
-        let stories = join(&chains, self.shared.values().cloned(), rules);
+        let mut stories = join(&chains, self.shared.values().cloned(), on.rules);
+        stories.iter_mut().for_each(|story| enrich(story, on.contacts, &on.rules.common_cause, on.usual));
         Telling { chains, stories }
     }
 
@@ -82,13 +100,15 @@ impl Ongoing {
         now: Timestamp,
         hosts: &BTreeSet<HostId>,
         tenants: &BTreeSet<TenantId>,
+        hourly: bool,
         on: &Basis<'_>,
     ) -> bool {
         let mut changed = false;
         if on.rules.execution_chain.enabled {
             for host in hosts {
                 let chains = told(chains_on(*host, on.sessions, &on.rules.execution_chain, on.usual, on.beacons));
-                changed |= !chains.is_empty() || self.chains.contains_key(host);
+                let known = self.chains.get(host);
+                changed |= known.map_or(!chains.is_empty(), |known| *known != chains);
                 if chains.is_empty() {
                     self.chains.remove(host);
                 } else {
@@ -96,52 +116,95 @@ impl Ongoing {
                 }
             }
         }
-        if on.rules.common_cause.enabled && !tenants.is_empty() {
-            let clusters = clusters(on.contacts, tenants, on);
+        if on.rules.common_cause.enabled {
+            for tenant in tenants {
+                let (key, count) = (Cluster::Tenant(*tenant), on.contacts.cases().count(*tenant));
+                let quarterly = now.secs().rem_euclid(QUARTER_S) == 0 && count <= SMALL;
+                if self.may_have_grown(&key, count, hourly || quarterly, on) {
+                    changed |= self.weigh_cluster(&key, &cluster(*tenant, on), now, hourly, on);
+                }
+            }
             // The day's cases hang together by rare marks only, which do not come by the minute.
-            let hourly = self.sizes.is_empty() || now.secs().rem_euclid(HOUR_S) == 0;
-            let day = if hourly { of_day(on.contacts, now, on) } else { Vec::new() };
-            let all = clusters.iter().map(|(tenant, cases)| (Cluster::Tenant(*tenant), cases));
-            let all = all.chain(hourly.then_some((Cluster::Day, &day)));
-            let all: Vec<_> = all.filter(|(key, cases)| self.grew(*key, cases, on)).collect();
-            self.tested.retain(|_, at| now.secs_since(*at) <= WARM_S);
-            self.tested.extend(all.iter().map(|(key, _)| (*key, now)));
-            let rule = &on.rules.common_cause;
-            let probable_p = rule.probable_p.min(rule.false_per_day / real(self.tested.len().max(1)));
-            for (key, cases) in all {
-                let story = story(key, cases, probable_p, now, on);
-                changed |= story.is_some();
-                match story {
-                    Some(story) => self.shared.insert(key, story),
-                    // A campaign that was told stays: others who meet the destination do not undo it.
-                    None if self.shared.get(&key).is_some_and(|known| known.plot == Plot::Campaign) => None,
-                    None => {
-                        let known = self.shared.remove(&key);
-                        changed |= known.is_some();
-                        known
-                    }
-                };
+            if hourly {
+                for (provider, cases) in by_provider(now, on) {
+                    changed |= self.weigh_cluster(&Cluster::Provider(provider), &cases, now, true, on);
+                }
+            }
+            if hourly || self.tested.is_empty() {
+                changed |= self.weigh_cluster(&Cluster::Day, &of_day(now, on), now, true, on);
             }
         }
         changed
     }
-}
 
-impl Ongoing {
-    /// Whether a cluster has changed enough since it was last tested: a mark came, or an eighth more cases. A destination
-    /// that everybody comes to know gains a case every few minutes, and each test costs the square of them.
-    fn grew(&mut self, key: Cluster, cases: &[&Case], on: &Basis<'_>) -> bool {
-        let marked = cases.iter().filter(|case| is_marked(case, on)).count();
-        let known = self.sizes.get(&key).copied();
-        let grew =
-            known.is_none_or(|(before, marks)| marked != marks || cases.len() > before.saturating_add(before / 8));
-        if grew {
-            if self.sizes.len() >= MAX_SIZES {
-                self.sizes.pop_first();
+    /// Asks who is behind a cluster, if it is another one than when that was last asked; whether it stands differently.
+    fn weigh_cluster(&mut self, key: &Cluster, cases: &[&Case], now: Timestamp, hourly: bool, on: &Basis<'_>) -> bool {
+        let rule = &on.rules.common_cause;
+        let all = cases.len();
+        let cases = cases.get(..all.min(rule.max_cases)).unwrap_or_default();
+        if !self.grew(key, cases, all, hourly, on) {
+            return false;
+        }
+        while self.tests.front().is_some_and(|at| now.secs_since(*at) > WARM_S) || self.tests.len() >= MAX_TESTS {
+            self.tests.pop_front();
+        }
+        self.tests.push_back(now);
+        let probable_p = rule.probable_p.min(rule.false_per_day / real(self.tests.len()));
+        let known = self.shared.get(key);
+        match story(key, cases, probable_p, now, on) {
+            Some(story) if known == Some(&story) => false,
+            Some(story) => {
+                self.shared.insert(key.clone(), story);
+                true
             }
-            self.sizes.insert(key, (cases.len(), marked));
+            // A campaign that was told stays: others who meet the destination do not undo it.
+            None if known.is_some_and(|known| known.plot == Plot::Campaign) => false,
+            None => self.shared.remove(key).is_some(),
+        }
+    }
+
+    /// Whether a look at a cluster of so many cases is worth it at all.
+    fn may_have_grown(&self, key: &Cluster, cases: usize, marks_too: bool, on: &Basis<'_>) -> bool {
+        let rule = &on.rules.common_cause;
+        let grown = |before: &Tested| {
+            let more = cases.saturating_sub(before.all);
+            marks_too && (more > 0 || before.cases >= rule.min_hosts)
+                || before.cases < rule.max_cases && more >= enough(before.cases)
+        };
+        cases >= rule.min_marked_hosts && self.tested.get(key).is_none_or(grown)
+    }
+
+    /// Whether a cluster has changed enough since it was last tested: a mark came, or an eighth more cases and at least
+    /// three of many, whatever came within the hour. A destination that everybody comes to know gains a case every few
+    /// minutes, and each test costs the square of them.
+    fn grew(&mut self, key: &Cluster, cases: &[&Case], all: usize, hourly: bool, on: &Basis<'_>) -> bool {
+        let rule = &on.rules.common_cause;
+        // Two are enough only where code was made to run on them.
+        let few = cases.len() < rule.min_hosts;
+        if cases.len() < rule.min_marked_hosts || few && !cases.iter().all(|case| case.is_acted_on()) {
+            return false;
+        }
+        let marked = cases.iter().filter(|case| is_marked(case, on)).count();
+        let grew = self.tested.get(key).is_none_or(|before| {
+            let more = cases.len().saturating_sub(before.cases);
+            marked != before.marked || more >= if hourly { 1 } else { enough(before.cases) }
+        });
+        if grew {
+            if self.tested.len() >= MAX_TESTED {
+                self.tested.pop_first();
+            }
+            self.tested.insert(key.clone(), Tested { all, cases: cases.len(), marked });
         }
         grew
+    }
+}
+
+/// Further cases from which on a cluster of `cases` is tested again before the hour is over.
+const fn enough(cases: usize) -> usize {
+    match cases {
+        0..FEW_CASES => 1,
+        FEW_CASES..32 => 3,
+        _ => cases / 8,
     }
 }
 
@@ -158,8 +221,18 @@ fn told(mut chains: Vec<Chain>) -> Vec<Chain> {
 }
 
 /// Clusters whose size is remembered; the oldest destination's makes room and is tested once more than it need be.
-const MAX_SIZES: usize = 20_000;
+const MAX_TESTED: usize = 20_000;
+/// Tests counted; more in a day leave each no stricter a limit than so many do.
+const MAX_TESTS: usize = 100_000;
+/// Cases up to which each further one is worth a test: it is the fifth that has to be told soon.
+const FEW_CASES: usize = 8;
+/// Seconds after its latest case for which a cluster is looked at again (detection.md §4.5).
+const CLUSTER_S: f64 = 604_800.0;
 const HOUR_S: i64 = 3600;
+/// Seconds after which marks of small clusters are looked for again, cases up to which one is small, and for how long.
+const QUARTER_S: i64 = 900;
+const SMALL: usize = 64;
+const YOUNG_S: f64 = 7200.0;
 /// Seconds for which what was touched is looked at again.
 const WARM_S: f64 = 86_400.0;
 /// Chains of one actor and machine that are told although they do not stand.

@@ -1,5 +1,6 @@
 //! Which hosts and destinations belong to a story, how sure that is, and what blocking them would cost.
 
+use super::hops::Hops;
 use super::scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use super::sessions::Sessions;
 use super::story::{Plot, Story};
@@ -10,16 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The scope of a story.
-pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacons: &Beacon) -> Scope {
+pub(crate) fn scope(story: &Story, (sessions, hops): (&Sessions, &Hops), usual: &Profiles, beacons: &Beacon) -> Scope {
     let mut hosts: BTreeMap<HostId, ScopeHost> = BTreeMap::new();
-    let chained = story.chained();
-    for tenant in &story.tenants {
+    let (chained, begin) = (story.chained(), story.begin(usual));
+    let tenants: Vec<TenantId> = story.tenants.iter().copied().chain(story.enriched.iter().map(|(t, _)| *t)).collect();
+    for tenant in &tenants {
         let Some(owner) = usual.tenant(*tenant) else { continue };
+        let others_belong = others_belong(*tenant, story, begin, usual);
         for (host, _) in owner.users.iter().filter(|(host, _)| *host != story.server) {
             let Some(tie) = usual.tie(*host, *tenant).filter(|_| usual.shared_by(*host).is_none()) else { continue };
             let is_case = chained.contains(host) || story.cases.contains(host);
             // Who used it before anything was seen to be done is collateral, not scope.
-            if !is_case && (story.plot == Plot::Rollout || tie.first < story.begin(usual)) {
+            if !is_case && (!others_belong || tie.first < begin) {
                 continue;
             }
             let two_kinds =
@@ -46,8 +49,10 @@ pub(crate) fn scope(story: &Story, sessions: &Sessions, usual: &Profiles, beacon
     }
     let p = story.cause.as_ref().filter(|(_, s)| s.host == story.server).map(|(_, suspect)| suspect.p_adjusted);
     let mut servers: Vec<ScopeServer> = server(story.server, p, 0, usual).into_iter().collect();
-    servers.extend(behind(story, sessions, usual));
-    let destinations = story.tenants.iter().filter_map(|tenant| destination(*tenant, &hosts, story, usual)).collect();
+    let affected = |id: HostId| chained.contains(&id) || story.cases.contains(&id);
+    let behind = hops.behind(story.server, begin, affected);
+    servers.extend(behind.iter().filter_map(|hop| server(hop.by, hop.p, hop.number, usual)));
+    let destinations = tenants.iter().filter_map(|tenant| destination(*tenant, &hosts, story, usual)).collect();
     let mut hosts: Vec<ScopeHost> = hosts.into_values().collect();
     hosts.sort_by_key(|host| host.ip);
     Scope { servers, hosts, destinations }
@@ -58,6 +63,22 @@ pub(crate) fn behind_shared(story: &Story, usual: &Profiles) -> Vec<(HostId, Sha
     let users = story.tenants.iter().filter_map(|tenant| usual.tenant(*tenant)).flat_map(|owner| &owner.users);
     let hosts: BTreeSet<HostId> = users.map(|(host, _)| *host).filter(|host| *host != story.server).collect();
     hosts.into_iter().filter_map(|host| Some((host, usual.shared_by(host)?))).collect()
+}
+
+/// Whether who met a destination since the story began belongs to it by that alone: it is not shared by all the world,
+/// and its first users were the story's.
+fn others_belong(tenant: TenantId, story: &Story, begin: Timestamp, usual: &Profiles) -> bool {
+    let Some(owner) = usual.tenant(tenant).filter(|_| story.plot != Plot::Rollout) else { return false };
+    let chained = story.chained();
+    let enriched = story.enriched.iter().any(|(known, _)| *known == tenant);
+    let of_story = |host: &HostId| chained.contains(host) || story.cases.contains(host) || *host == story.server;
+    let ours = owner.users.iter().filter(|(host, _)| of_story(host)).count();
+    let before = owner.users.iter().filter(|(host, first)| *first < begin && !of_story(host)).count();
+    let since = owner.users.len().saturating_sub(ours + before);
+    let shared =
+        owner.users.first().and_then(|(host, _)| usual.tie(*host, tenant)).is_some_and(|tie| tie.standing.shared);
+    // One host's destination that many meet later is anybody's new destination.
+    !shared && before < ours.max(1) && (enriched || ours >= 2 || since <= 2)
 }
 
 impl Story {
@@ -104,19 +125,6 @@ fn add(hosts: &mut BTreeMap<HostId, ScopeHost>, id: HostId, tier: Tier, tie: &Ti
     host.bytes_out = host.bytes_out.saturating_add(tie.up);
 }
 
-/// Who made code run on the server itself, shortly before it began.
-fn behind(story: &Story, sessions: &Sessions, usual: &Profiles) -> Vec<ScopeServer> {
-    let begin = story.begin(usual);
-    let before = |lag: f64| (0.0..=HOP_S).contains(&lag);
-    let acted = sessions.on(story.server).iter().filter(|s| s.executed() && before(begin.secs_since(s.first)));
-    let actors: BTreeSet<HostId> = acted.map(|session| session.by).collect();
-    let hosts = story.chained();
-    let mut behind: Vec<ScopeServer> =
-        actors.into_iter().filter(|by| !hosts.contains(by)).filter_map(|by| server(by, None, 1, usual)).collect();
-    behind.sort_by_key(|server| server.ip);
-    behind
-}
-
 fn destination(
     tenant: TenantId,
     hosts: &BTreeMap<HostId, ScopeHost>,
@@ -141,7 +149,10 @@ fn destination(
     let strangers = owner.users.iter().filter(|(host, _)| !inside(host)).count();
     let collateral_hosts = u64::try_from(strangers).unwrap_or(u64::MAX).saturating_add(u64::from(owner.more));
     let shared = first.standing.shared;
+    // Blocking for everybody what nobody was seen to be led to takes more than a shared list of users.
+    let by_chance = story.enriched.iter().any(|(enriched, p)| *enriched == tenant && *p >= BLOCK_P);
     let advice = match () {
+        () if by_chance => Advice::Watch,
         () if story.plot == Plot::Rollout || story.severity < crate::detect::Severity::High => Advice::Watch,
         () if shared || collateral_hosts > 0 => Advice::BlockForScopeOnly,
         () => Advice::Block,
@@ -159,5 +170,5 @@ fn destination(
     })
 }
 
-/// Seconds before the first act within which a session on the server counts as the hop behind it: detection.md §4.7.
-const HOP_S: f64 = 72.0 * 3600.0;
+/// Chance of its users from which on a destination that only they point to is watched and not blocked: detection.md §8.
+const BLOCK_P: f64 = 1e-6;

@@ -12,7 +12,7 @@ use crate::profile::{Act, Contact, HostId, Profiles, TenantId};
 use std::collections::BTreeSet;
 
 /// What one host did to another in one go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Session {
     pub(crate) by: HostId,
     pub(crate) on: HostId,
@@ -28,7 +28,7 @@ pub(crate) struct Session {
 }
 
 /// A first contact after an act.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Follower {
     pub(crate) tenant: TenantId,
     pub(crate) ts: Timestamp,

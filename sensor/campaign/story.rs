@@ -27,7 +27,7 @@ pub(crate) enum Plot {
 }
 
 /// One story.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Story {
     pub(crate) plot: Plot,
     pub(crate) severity: Severity,
@@ -36,6 +36,8 @@ pub(crate) struct Story {
     pub(crate) chains: Vec<Chain>,
     /// Destinations, in the order they were met.
     pub(crate) tenants: Vec<TenantId>,
+    /// Further ones that its hosts share beyond chance, with that chance.
+    pub(crate) enriched: Vec<(TenantId, f64)>,
     /// The test behind it and the server's row in it.
     pub(crate) cause: Option<(Cause, Suspect)>,
     /// Cases of the common cause.
@@ -85,6 +87,7 @@ impl Story {
             server,
             chains: Vec::new(),
             tenants: Vec::new(),
+            enriched: Vec::new(),
             cause: None,
             cases: BTreeSet::new(),
             marked: BTreeSet::new(),
@@ -100,6 +103,12 @@ impl Story {
     fn settle_chains(&mut self, rules: &CampaignRules) {
         self.chains.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.contact.cmp(&b.contact)).then(a.host.cmp(&b.host)));
         self.severity = self.chains.iter().map(|chain| chain.severity).max().unwrap_or(Severity::Info);
+        // What an administrator's other machines met as well is no part of the story of one: only what is as serious, and
+        // who met the same destination.
+        let least = self.severity.min(Severity::High);
+        let met: BTreeSet<TenantId> =
+            self.chains.iter().filter(|chain| chain.severity >= least).map(|chain| chain.tenant).collect();
+        self.chains.retain(|chain| met.contains(&chain.tenant));
         let mut met: Vec<_> = self.chains.iter().map(|chain| (chain.contact, chain.tenant)).collect();
         met.sort_unstable();
         for (_, tenant) in met {

@@ -65,6 +65,28 @@ pub(crate) fn negative_binomial(mean: f64, spread: f64, k: u32) -> f64 {
     upward(first, k, f64::INFINITY, |j| (j + r) / (j + 1.0) * miss)
 }
 
+/// P(at least `k` of the `n` drawn are among the `marked` of `all`), drawn without putting back.
+pub(crate) fn hypergeometric(all: u32, marked: u32, n: u32, k: u32) -> f64 {
+    let (most, all, marked, n) = (n.min(marked), f64::from(all), f64::from(marked), f64::from(n));
+    if k == 0 {
+        return 1.0;
+    }
+    if k > most || n > all || marked > all {
+        return if k <= most { 1.0 } else { 0.0 };
+    }
+    let ln_p = |j: f64| ln_choose(marked, j) + ln_choose(all - marked, n - j) - ln_choose(all, n);
+    let terms = (k..=most).map(f64::from).filter(|j| n - j <= all - marked).map(|j| ln_p(j).exp());
+    terms.sum::<f64>().clamp(0.0, 1.0)
+}
+
+/// How many of the chances, smallest first, may be called small with at most this share of them false
+/// (Benjamini–Hochberg).
+pub(crate) fn below_false_share(sorted: &[f64], share: f64) -> usize {
+    let of = real(sorted.len());
+    let below = |(at, p): (usize, &f64)| *p <= share * real(at + 1) / of;
+    sorted.iter().enumerate().rposition(below).map_or(0, |at| at + 1)
+}
+
 /// Holm's step-down: each p-value adjusted for all of them, in the order given.
 pub(crate) fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
@@ -151,6 +173,22 @@ mod tests {
         ] {
             assert!((got - expected).abs() <= 1e-10 * expected.max(1e-290), "{what}: {got} for {expected}");
         }
+    }
+
+    #[test]
+    fn draws_without_putting_back_are_counted_and_few_of_those_called_small_are_false() {
+        for (what, got, expected) in [
+            // 4 of 4 marked of 10 drawn: 1 / C(10, 4).
+            ("all marked", hypergeometric(10, 4, 4, 4), 1.0 / 210.0),
+            ("at least one of two, half marked", hypergeometric(4, 2, 2, 1), 5.0 / 6.0),
+            ("more than there are", hypergeometric(10, 2, 5, 3), 0.0),
+            ("none asked", hypergeometric(10, 2, 5, 0), 1.0),
+        ] {
+            assert!((got - expected).abs() < 1e-10, "{what}: {got} for {expected}");
+        }
+        assert_eq!(below_false_share(&[0.001, 0.008, 0.039, 0.041], 0.05), 4);
+        assert_eq!(below_false_share(&[0.001, 0.02, 0.5, 0.9], 0.01), 1);
+        assert_eq!(below_false_share(&[], 0.01), 0);
     }
 
     #[test]

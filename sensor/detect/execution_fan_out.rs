@@ -2,12 +2,14 @@
 //! T1021.006; IN-102 to IN-106).
 //!
 //! Measure: distinct machines acted on through one door within a window. Benign look-alikes: software distribution,
-//! monitoring, administrators' scripts; declare them. Evasion: one machine an hour.
+//! monitoring, administrators' scripts: declare them, or what they do day after day becomes their habit. Evasion: one
+//! machine an hour; whose habit it is already, for whom `campaign` and `hub_suspect` are there.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
+use super::habit::Habits;
 use super::ledger::Ledger;
 use super::{Deed, Detector, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
@@ -23,6 +25,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(ExecutionFanOut {
             rule: parse(text)?,
             fans: Ledger::new(Budget::new("execution_fan_out.fans", MAX_FANS, 1_500)),
+            habits: Habits::new("execution_fan_out.habits"),
         }))
     },
 };
@@ -37,6 +40,7 @@ struct Rule {
     severity: Severity,
     quiet_roles: Vec<String>,
     quiet: Severity,
+    habit_days: u32,
 }
 
 /// One door.
@@ -53,6 +57,7 @@ struct Door {
 struct ExecutionFanOut {
     rule: Rule,
     fans: Ledger<(HostId, &'static str), Fan>,
+    habits: Habits,
 }
 
 impl Detector for ExecutionFanOut {
@@ -72,7 +77,7 @@ impl Detector for ExecutionFanOut {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.fans.table()]
+        vec![self.fans.table(), self.habits.table()]
     }
 }
 
@@ -82,6 +87,9 @@ impl ExecutionFanOut {
         // A file placed is as good as a service made: it is what runs next.
         let counts = deed.act == event::Act::Execute || deed.channel == "file";
         let Some(door) = self.rule.least_hosts.get(deed.channel).filter(|_| counts) else { return };
+        if self.habits.note(act.by, deed.channel, act.ts) >= self.rule.habit_days {
+            return;
+        }
         let (least, window_s) = (door.hosts, self.rule.window_s);
         self.fans.note((act.by, deed.channel), Fan::default).add(act.ts, act.on, act.uid, least, window_s);
     }

@@ -26,6 +26,8 @@ mod execution_fan_out;
 mod fan;
 mod feed;
 mod finding;
+mod habit;
+mod hub_suspect;
 mod icmp_tunnel;
 mod identify;
 mod ledger;
@@ -120,6 +122,7 @@ pub(crate) const DETECTORS: &[Spec] = &[
     enumeration::SPEC,
     execution_fan_out::SPEC,
     feed::SPEC,
+    hub_suspect::SPEC,
     icmp_tunnel::SPEC,
     long_connection::SPEC,
     management_egress::SPEC,

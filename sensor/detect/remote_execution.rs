@@ -7,6 +7,7 @@
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
+use super::habit::Habits;
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
@@ -22,6 +23,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(RemoteExecution {
             rule: parse(text)?,
             pairs: Ledger::new(Budget::new("remote_execution.pairs", MAX_PAIRS, 800)),
+            habits: Habits::new("remote_execution.habits"),
         }))
     },
 };
@@ -37,6 +39,7 @@ struct Rule {
     from_outside: Severity,
     session_from_outside: Severity,
     quiet_roles: Vec<String>,
+    habit_days: u32,
     session_gap_s: f64,
 }
 
@@ -45,6 +48,7 @@ struct Rule {
 struct RemoteExecution {
     rule: Rule,
     pairs: Ledger<(HostId, HostId), Deeds>,
+    habits: Habits,
 }
 
 /// What one host did to another.
@@ -56,6 +60,8 @@ struct Deeds {
     acts: u32,
     /// Distinct deeds in the order they were first seen.
     kinds: Vec<Deed>,
+    /// Each was through a channel that the actor uses day after day.
+    by_habit: bool,
     uids: Vec<Uid>,
 }
 
@@ -113,7 +119,7 @@ impl Detector for RemoteExecution {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.pairs.table()]
+        vec![self.pairs.table(), self.habits.table()]
     }
 }
 
@@ -122,7 +128,10 @@ impl RemoteExecution {
         if !self.rule.enabled || seen.by == seen.on {
             return;
         }
-        let new = || Deeds { first: seen.ts, last: seen.ts, sessions: 1, acts: 0, kinds: Vec::new(), uids: Vec::new() };
+        let deed = Deed::of(&seen.what);
+        let by_habit = self.habits.note(seen.by, deed.channel, seen.ts) >= self.rule.habit_days;
+        let (kinds, uids) = (Vec::new(), Vec::new());
+        let new = || Deeds { first: seen.ts, last: seen.ts, sessions: 1, acts: 0, kinds, by_habit, uids };
         let deeds = self.pairs.note((seen.by, seen.on), new);
         if deeds.first.secs_since(seen.opened) <= self.rule.session_gap_s {
             deeds.first = deeds.first.min(seen.opened);
@@ -132,7 +141,7 @@ impl RemoteExecution {
         }
         deeds.last = deeds.last.max(seen.ts);
         deeds.acts = deeds.acts.saturating_add(1);
-        let deed = Deed::of(&seen.what);
+        deeds.by_habit &= by_habit;
         if deeds.kinds.len() < MAX_KINDS && !deeds.kinds.contains(&deed) {
             deeds.kinds.push(deed);
         }
@@ -148,7 +157,7 @@ impl Rule {
             let acted = deeds.kinds.iter().any(|deed| deed.act != event::Act::Administer);
             return if acted { self.from_outside } else { self.session_from_outside };
         }
-        if has_role(usual, by, &self.quiet_roles) {
+        if has_role(usual, by, &self.quiet_roles) || deeds.by_habit {
             return Severity::Info;
         }
         let of = |deed: &Deed| match deed.act {

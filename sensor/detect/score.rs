@@ -47,6 +47,8 @@ pub(crate) struct WeakCase {
     pub(crate) nats: f64,
     /// Among the fleet's host-days, once they are known.
     pub(crate) p: Option<f64>,
+    /// The kind of program is among what is odd.
+    pub(crate) odd_client: bool,
 }
 
 /// Sums of the day, and what they are held against.
@@ -59,7 +61,7 @@ pub(crate) struct Scorer {
     egress: Calibration,
     whole: Calibration,
     budget: Option<Budget>,
-    /// Hosts that were told today: their day is not learned.
+    /// Hosts that were told today: each is one incident.
     told: BTreeSet<HostId>,
     checked: BTreeMap<u32, Checked>,
 }
@@ -162,12 +164,15 @@ impl Scorer {
         for key in std::mem::take(&mut self.touched) {
             let Some(tally) = self.tallies.get(&key) else { continue };
             let (egress, whole) = (self.rule.sum(tally, Group::is_egress), self.rule.sum(tally, |_| true));
-            let common = key.1.is_some_and(|tenant| self.rule.is_common(tenant, now, usual));
+            let odd_client = tally.best.get(Group::Client as usize).is_some_and(Option::is_some);
+            // Where everybody goes, one more host says nothing; a program that does not go there does (§2.1).
+            let common = !odd_client && key.1.is_some_and(|tenant| self.rule.is_common(tenant, now, usual));
             let (weekend, class) = (Profiles::is_weekend(usual.day(now)), usual.peers(key.0));
             let how = self.egress.unusual(weekend, class, egress, CASE_HOST_DAYS);
             let unusual = how.map_or(egress >= self.rule.cold_case_nats, |how| how.p <= self.rule.case_p);
             if unusual && !common && !tally.is_case {
-                cases.push(WeakCase { host: key.0, tenant: key.1, ts: tally.first, nats: egress, p: how.map(|h| h.p) });
+                let (ts, p) = (tally.first, how.map(|how| how.p));
+                cases.push(WeakCase { host: key.0, tenant: key.1, ts, nats: egress, p, odd_client });
                 if let Some(tally) = self.tallies.get_mut(&key) {
                     tally.is_case = true;
                 }
@@ -194,7 +199,8 @@ impl Scorer {
         let Some(day) = self.day else { return };
         let weekend = Profiles::is_weekend(day);
         let mut scores: BTreeMap<HostId, (f64, f64)> = BTreeMap::new();
-        for ((host, _), tally) in self.tallies.iter().filter(|((host, _), _)| !self.told.contains(host)) {
+        // Those told count too: what is left out of the past makes everybody else look unusual, more so every day.
+        for ((host, _), tally) in self.tallies.iter() {
             let best = scores.entry(*host).or_default();
             best.0 = best.0.max(self.rule.sum(tally, Group::is_egress));
             best.1 = best.1.max(self.rule.sum(tally, |_| true));

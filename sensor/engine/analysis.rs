@@ -243,7 +243,7 @@ impl Analysis {
     fn score(&mut self, now: Timestamp) {
         self.scorer.take(std::mem::take(&mut self.said.cues));
         let cases = self.scorer.advance(now, &self.profiles, &mut self.said);
-        self.campaigns.cases(&cases);
+        self.campaigns.cases(now, &cases);
     }
 
     /// Enters what was said into the book, and settles it.

@@ -184,3 +184,26 @@ fn asking_past_the_sites_resolvers_is_noted_where_there_are_some() {
         assert_eq!(severities(&world.told(), "resolver_bypass"), expected, "{what}");
     }
 }
+
+#[test]
+fn a_server_that_acts_unlike_its_own_past_is_suspect() {
+    for (what, days, hour, machines, expected) in [
+        ("as every day", 10, 2, 2_i64, vec![]),
+        ("one machine more", 10, 2, 3, vec![]),
+        ("thirty machines at night", 10, 14, 30, vec![Severity::High]),
+        ("the same before its past means anything", 2, 14, 30, vec![]),
+    ] {
+        let mut world = World::new(START);
+        let mut morning = |day: i64, hour: i64, machines: i64| {
+            for n in 0..machines {
+                let at = day * DAY + hour * 3600 + n * 20;
+                world.act(at, SERVER, &format!("172.16.1.{}", 10 + n), 5985, Channel::Winrm, Act::Execute, "Command");
+            }
+        };
+        (0..days).for_each(|day| morning(day, 2, 2));
+        morning(days, hour, machines);
+        // The hour is judged once it is over.
+        world.touch(days * DAY + (hour + 2) * 3600, SERVER, "172.16.1.1", 21112);
+        assert_eq!(severities(&world.told(), "hub_suspect"), expected, "{what}");
+    }
+}

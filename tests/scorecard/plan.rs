@@ -3,6 +3,7 @@
 use crate::fleet::{Benign, Story};
 use crate::scoring::trial::Trial;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// A set of trials.
@@ -10,6 +11,8 @@ use std::str::FromStr;
 pub(crate) enum Plan {
     /// Ten minutes on two cores.
     Development,
+    /// Less than four, for `make test`: small fleets, and only what can be said of them.
+    Small,
     /// Development seeds by the dozen, for what happens seldom.
     Full,
     /// One fleet of so many hosts.
@@ -23,9 +26,10 @@ impl Plan {
         match self {
             Self::Development => {
                 let mut trials = pooled(0..4, 4..6, false);
-                trials.extend(ablations(60..62));
+                trials.extend(ablations(60));
                 trials
             }
+            Self::Small => small(70..74, 74..78),
             Self::Full => pooled(0..30, 30..56, false),
             Self::Fleet(size) => {
                 let story =
@@ -39,6 +43,7 @@ impl Plan {
     pub(crate) fn title(self) -> String {
         match self {
             Self::Development => "development seeds".to_owned(),
+            Self::Small => "small fleets".to_owned(),
             Self::Full => "development seeds, pooled".to_owned(),
             Self::Fleet(size) => format!("one fleet of {size} hosts"),
             Self::Report => "report seeds".to_owned(),
@@ -50,7 +55,7 @@ impl Plan {
         match self {
             Self::Development => Some("scorecard.md"),
             Self::Full => Some("scorecard-full.md"),
-            Self::Fleet(_) => None,
+            Self::Fleet(_) | Self::Small => None,
             Self::Report => Some("scorecard-report.md"),
         }
     }
@@ -58,7 +63,7 @@ impl Plan {
     /// Seconds of CPU a trial may take. Ten minutes on two cores are 1,200 for all of the development plan.
     pub(crate) const fn cpu_limit_s(self) -> u64 {
         match self {
-            Self::Development => 180,
+            Self::Development | Self::Small => 180,
             Self::Full | Self::Report => 1_800,
             Self::Fleet(_) => 4 * 3_600,
         }
@@ -77,6 +82,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Development => f.write_str("development"),
+            Self::Small => f.write_str("small"),
             Self::Full => f.write_str("full"),
             Self::Fleet(size) => write!(f, "fleet-{size}"),
             Self::Report => f.write_str("report"),
@@ -90,6 +96,7 @@ impl FromStr for Plan {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "development" => Ok(Self::Development),
+            "small" => Ok(Self::Small),
             "full" => Ok(Self::Full),
             "report" => Ok(Self::Report),
             other => match other.strip_prefix("fleet-").map(str::parse) {
@@ -101,7 +108,7 @@ impl FromStr for Plan {
 }
 
 /// Fleets with campaigns and single acts, and fleets without; of the latter every second is of the second generator.
-fn pooled(attacked: std::ops::Range<u64>, quiet: std::ops::Range<u64>, report: bool) -> Vec<Trial> {
+fn pooled(attacked: Range<u64>, quiet: Range<u64>, report: bool) -> Vec<Trial> {
     let attacked = attacked.map(|seed| {
         let campaigns = VICTIMS[(seed % 2) as usize].to_vec();
         let story = Story { campaigns, lone: true, report, ..Story::quiet(seed, HOSTS, DAYS) };
@@ -115,22 +122,97 @@ fn pooled(attacked: std::ops::Range<u64>, quiet: std::ops::Range<u64>, report: b
     attacked.chain(quiet).collect()
 }
 
-/// A smaller fleet with everything in it, once whole and once without each rule.
-fn ablations(seeds: std::ops::Range<u64>) -> Vec<Trial> {
-    let one = |seed: u64, without: Option<&str>| {
-        let story = Story { campaigns: vec![5, 9, 20, 9], lone: true, ..Story::quiet(seed, 300, 12) };
-        let group = without.map_or_else(|| "small".to_owned(), |stem| format!("without {stem}"));
-        Trial { group, story, without: without.map(str::to_owned).into_iter().collect() }
-    };
-    let cues = std::iter::once(None).chain(RULES.iter().copied().map(Some));
-    cues.flat_map(|stem| seeds.clone().map(move |seed| one(seed, stem))).collect()
+/// Fleets small enough for every run of the tests.
+fn small(attacked: Range<u64>, quiet: Range<u64>) -> Vec<Trial> {
+    let attacked = attacked.map(|seed| {
+        let story = Story { campaigns: vec![9, 5, 20, 9], lone: true, ..Story::quiet(seed, 300, 12) };
+        Trial { group: "attack".to_owned(), story, without: Vec::new() }
+    });
+    let quiet = quiet.map(|seed| {
+        let benign = if seed % 2 == 0 { Benign::Grown } else { Benign::Replayed };
+        Trial { group: "quiet".to_owned(), story: Story { benign, ..Story::quiet(seed, 300, 16) }, without: Vec::new() }
+    });
+    attacked.chain(quiet).collect()
 }
 
-/// Rules that are taken away one at a time.
-const RULES: &[&str] =
-    &["beacon", "common_cause", "execution_chain", "new_destination", "remote_execution", "script_download"];
+/// A smaller fleet with everything in it: once whole, once without each group of cues, once without each rule.
+fn ablations(seed: u64) -> Vec<Trial> {
+    let one = |group: String, without: &[&str]| {
+        let story = Story { campaigns: vec![5, 9, 20, 9], lone: true, ..Story::quiet(seed, 300, 12) };
+        Trial { group, story, without: without.iter().map(|stem| (*stem).to_owned()).collect() }
+    };
+    let whole = std::iter::once(one("small".to_owned(), &[]));
+    let groups = GROUPS.iter().map(|(name, stems)| one(format!("without the cues of {name}"), stems));
+    let rules = RULES.iter().map(|stem| one(format!("without {stem}"), &[stem]));
+    whole.chain(groups).chain(rules).collect()
+}
+
+/// Cues by group (`detection.md` §8): those who say them.
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("destinations", &["direct_address", "management_egress", "rare_destination", "remote_management", "sni_mismatch"]),
+    ("clients", &["client_mismatch"]),
+    ("timing", &["beacon", "entry", "off_hours"]),
+    ("volume", &["cohort_exfiltration", "dns_tunnel", "icmp_tunnel", "slow_drip", "upload_tail"]),
+    ("execution", &["execution_fan_out", "remote_execution"]),
+    ("protocols", &["dga", "encrypted_dns", "long_connection", "protocol_mismatch", "resolver_bypass"]),
+];
+
+/// Rules that are taken away one at a time: all there are.
+pub(crate) const RULES: &[&str] = &[
+    "admin_path",
+    "beacon",
+    "client_mismatch",
+    "coerced_authentication",
+    "cohort_exfiltration",
+    "common_cause",
+    "coordinated_poller",
+    "dga",
+    "direct_address",
+    "dns_tunnel",
+    "encrypted_dns",
+    "entry",
+    "enumeration",
+    "execution_chain",
+    "execution_fan_out",
+    "feed",
+    "host_anomaly",
+    "hub_suspect",
+    "icmp_tunnel",
+    "long_connection",
+    "management_egress",
+    "new_destination",
+    "off_hours",
+    "policy",
+    "protocol_mismatch",
+    "push_pattern",
+    "rare_destination",
+    "remote_execution",
+    "remote_management",
+    "resolver_bypass",
+    "script_download",
+    "slow_drip",
+    "sni_mismatch",
+    "telltale_call",
+    "upload_tail",
+];
 
 const HOSTS: usize = 2_000;
 const DAYS: u32 = 21;
 /// Victims of a seed's campaigns, in order of time: the sizes of the design, as far as a fleet of this size holds them.
 const VICTIMS: [[usize; 8]; 2] = [[3, 9, 5, 20, 3, 41, 5, 9], [5, 3, 87, 9, 5, 20, 3, 9]];
+
+/// A rule that came later must be taken away like all others, and a group must be made of rules there are.
+#[test]
+fn every_rule_is_taken_away_once() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let mut rules: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+        .filter(|stem| !stem.ends_with(".example"))
+        .collect();
+    rules.sort();
+    assert_eq!(RULES, rules);
+    assert!(GROUPS.iter().flat_map(|(_, stems)| *stems).all(|stem| RULES.contains(stem)));
+    let seeds = |plan: Plan| plan.trials().iter().map(|trial| trial.story.seed).collect::<Vec<_>>();
+    assert!([Plan::Development, Plan::Small, Plan::Full].into_iter().flat_map(seeds).all(|seed| seed < 100));
+}

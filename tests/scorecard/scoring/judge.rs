@@ -71,10 +71,11 @@ impl Claim {
         self.told >= staged.began && (most || names || suspects)
     }
 
-    fn is_about(&self, lone: &Lone) -> bool {
+    /// Whether it is about this act; `told` is when it was first told, for what is told again at the end is no later.
+    fn is_about(&self, lone: &Lone, told: Ns) -> bool {
         let own = |host: &&u32| lone.hosts.contains(host);
         let named = self.hosts.iter().chain(&self.servers);
-        let in_time = self.told >= lone.from && self.told <= lone.until + 2 * DAY;
+        let in_time = told >= lone.from && told <= lone.until + 2 * DAY;
         in_time && named.clone().filter(own).count() * 2 >= named.count().max(1)
     }
 }
@@ -152,7 +153,7 @@ pub(crate) fn judge(told: &[(Ns, Value)], truth: &Truth, leases: &Leases, days: 
         let day = ((first - START) / DAY).clamp(0, days.into()) as usize;
         verdict.by_day[day] += 1;
         let campaign = truth.campaigns.iter().find(|staged| last.is_of(staged));
-        let real = campaign.is_some() || truth.lone.iter().any(|lone| last.is_about(lone));
+        let real = campaign.is_some() || truth.lone.iter().any(|lone| last.is_about(lone, first));
         if first < START + Ns::from(fleet::learning_days(days)) * DAY {
             verdict.learning += usize::from(!real);
             continue;
@@ -220,7 +221,7 @@ fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>) -> Fate {
 }
 
 fn found(lone: &Lone, versions: &BTreeMap<String, Vec<Claim>>) -> (String, bool, String) {
-    let about = versions.values().filter_map(|claims| claims.iter().find(|c| c.tier <= 3 && c.is_about(lone)));
+    let about = versions.values().filter_map(|claims| claims.iter().find(|c| c.tier <= 3 && c.is_about(lone, c.told)));
     let kinds: BTreeSet<&str> = about.map(|claim| claim.kind.as_str()).collect();
     (lone.family.to_owned(), !kinds.is_empty(), kinds.into_iter().collect::<Vec<_>>().join(", "))
 }

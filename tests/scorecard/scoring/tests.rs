@@ -1,7 +1,7 @@
 //! The judge on alerts whose worth is plain.
 
 use super::scoring::judge::judge;
-use crate::fleet::{HOUR, Leases, MINUTE, Ns, START, Staged, Truth, truth::Victim};
+use crate::fleet::{HOUR, Leases, Lone, MINUTE, Ns, START, Staged, Truth, truth::Victim};
 use serde_json::{Value, json};
 
 fn campaign() -> Staged {
@@ -66,4 +66,16 @@ fn what_belongs_to_nothing_is_false_and_counted_by_kind() {
     let verdict = judge(&told, &Truth::default(), &Leases::default(), 2);
     assert_eq!(verdict.false_by_kind.get("staging_campaign T1"), Some(&1));
     assert_eq!((verdict.false_servers, verdict.accused, verdict.upper), (1, 3, (0, 1)));
+}
+
+#[test]
+fn what_is_told_again_at_the_end_was_told_in_time() {
+    let lone = Lone { family: "dns tunnel", hosts: vec![7], from: START, until: START + HOUR };
+    let truth = Truth { lone: vec![lone], ..Truth::default() };
+    for (what, first, falses) in [("in time", START + 2 * HOUR, 0), ("days later", START + 100 * HOUR, 1)] {
+        let told = [first, START + 200 * HOUR].map(|at| (at, alert("a", 3, &[7], None, "x.example")));
+        let verdict = judge(&told, &truth, &Leases::default(), 9);
+        let found = verdict.false_by_kind.values().sum::<usize>() + verdict.learning;
+        assert_eq!(found, falses, "{what}");
+    }
 }

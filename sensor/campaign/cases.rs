@@ -1,0 +1,168 @@
+//! The cases held for the test, found by their destination.
+//!
+//! A first contact with a destination that few know is a case at once. One with a destination that many know is only
+//! remembered for a while: should the host's traffic there turn out to be unusual, it is a case after all, as it stood.
+
+use super::case::Case;
+use crate::base::{Ring, Timestamp};
+use crate::profile::{HostId, TenantId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Cases, and first contacts that may yet become some.
+#[derive(Clone, Debug)]
+pub(crate) struct Cases {
+    held: Ring<Case>,
+    /// Numbers of the cases of each destination. A case keeps its number; the oldest one held has number `dropped`.
+    by_tenant: BTreeMap<TenantId, VecDeque<u64>>,
+    dropped: u64,
+    next: u64,
+    /// The first case about which more may become known.
+    unsettled: u64,
+    passing: Ring<Case>,
+}
+
+impl Cases {
+    pub(crate) const fn new() -> Self {
+        Self {
+            held: Ring::new(MAX_CASES),
+            by_tenant: BTreeMap::new(),
+            dropped: 0,
+            next: 0,
+            unsettled: 0,
+            passing: Ring::new(MAX_PASSING),
+        }
+    }
+
+    /// Holds a case; the oldest makes room.
+    pub(crate) fn hold(&mut self, case: Case) {
+        self.by_tenant.entry(case.tenant).or_default().push_back(self.next);
+        self.next = self.next.saturating_add(1);
+        if let Some(oldest) = self.held.push(case) {
+            if let Some(numbers) = self.by_tenant.get_mut(&oldest.tenant) {
+                numbers.pop_front();
+                if numbers.is_empty() {
+                    self.by_tenant.remove(&oldest.tenant);
+                }
+            }
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// Remembers a first contact that is no case so far.
+    pub(crate) fn pass(&mut self, case: Case) {
+        self.passing.push(case);
+    }
+
+    /// Makes a case of what was only remembered; whether there is a case now.
+    pub(crate) fn promote(&mut self, host: HostId, tenant: TenantId) -> bool {
+        if self.of(tenant).any(|case| case.host == host) {
+            return true;
+        }
+        let found = self.passing.take(|case| case.host == host && case.tenant == tenant);
+        let is_one = found.is_some();
+        found.into_iter().for_each(|case| self.hold(case));
+        is_one
+    }
+
+    /// Cases with a destination, in the order they became some.
+    pub(crate) fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Case> {
+        let numbers = self.by_tenant.get(&tenant).into_iter().flatten();
+        numbers.filter_map(|number| self.held.get(usize::try_from(number.saturating_sub(self.dropped)).ok()?))
+    }
+
+    /// How many those are.
+    pub(crate) fn count(&self, tenant: TenantId) -> usize {
+        self.by_tenant.get(&tenant).map_or(0, VecDeque::len)
+    }
+
+    /// Destinations with a case.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        self.by_tenant.keys().copied()
+    }
+
+    /// All cases, in the order they became some.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Case> {
+        self.held.iter()
+    }
+
+    /// Lets `settle` complete the cases about which more may have become known within `span_s`.
+    pub(crate) fn settle(&mut self, now: Timestamp, span_s: f64, mut settle: impl FnMut(&mut Case)) {
+        let skip = usize::try_from(self.unsettled.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
+        let mut settled = 0_u64;
+        let mut all_old = true;
+        for case in self.held.iter_mut().skip(skip) {
+            settle(case);
+            all_old &= now.secs_since(case.ts) > span_s;
+            settled += u64::from(all_old);
+        }
+        self.unsettled = self.unsettled.max(self.dropped).saturating_add(settled);
+    }
+
+    /// Cases that made room before anything came of them.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// Cases held, at most 1.6 kB each; detection.md §4.5 plans twice as many, smaller ones.
+const MAX_CASES: usize = 32_768;
+/// First contacts with well-known destinations that are remembered.
+const MAX_PASSING: usize = 8_192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(host: u32, tenant: u32, s: i64) -> Case {
+        Case {
+            host: HostId(host),
+            tenant: TenantId(tenant),
+            ts: Timestamp::from_secs(s),
+            nats: 1.0,
+            watched_bins: 0.0,
+            booted: 0,
+            active: 1,
+            exposures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn cases_are_found_by_destination_and_the_oldest_makes_room() {
+        let mut cases = Cases::new();
+        let all = u32::try_from(MAX_CASES).unwrap() + 10;
+        (0..all).for_each(|n| cases.hold(case(n, n % 3, i64::from(n))));
+        assert_eq!(cases.dropped(), 10);
+        let hosts: Vec<u32> = cases.of(TenantId(1)).map(|case| case.host.0).collect();
+        assert_eq!((hosts.first(), hosts.len()), (Some(&10), cases.count(TenantId(1))));
+        assert!(hosts.iter().all(|host| host % 3 == 1));
+        assert_eq!(cases.of(TenantId(7)).count(), 0);
+    }
+
+    #[test]
+    fn what_was_only_remembered_becomes_a_case_once() {
+        let mut cases = Cases::new();
+        cases.pass(case(1, 5, 100));
+        assert_eq!(cases.count(TenantId(5)), 0);
+        assert!(cases.promote(HostId(1), TenantId(5)) && cases.promote(HostId(1), TenantId(5)));
+        assert!(!cases.promote(HostId(2), TenantId(5)));
+        assert_eq!(cases.count(TenantId(5)), 1);
+    }
+
+    #[test]
+    fn each_case_is_settled_until_it_is_old_and_at_least_once() {
+        let mut cases = Cases::new();
+        let settled = |cases: &mut Cases, s| {
+            let mut hosts = Vec::new();
+            cases.settle(Timestamp::from_secs(s), 900.0, |case| hosts.push(case.host.0));
+            hosts
+        };
+        cases.hold(case(1, 5, 100));
+        cases.hold(case(2, 5, 800));
+        assert_eq!(settled(&mut cases, 900), [1, 2]);
+        assert_eq!(settled(&mut cases, 1100), [1, 2]);
+        assert_eq!(settled(&mut cases, 1101), [2]);
+        cases.hold(case(3, 5, 10));
+        assert_eq!(settled(&mut cases, 1800), [2, 3], "an old one that became a case late");
+        assert!(settled(&mut cases, 2000).is_empty());
+    }
+}

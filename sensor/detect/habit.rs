@@ -1,0 +1,66 @@
+//! Who does what day after day: an administrator is one by habit, whether or not somebody declared the role.
+
+use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::profile::HostId;
+
+/// Days on which each host acted through each channel.
+#[derive(Debug)]
+pub(super) struct Habits {
+    days: Capped<(HostId, &'static str), Days>,
+}
+
+/// Distinct days, and the latest of them.
+#[derive(Clone, Copy, Debug)]
+struct Days {
+    count: u32,
+    last: i64,
+}
+
+impl Habits {
+    /// `name` is the table's.
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { days: Capped::new(Budget::new(name, MAX_HABITS, 0)) }
+    }
+
+    /// Notes an act; on how many days before its own the same was done. A month's silence ends a habit.
+    pub(super) fn note(&mut self, by: HostId, channel: &'static str, ts: Timestamp) -> u32 {
+        let day = ts.utc_day();
+        let known = self.days.entry((by, channel), || Days { count: 0, last: day });
+        match day - known.last {
+            0 => known.count,
+            1..=MAX_SILENCE => {
+                *known = Days { count: known.count.saturating_add(1), last: day };
+                known.count
+            }
+            i64::MIN..0 => 0,
+            _ => {
+                *known = Days { count: 0, last: day };
+                0
+            }
+        }
+    }
+
+    pub(super) fn table(&self) -> Table {
+        self.days.table()
+    }
+}
+
+/// Hosts that act on others, times channels.
+const MAX_HABITS: usize = 50_000;
+/// Days.
+const MAX_SILENCE: i64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_habit_is_counted_in_days_before_today_and_ends_after_a_month() {
+        let mut habits = Habits::new("test.habits");
+        let note =
+            |habits: &mut Habits, day: i64| habits.note(HostId(1), "winrm", Timestamp::from_secs(day * 86_400 + 9));
+        assert_eq!([0, 0, 1, 1, 5].map(|day| note(&mut habits, day)), [0, 0, 1, 1, 2]);
+        assert_eq!(habits.note(HostId(1), "svcctl", Timestamp::from_secs(5 * 86_400)), 0, "another channel");
+        assert_eq!(note(&mut habits, 40), 0, "after a month");
+    }
+}

@@ -1,0 +1,500 @@
+//! Hub suspect: a server that acts on others behaves unlike its own past (ATT&CK T1072, T1569.002).
+//!
+//! `detection.md` §4.6: before any endpoint shows anything. Measure: six signs an hour – how many machines it acted on, how
+//! many of them never before, by a channel never used, at an hour it never does, what new it meets outside, who new
+//! administers it – each a chance against that server's own past, combined by Cauchy, which holds whatever the
+//! dependence, and held against all such servers of the day by Benjamini–Hochberg. Benign look-alikes: a migration, an
+//! emergency. Evasion: doing what the server always does.
+
+use super::beacon::reason;
+use super::claim::{Claim, Words, keep};
+use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
+use super::ledger::Ledger;
+use super::{Deed, Detector, Said, Spec, Which, parse};
+use crate::base::{Arg, Budget, Capped, Table, Text, Timestamp, say};
+use crate::event::{self, Uid};
+use crate::profile::{Act, Activity, Contact, HostId, Profiles, What};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// In the table of detectors.
+pub(super) const SPEC: Spec = Spec {
+    stem: "hub_suspect",
+    rule: include_str!("../../rules/hub_suspect.toml"),
+    build: |text| {
+        Ok(Box::new(HubSuspect {
+            rule: parse(text)?,
+            hubs: Capped::new(Budget::new("hub_suspect.hubs", MAX_HUBS, 1_000)),
+            pairs: Capped::new(Budget::new("hub_suspect.pairs", MAX_PAIRS, 0)),
+            day: 0,
+            today: BTreeMap::new(),
+            noted: Ledger::new(Budget::new("hub_suspect.noted", MAX_HUBS, 700)),
+        }))
+    },
+};
+
+/// `rules/hub_suspect.toml`.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    enabled: bool,
+    title: String,
+    attack: Vec<Box<str>>,
+    learn_hours: i64,
+    least_acts: u32,
+    shrink: f64,
+    shrink_hours: f64,
+    fade_per_day: f64,
+    false_share: f64,
+    severity: Severity,
+    acting: Severity,
+}
+
+/// Servers that act on others, and who acted on whom.
+#[derive(Debug)]
+struct HubSuspect {
+    rule: Rule,
+    hubs: Capped<HostId, Hub>,
+    pairs: Capped<(HostId, HostId), ()>,
+    day: i64,
+    /// The worst hour of today of each server that was judged.
+    today: BTreeMap<HostId, Hour>,
+    noted: Ledger<(HostId, i64), Hour>,
+}
+
+/// One server's past and its present hour.
+#[derive(Clone, Debug, Default)]
+struct Hub {
+    since: i64,
+    day: i64,
+    hour: i64,
+    /// Days on which it acted.
+    acting_days: u32,
+    /// Hours by machines acted on, in octaves; the first holds those with none. Faded.
+    by_machines: [f64; OCTAVES],
+    /// Hours watched, machines acted on for the first time, faded.
+    hours: f64,
+    firsts: f64,
+    /// Hours of the day, working days and weekends apart, with an act; faded, and days of each kind.
+    clock: [[f64; 24]; 2],
+    days: [f64; 2],
+    channels: Kinds,
+    outside: Kinds,
+    admins: Kinds,
+    used: Vec<&'static str>,
+    now: Present,
+}
+
+/// How many things of a kind were met, once a day each, and how many for the first time; faded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kinds {
+    met: f64,
+    new: f64,
+}
+
+/// The present hour.
+#[derive(Clone, Debug, Default)]
+struct Present {
+    machines: BTreeSet<HostId>,
+    firsts: u32,
+    new_channel: Option<&'static str>,
+    new_outside: u32,
+    outside: u32,
+    new_admins: u32,
+    admins: u32,
+    channels: BTreeSet<&'static str>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    uids: Vec<Uid>,
+}
+
+/// A judged hour.
+#[derive(Clone, Debug)]
+struct Hour {
+    p: f64,
+    signs: [f64; SIGNS.len()],
+    machines: Vec<HostId>,
+    firsts: u32,
+    span: (Timestamp, Timestamp),
+    acted: bool,
+    uids: Vec<Uid>,
+}
+
+/// What each sign is called in records and in words.
+const SIGNS: [(&str, &str); 6] = [
+    ("machines_acted_on_p", "as many machines acted on in an hour"),
+    ("machines_never_acted_on_p", "as many machines acted on for the first time"),
+    ("channel_never_used_p", "a channel it had never used"),
+    ("hour_never_used_p", "an hour at which it does not act"),
+    ("new_outside_p", "a destination outside that it had never met"),
+    ("new_administrator_p", "an administrator it had never had"),
+];
+
+impl Detector for HubSuspect {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
+        if !self.rule.enabled {
+            return;
+        }
+        match seen {
+            Activity::Act(act) if act.by != act.on && usual.is_inside(act.by) => self.act(act),
+            Activity::Contact(contact) if !contact.background => self.contact(contact),
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
+        let hour = now.secs().div_euclid(HOUR_S);
+        let hubs: Vec<HostId> = self.hubs.iter().filter(|(_, hub)| hub.hour < hour).map(|(id, _)| *id).collect();
+        for id in hubs {
+            self.turn(id, hour);
+        }
+        self.tell_today();
+        let rule = &self.rule;
+        self.noted.say(which, said, |(hub, _), hour| Some(rule.tell(now, *hub, hour, usual)));
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        vec![self.hubs.table(), self.pairs.table(), self.noted.table()]
+    }
+}
+
+impl HubSuspect {
+    fn act(&mut self, act: &Act) {
+        let runs = match &act.what {
+            What::Execution(execution) => execution.act == event::Act::Execute,
+            What::File { .. } => false,
+            What::Session(_) => true,
+        };
+        let hour = act.ts.secs().div_euclid(HOUR_S);
+        let fresh = self.pairs.get(&(act.by, act.on)).is_none();
+        self.pairs.insert((act.by, act.on), ());
+        // The machine acted on may be such a server itself.
+        if self.hubs.get(&act.on).is_some() {
+            self.turn(act.on, hour);
+            if let Some(hub) = self.hubs.get_mut(&act.on) {
+                hub.now.admins = hub.now.admins.saturating_add(1);
+                hub.now.new_admins = hub.now.new_admins.saturating_add(u32::from(fresh));
+                hub.now.note(act.ts, act.uid);
+            }
+        }
+        if !runs {
+            return;
+        }
+        let channel = Deed::of(&act.what).channel;
+        self.turn(act.by, hour);
+        let hub = self.hubs.entry(act.by, || Hub { since: hour, hour, day: hour.div_euclid(24), ..Hub::default() });
+        let known = hub.used.contains(&channel);
+        if !known && hub.used.len() < MAX_CHANNELS {
+            hub.used.push(channel);
+        }
+        let now = &mut hub.now;
+        if !known {
+            now.new_channel.get_or_insert(channel);
+        }
+        if now.machines.len() < MAX_MACHINES && now.machines.insert(act.on) && fresh {
+            now.firsts = now.firsts.saturating_add(1);
+        }
+        now.channels.insert(channel);
+        now.note(act.ts, act.uid);
+    }
+
+    fn contact(&mut self, seen: &Contact) {
+        if self.hubs.get(&seen.host).is_none() {
+            return;
+        }
+        self.turn(seen.host, seen.ts.secs().div_euclid(HOUR_S));
+        if let Some(hub) = self.hubs.get_mut(&seen.host) {
+            hub.now.outside = hub.now.outside.saturating_add(1);
+            if seen.first {
+                hub.now.new_outside = hub.now.new_outside.saturating_add(1);
+                hub.now.note(seen.ts, seen.uid);
+            }
+        }
+    }
+
+    /// Ends a server's hour when another began: judges it against the past, then learns it.
+    fn turn(&mut self, id: HostId, hour: i64) {
+        let Some(hub) = self.hubs.get_mut(&id).filter(|hub| hub.hour < hour) else { return };
+        let known = hub.hour - hub.since >= self.rule.learn_hours && hub.acting_days >= self.rule.least_acts;
+        let judged = known.then(|| hub.judge(&self.rule)).flatten();
+        hub.learn(hour, &self.rule);
+        let Some(judged) = judged else { return };
+        let day = judged.span.1.utc_day();
+        if day > self.day {
+            self.day = day;
+            self.today.clear();
+        }
+        if self.today.get(&id).is_none_or(|worst| judged.p < worst.p) && self.today.len() < MAX_HUBS {
+            self.today.insert(id, judged);
+        }
+    }
+
+    /// Of the servers judged today those that stand out, few of them falsely.
+    fn tell_today(&mut self) {
+        let mut all: Vec<(f64, HostId)> = self.today.iter().map(|(id, hour)| (hour.p, *id)).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        // Each was judged by its worst hour of 24.
+        let limit = |at: usize| self.rule.false_share * real(at + 1) / (real(all.len()) * 24.0);
+        let told = all.iter().enumerate().rposition(|(at, (p, _))| *p <= limit(at)).map_or(0, |at| at + 1);
+        for (_, id) in all.iter().take(told) {
+            if let Some(hour) = self.today.get(id) {
+                let key = (*id, hour.span.0.secs().div_euclid(HOUR_S));
+                self.noted.note_once(key, || hour.clone());
+            }
+        }
+    }
+}
+
+impl Present {
+    fn note(&mut self, ts: Timestamp, uid: Uid) {
+        self.first = Some(self.first.map_or(ts, |first| first.min(ts)));
+        self.last = Some(self.last.map_or(ts, |last| last.max(ts)));
+        keep(&mut self.uids, uid);
+    }
+}
+
+impl Kinds {
+    /// Good–Turing: the chance that the next one was never met.
+    fn chance(self, shrink: f64) -> f64 {
+        // What is pooled says one in a hundred: servers hardly ever meet anything new.
+        (self.new + shrink * POOLED_NEW) / (self.met + shrink)
+    }
+
+    fn learn(&mut self, met: u32, new: u32) {
+        self.met += f64::from(met);
+        self.new += f64::from(new);
+    }
+}
+
+impl Hub {
+    /// The chances of the present hour; `None` when nothing happened in it.
+    fn judge(&self, rule: &Rule) -> Option<Hour> {
+        let now = &self.now;
+        let span = (now.first?, now.last?);
+        let machines = now.machines.len();
+        let at = octave(machines);
+        let above: f64 = self.by_machines.iter().skip(at).sum();
+        let volume = if machines == 0 { 1.0 } else { (above + 1.0) / (self.hours + 1.0) };
+        let rate = (self.firsts + 1.0) / (self.hours + rule.shrink_hours);
+        let firsts = poisson_tail(rate, now.firsts);
+        let once = |happened: bool, p: f64| if happened { p } else { 1.0 };
+        let any = |n: u32, p: f64| if n == 0 { 1.0 } else { 1.0 - (1.0 - p).powf(f64::from(n)) };
+        let channel = once(now.new_channel.is_some(), self.channels.chance(rule.shrink));
+        let weekend = usize::from(Profiles::is_weekend(i32::try_from(self.hour.div_euclid(24)).unwrap_or(0)));
+        let hour_of_day = usize::try_from(self.hour.rem_euclid(24)).unwrap_or(0);
+        let used = self.clock.get(weekend).and_then(|hours| hours.get(hour_of_day)).copied().unwrap_or(0.0);
+        let days = self.days.get(weekend).copied().unwrap_or(0.0);
+        let clock = once(machines > 0, (used + 1.0) / (days + 1.0));
+        // Seldom enough that the number met does not matter for the chance of one being new.
+        let outside = once(now.new_outside > 0, any(now.outside.min(MOST_AT_ONCE), self.outside.chance(rule.shrink)));
+        let admins = once(now.new_admins > 0, any(now.admins.min(MOST_AT_ONCE), self.admins.chance(rule.shrink)));
+        let signs = [volume, firsts, channel, clock, outside, admins].map(|p| p.clamp(1e-12, 1.0));
+        Some(Hour {
+            p: cauchy(&signs),
+            signs,
+            machines: now.machines.iter().copied().take(MAX_NAMED).collect(),
+            firsts: now.firsts,
+            span,
+            acted: machines > 0,
+            uids: now.uids.clone(),
+        })
+    }
+
+    /// The present hour becomes the past, and those without anything up to `hour` too.
+    fn learn(&mut self, hour: i64, rule: &Rule) {
+        let now = std::mem::take(&mut self.now);
+        let (weekend, hour_of_day) = (
+            usize::from(Profiles::is_weekend(i32::try_from(self.hour.div_euclid(24)).unwrap_or(0))),
+            usize::try_from(self.hour.rem_euclid(24)).unwrap_or(0),
+        );
+        if let Some(count) = self.by_machines.get_mut(octave(now.machines.len())) {
+            *count += 1.0;
+        }
+        if !now.machines.is_empty() {
+            if let Some(used) = self.clock.get_mut(weekend).and_then(|hours| hours.get_mut(hour_of_day)) {
+                *used += 1.0;
+            }
+            self.acting_days = self
+                .acting_days
+                .saturating_add(u32::from(self.day != self.hour.div_euclid(24) || self.acting_days == 0));
+            self.day = self.hour.div_euclid(24);
+        }
+        self.firsts += f64::from(now.firsts);
+        self.channels
+            .learn(u32::try_from(now.channels.len()).unwrap_or(u32::MAX), u32::from(now.new_channel.is_some()));
+        self.outside.learn(now.outside.min(MOST_AT_ONCE), now.new_outside.min(MOST_AT_ONCE));
+        self.admins.learn(now.admins.min(MOST_AT_ONCE), now.new_admins.min(MOST_AT_ONCE));
+        let passed = hour.saturating_sub(self.hour).clamp(1, 24 * 366);
+        #[expect(clippy::cast_precision_loss, reason = "hours of a year")]
+        let silent = (passed - 1) as f64;
+        self.hours += silent + 1.0;
+        self.by_machines[0] += silent;
+        let ended = hour.div_euclid(24) - self.hour.div_euclid(24);
+        for day in 0..ended.clamp(0, 366) {
+            let day = self.hour.div_euclid(24) + day;
+            let weekend = usize::from(Profiles::is_weekend(i32::try_from(day).unwrap_or(0)));
+            if let Some(days) = self.days.get_mut(weekend) {
+                *days += 1.0;
+            }
+            self.fade(1.0 - rule.fade_per_day);
+        }
+        self.hour = hour;
+    }
+
+    fn fade(&mut self, keep: f64) {
+        self.by_machines.iter_mut().chain(self.clock.iter_mut().flatten()).for_each(|count| *count *= keep);
+        self.days.iter_mut().for_each(|count| *count *= keep);
+        for count in [&mut self.hours, &mut self.firsts] {
+            *count *= keep;
+        }
+        for kinds in [&mut self.channels, &mut self.outside, &mut self.admins] {
+            kinds.met *= keep;
+            kinds.new *= keep;
+        }
+    }
+}
+
+impl Rule {
+    fn tell(&self, now: Timestamp, hub: HostId, hour: &Hour, usual: &Profiles) -> Finding {
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: hour.span,
+            severity: if hour.acted { self.acting } else { self.severity },
+            attack: &self.attack,
+            host: hub,
+            role: Role::StagingServer,
+            scope: &hour.span.0.secs().div_euclid(HOUR_S),
+        };
+        let server = usual.label(hub);
+        let words = SIGNS.iter().zip(hour.signs).filter(|(_, p)| *p <= TELLING_P);
+        let odd: Vec<Text> = words
+            .map(|((_, sign), p)| say!("hub_suspect.sign", sign = Arg::term(sign), rarity = format!("{:.0}", 1.0 / p)))
+            .collect();
+        let mut reasons: Vec<Evidence> =
+            SIGNS.iter().zip(hour.signs).map(|((sign, _), p)| reason(sign, Value::Number(p), "probability")).collect();
+        reasons.push(reason("combined_p", Value::Number(hour.p), "probability"));
+        reasons.push(reason("hosts_acted_on_first", Value::Count(u64::from(hour.firsts)), "hosts"));
+        let finding = claim.say(
+            usual,
+            Words {
+                title: say!("hub_suspect.title", what = Arg::term(&self.title), server = &server),
+                explanation: say!(
+                    "hub_suspect.explanation",
+                    server = &server,
+                    from = hour.span.0.clock(),
+                    odd = Arg::list(odd),
+                ),
+                reasons,
+                others: hour.machines.iter().map(|on| Entity::host(Role::AffectedHost, *on, usual)).collect(),
+                uids: hour.uids.clone(),
+            },
+        );
+        Finding { p: Some(hour.p), ..finding }
+    }
+}
+
+/// Chances that may depend on each other in one (Liu and Xie 2020). One above a half says nothing and takes nothing away.
+fn cauchy(p: &[f64]) -> f64 {
+    let tangent = |p: &f64| (std::f64::consts::PI * (0.5 - p.min(0.5))).tan();
+    let mean = p.iter().map(tangent).sum::<f64>() / real(p.len().max(1));
+    (0.5 - mean.atan() / std::f64::consts::PI).clamp(1e-12, 1.0)
+}
+
+/// P(Poisson(mean) ≥ k), summed from its largest term on.
+fn poisson_tail(mean: f64, k: u32) -> f64 {
+    if k == 0 {
+        return 1.0;
+    }
+    let ln_factorial: f64 = (1..=k).map(|n| f64::from(n).ln()).sum();
+    let mut term = (f64::from(k) * mean.ln() - mean - ln_factorial).exp();
+    let mut sum = term;
+    for n in k.saturating_add(1)..k.saturating_add(MAX_TERMS) {
+        term *= mean / f64::from(n);
+        sum += term;
+    }
+    sum.clamp(0.0, 1.0)
+}
+
+/// 0 for none, n for at least 2^(n−1).
+fn octave(machines: usize) -> usize {
+    let bits = usize::BITS - machines.leading_zeros();
+    usize::try_from(bits).unwrap_or(0).min(OCTAVES - 1)
+}
+
+fn real(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+const HOUR_S: i64 = 3600;
+/// Signs at most as probable are named in words.
+const TELLING_P: f64 = 0.05;
+/// Terms of the tail; beyond a mean of a hundred an hour no first act is odd.
+const MAX_TERMS: u32 = 200;
+/// Up to 1,024 machines an hour, and more.
+const OCTAVES: usize = 12;
+/// Chance of something new that is pooled with a server's own: detection.md §4.6 gives 10⁻⁴ for tight servers and we know
+/// less of ours.
+const POOLED_NEW: f64 = 0.01;
+/// Contacts of an hour that count towards the chance of a new one.
+const MOST_AT_ONCE: u32 = 24;
+/// Servers held, 1.2 kB each and what they did in this hour.
+const MAX_HUBS: usize = 4_096;
+/// Pairs of actor and machine.
+const MAX_PAIRS: usize = 200_000;
+const MAX_CHANNELS: usize = 32;
+/// Machines of an hour that are counted, and named.
+const MAX_MACHINES: usize = 1_024;
+const MAX_NAMED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_are_combined_without_help_from_those_that_say_nothing() {
+        for (what, p, low, high) in [
+            ("nothing odd", [1.0; 6], 0.49, 0.51),
+            ("one in a million of six", [1e-6, 1.0, 1.0, 1.0, 1.0, 1.0], 5e-6, 7e-6),
+            ("two in a million", [1e-6, 1e-6, 1.0, 1.0, 1.0, 1.0], 2.5e-6, 3.5e-6),
+        ] {
+            let found = cauchy(&p);
+            assert!((low..=high).contains(&found), "{what}: {found}");
+        }
+    }
+
+    #[test]
+    fn an_hour_unlike_the_past_stands_out_and_one_like_it_does_not() {
+        let rule: Rule = parse(SPEC.rule).unwrap();
+        let mut hub = Hub { since: 480_000, hour: 480_000, day: 20_000, ..Hub::default() };
+        // Two machines at ten every morning for twenty days.
+        let work = |hub: &mut Hub, machines: u32, firsts: u32| {
+            hub.now.machines = (0..machines).map(HostId).collect();
+            hub.now.firsts = firsts;
+            hub.now.channels.insert("winrm");
+            hub.now.note(Timestamp::from_secs(hub.hour * HOUR_S), Uid::NONE);
+        };
+        for day in 0..20 {
+            hub.learn(480_000 + day * 24 + 10, &rule);
+            work(&mut hub, 2, u32::from(day == 0));
+            hub.learn(480_000 + day * 24 + 11, &rule);
+        }
+        hub.learn(480_000 + 20 * 24 + 10, &rule);
+        work(&mut hub, 2, 0);
+        let usual = hub.judge(&rule).unwrap();
+        assert!(usual.p > 0.05, "{usual:?}");
+        let mut odd = hub.clone();
+        work(&mut odd, 30, 28);
+        odd.now.new_channel = Some("svcctl");
+        let odd = odd.judge(&rule).unwrap();
+        assert!(odd.p < 1e-6 && odd.acted, "{odd:?}");
+        hub.hour += 14;
+        work(&mut hub, 2, 0);
+        let night = hub.judge(&rule).unwrap();
+        assert!(night.signs[3] < 0.1 && night.signs[0] > 0.01, "{night:?}");
+    }
+
+    #[test]
+    fn sizes_are_counted_in_octaves() {
+        assert_eq!([0, 1, 2, 3, 4, 1023, 1024, 9_999_999].map(octave), [0, 1, 2, 2, 3, 10, 11, 11]);
+    }
+}
