@@ -98,7 +98,7 @@ fn check(path: &Path, send: bool) -> Result<(String, Exit), miette::Report> {
 }
 
 /// Who speaks: the configured name, else the machine's.
-fn origin(loaded: &Loaded) -> Origin {
+pub(super) fn origin(loaded: &Loaded) -> Origin {
     let sensor = loaded.config.parts.sensor.id.clone().unwrap_or_else(engine::host_name);
     Origin { sensor, now: engine::now }
 }

@@ -2,23 +2,31 @@
 
 use super::Exit;
 use super::site::{Duplicates, SiteFlags};
+use crate::alert::Rules;
 use crate::capture::{CaptureError, Taps};
+use crate::config::{Capture, Config, Loaded};
 use crate::engine::{self, LiveJob, RunError, Setup};
-use crate::output::{self, Board, Rotation};
-use std::path::PathBuf;
+use crate::intel::Intel;
+use crate::output::{self, Board, Outputs, Rotation};
+use crate::profile::Declared;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What to capture and where to leave the records.
 #[derive(clap::Args)]
 pub(super) struct Flags {
     /// Interfaces to capture on (repeatable).
-    #[arg(short, long = "interface", value_name = "IFACE", required_unless_present_any = ["status", "watch"])]
+    #[arg(short, long = "interface", value_name = "IFACE", required_unless_present_any = ["status", "watch", "config"])]
     interfaces: Vec<String>,
     /// In place of interfaces, read the files that a capture program rotates into this folder, each once it is finished.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["interfaces", "record"])]
     watch: Option<PathBuf>,
+    /// The configuration (`yukue config init`): interfaces, site, rules, limits and outputs, in place of their flags.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["interfaces", "watch", "log_dir"])]
+    config: Option<PathBuf>,
     /// Leave flows, facts, findings, alerts and the sensor's state in this folder.
-    #[arg(short, long, value_name = "DIR")]
-    log_dir: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present = "config")]
+    log_dir: Option<PathBuf>,
     /// Show the state of the sensor that writes into the log folder, and exit.
     #[arg(long, conflicts_with_all = ["interfaces", "watch"])]
     status: bool,
@@ -61,34 +69,34 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
     if flags.status {
         return tell_status(flags);
     }
-    let (declared, rules, intel) = match flags.site.load() {
-        Ok(loaded) => loaded,
+    let plan = match flags.config.as_deref().map_or_else(|| flagged(flags), |path| configured(flags, path)) {
+        Ok(plan) => plan,
         Err(report) => {
             anstream::eprintln!("{report:?}");
             return Exit::Usage;
         }
     };
     let job = LiveJob {
-        interfaces: &flags.interfaces,
+        interfaces: &plan.interfaces,
         watch: flags.watch.as_deref(),
-        taps: Taps {
-            snaplen: flags.snaplen,
-            buffer_mib: flags.buffer_mib,
-            workers: flags.workers,
-            filter: flags.filter.clone(),
-        },
-        declared,
-        rules,
-        intel,
+        taps: plan.taps,
+        declared: plan.declared,
+        rules: plan.rules,
+        intel: plan.intel,
         baseline: flags.baseline.as_deref(),
         setup: Setup { shards: 1, copies: flags.duplicates.copies(), tick: None },
-        log: &flags.log_dir,
-        rotation: Rotation { bytes: u64::from(flags.rotate_mib) << 20, keep: flags.keep },
+        log: &plan.log,
+        rotation: plan.rotation,
         record: flags.record.as_deref(),
-        queue_bytes: u64::from(flags.queue_mib) << 20,
+        queue_bytes: plan.queue_bytes,
+        outputs: plan.outputs.as_ref(),
     };
     let board = Board::default();
-    match engine::live(job, &super::stop_on_signal(), &board) {
+    let done = engine::live(job, &super::stop_on_signal(), &board);
+    if let Some(outputs) = plan.outputs {
+        outputs.stop(GRACE);
+    }
+    match done {
         Ok(_) => {
             if !quiet {
                 anstream::eprintln!("{}", output::status_lines(&board.read(), None));
@@ -105,8 +113,96 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
     }
 }
 
+/// What flags or the configuration ask for.
+struct Plan {
+    interfaces: Vec<String>,
+    taps: Taps,
+    declared: Declared,
+    rules: Rules,
+    intel: Intel,
+    log: PathBuf,
+    rotation: Rotation,
+    queue_bytes: u64,
+    outputs: Option<Outputs>,
+}
+
+fn flagged(flags: &Flags) -> Result<Plan, miette::Report> {
+    let (declared, rules, intel) = flags.site.load()?;
+    Ok(Plan {
+        interfaces: flags.interfaces.clone(),
+        taps: Taps {
+            snaplen: flags.snaplen,
+            buffer_mib: flags.buffer_mib,
+            workers: flags.workers,
+            filter: flags.filter.clone(),
+        },
+        declared,
+        rules,
+        intel,
+        log: flags.log_dir.clone().unwrap_or_default(),
+        rotation: Rotation { bytes: u64::from(flags.rotate_mib) << 20, keep: flags.keep },
+        queue_bytes: u64::from(flags.queue_mib) << 20,
+        outputs: None,
+    })
+}
+
+fn configured(flags: &Flags, path: &Path) -> Result<Plan, miette::Report> {
+    let loaded = Loaded::read(path).map_err(|e| *e)?;
+    let parts = &loaded.config.parts;
+    let Some(first) = parts.capture.first() else {
+        return Err(miette::miette!("{}: no [[capture]] names an interface", path.display()));
+    };
+    let alike = |other: &Capture| Capture { interface: first.interface.clone(), ..other.clone() } == *first;
+    if !parts.capture.iter().all(alike) {
+        return Err(miette::miette!("{}: every [[capture]] has the same keys but for its interface", path.display()));
+    }
+    if flags.site.is_given() {
+        return Err(miette::miette!("the configuration names site, rules and intel; leave their flags out"));
+    }
+    let (state, limits) = (parts.paths.state.join("outbox"), &parts.limits);
+    let outputs =
+        Outputs::start(Some(&state), limits.outbox_bytes, &loaded.config.outputs, super::config::origin(&loaded))
+            .map_err(|e| miette::miette!("{e}"))?;
+    Ok(Plan {
+        interfaces: parts.capture.iter().map(|capture| capture.interface.clone()).collect(),
+        taps: Taps {
+            snaplen: first.snaplen,
+            buffer_mib: u32::try_from(first.buffer_bytes >> 20).unwrap_or(u32::MAX).clamp(1, MOST_RING_MIB),
+            workers: first.workers,
+            filter: first.filter.clone(),
+        },
+        log: parts.paths.log.clone(),
+        rotation: Rotation {
+            bytes: limits.record_file_bytes,
+            keep: usize::try_from(limits.record_files).unwrap_or(usize::MAX),
+        },
+        queue_bytes: limits.queue_bytes,
+        outputs: Some(outputs),
+        declared: loaded.declared,
+        rules: loaded.rules,
+        intel: loaded.intel,
+    })
+}
+
+fn log_of(flags: &Flags) -> Result<PathBuf, miette::Report> {
+    let Some(path) = &flags.config else { return Ok(flags.log_dir.clone().unwrap_or_default()) };
+    Ok(Config::read(path).map_err(|e| *e)?.parts.paths.log)
+}
+
+/// For receivers to take what was told last; the rest waits in the outbox.
+const GRACE: Duration = Duration::from_secs(5);
+/// libpcap counts a ring's bytes in 31 bits.
+const MOST_RING_MIB: u32 = 2_047;
+
 fn tell_status(flags: &Flags) -> Exit {
-    match output::status_of(&flags.log_dir) {
+    let log = match log_of(flags) {
+        Ok(log) => log,
+        Err(report) => {
+            anstream::eprintln!("{report:?}");
+            return Exit::Usage;
+        }
+    };
+    match output::status_of(&log) {
         Ok(status) => {
             anstream::println!("{}", output::status_lines(&status, Some(engine::now())));
             Exit::Done

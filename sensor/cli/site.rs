@@ -32,6 +32,12 @@ pub(super) struct SiteFlags {
 }
 
 impl SiteFlags {
+    /// Whether any of them was used.
+    pub(super) fn is_given(&self) -> bool {
+        let files = [&self.site, &self.assets, &self.rules, &self.intel];
+        !self.inside.is_empty() || !self.outside.is_empty() || files.iter().any(|file| file.is_some())
+    }
+
     /// Reads the files that the flags name.
     pub(super) fn load(&self) -> Result<(Declared, Rules, Intel), miette::Report> {
         let mut declared = config::declared(self.site.as_deref(), &self.inside, &self.outside).map_err(|e| *e)?;

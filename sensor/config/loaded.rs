@@ -15,7 +15,6 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) declared: Declared,
     pub(crate) rules: Rules,
-    #[allow(dead_code, reason = "for the live engine")]
     pub(crate) intel: Intel,
     /// Rows of each table and feed.
     pub(crate) rows: Vec<(String, usize)>,

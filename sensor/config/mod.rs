@@ -16,7 +16,7 @@ pub(crate) use intel::{intel, tables};
 pub(crate) use loaded::Loaded;
 pub(crate) use rules::rules;
 pub(crate) use site::{declared, site};
-pub(crate) use whole::{Config, EXAMPLE};
+pub(crate) use whole::{Capture, Config, EXAMPLE};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;

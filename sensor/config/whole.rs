@@ -47,13 +47,11 @@ pub(crate) struct Sensor {
 pub(crate) struct Capture {
     pub(crate) interface: String,
     #[serde(default = "one")]
-    pub(crate) workers: usize,
-    #[serde(default = "quarter_gib")]
+    pub(crate) workers: u32,
+    #[serde(default = "ring_bytes")]
     pub(crate) buffer_bytes: u64,
     #[serde(default = "snaplen")]
     pub(crate) snaplen: u32,
-    #[serde(default = "yes")]
-    pub(crate) promiscuous: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) filter: Option<String>,
 }
@@ -87,7 +85,7 @@ pub(crate) struct Web {
     pub(crate) config_file: Option<PathBuf>,
 }
 
-const fn one() -> usize {
+const fn one() -> u32 {
     1
 }
 
@@ -100,8 +98,8 @@ const fn snaplen() -> u32 {
     262_144
 }
 
-const fn yes() -> bool {
-    true
+const fn ring_bytes() -> u64 {
+    64 << 20
 }
 
 impl Default for Paths {

@@ -37,7 +37,7 @@ use super::summary;
 use crate::alert::Rules;
 use crate::capture::{self, CaptureError, LinkType, Recording, Tap, Taps};
 use crate::intel::Intel;
-use crate::output::{Board, Journal, Phase, Rotation, Summary};
+use crate::output::{Board, Journal, Outputs, Phase, Rotation, Summary};
 use crate::profile::Declared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -64,6 +64,8 @@ pub(crate) struct LiveJob<'a> {
     pub(crate) record: Option<&'a Path>,
     /// What may wait between capture and analysis.
     pub(crate) queue_bytes: u64,
+    /// Where alerts go besides the log.
+    pub(crate) outputs: Option<&'a Outputs>,
 }
 
 /// Captures until `stop` is set or an interface is gone; `board` shows how it goes.
@@ -89,6 +91,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let counts: Vec<Mutex<Counts>> = of.iter().map(|_| Mutex::default()).collect();
     let load = Load::new(job.queue_bytes);
     let (waiting, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (turns, beats) = (AtomicU64::new(0), AtomicU64::new(0));
     let failure: Mutex<Option<CaptureError>> = Mutex::new(None);
     let (queue, messages) = mpsc::sync_channel::<Message>(MESSAGES);
     let (to_analysis, work) = mpsc::sync_channel::<Work>(BATCHES);
@@ -96,6 +99,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let lag_by = if job.watch.is_some() { LagBy::EventTime } else { LagBy::WallClock };
     let mut telling = Telling::new(&declared, &intel, &job.rules, journal, board, lag_by)?;
     job.baseline.map(|path| telling.keep(path)).transpose()?;
+    telling.outputs = job.outputs;
     let mut packets = Packets {
         pipeline: Pipeline::new(job.setup),
         order: Order::new(of.len()),
@@ -103,6 +107,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
         interface_of: of.iter().map(|interface| u32::try_from(*interface).unwrap_or(u32::MAX)).collect(),
         load: &load,
         board,
+        turns: &turns,
         hand: Hand::new(to_analysis, &waiting),
         until: None,
         numbered: 0,
@@ -112,9 +117,9 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let shared = Shared { load: &load, stop, steady };
     let rings = of.len();
     let outcome = thread::scope(|scope| {
-        let watching = scope.spawn(|| monitor.run(&ended));
-        let waiting = &waiting;
-        let analysing = scope.spawn(move || telling.run(&work, waiting));
+        let watching = scope.spawn(|| monitor.run(&ended, &turns, &beats));
+        let (waiting, beats) = (&waiting, &beats);
+        let analysing = scope.spawn(move || telling.run(&work, waiting, beats));
         for ((ring, (_, tap)), counts) in taps.into_iter().enumerate().zip(&counts) {
             let reader = Reader::new(ring, tap, counts, queue.clone());
             let (shared, failure) = (&shared, &failure);

@@ -4,9 +4,10 @@ use super::reader::Counts;
 use crate::base::Timestamp;
 use crate::capture::{self, InputReport, LinkType, Nic, Recording};
 use crate::engine::clock;
+use crate::engine::service::Service;
 use crate::output::{Board, InterfaceStatus, Phase, leave_status};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -48,13 +49,23 @@ impl<'a> Monitor<'a> {
         self.leave();
     }
 
-    /// Looks and tells until the run has ended.
-    pub(super) fn run(&self, ended: &AtomicBool) {
+    /// Looks and tells until the run has ended. The service manager hears that we live while both threads of the
+    /// pipeline take turns, with or without traffic.
+    pub(super) fn run(&self, ended: &AtomicBool, turns: &AtomicU64, beats: &AtomicU64) {
+        let mut service = Service::new();
+        service.ready("capturing");
+        let mut before = (0, 0);
         while !ended.load(Ordering::Relaxed) {
             self.look();
             self.leave();
+            let now = (turns.load(Ordering::Relaxed), beats.load(Ordering::Relaxed));
+            if now.0 != before.0 && now.1 != before.1 {
+                service.alive(now.0);
+                before = now;
+            }
             thread::park_timeout(EVERY);
         }
+        service.stopping();
         self.look();
     }
 

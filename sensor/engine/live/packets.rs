@@ -35,6 +35,8 @@ pub(super) struct Packets<'a> {
     pub(super) interface_of: Vec<u32>,
     pub(super) load: &'a Load,
     pub(super) board: &'a Board,
+    /// Turns taken, also without frames.
+    pub(super) turns: &'a AtomicU64,
     pub(super) hand: Hand<'a>,
     /// Up to where time was advanced after the last frame.
     pub(super) until: Option<Timestamp>,
@@ -121,6 +123,7 @@ impl Packets<'_> {
                 }
             }
             self.hand.flush()?;
+            self.turns.fetch_add(1, Ordering::Relaxed);
             if watch.elapsed().saturating_sub(told) >= TELL_EVERY {
                 told = watch.elapsed();
                 self.tell();

@@ -13,7 +13,7 @@ use crate::engine::saver::Saver;
 use crate::engine::store::StoreError;
 use crate::event::{Event, Observation};
 use crate::intel::Intel;
-use crate::output::{AnalysisStatus, Board, FlowExtras, Journal, LogStatus, Trail};
+use crate::output::{AnalysisStatus, Board, FlowExtras, Journal, LogStatus, Outputs, Trail};
 use crate::profile::Declared;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(super) struct Telling<'a> {
     panics: u64,
     /// Where what is known is saved.
     saver: Option<Saver>,
+    /// Where alerts go besides the log.
+    pub(super) outputs: Option<&'a Outputs>,
 }
 
 /// What came of it.
@@ -67,6 +69,7 @@ impl<'a> Telling<'a> {
             event: None,
             panics: 0,
             saver: None,
+            outputs: None,
         })
     }
 
@@ -76,8 +79,8 @@ impl<'a> Telling<'a> {
         Ok(())
     }
 
-    /// Works until the input has ended; `waiting` counts the batches that wait.
-    pub(super) fn run(mut self, work: &Receiver<Work>, waiting: &AtomicU64) -> Ended {
+    /// Works until the input has ended; `waiting` counts the batches that wait, `beats` the turns taken.
+    pub(super) fn run(mut self, work: &Receiver<Work>, waiting: &AtomicU64, beats: &AtomicU64) -> Ended {
         let watch = Stopwatch::start();
         let mut flushed = Duration::ZERO;
         let end = loop {
@@ -93,6 +96,7 @@ impl<'a> Telling<'a> {
                 // Who hands on is gone without an end: what was told so far stands.
                 Err(RecvTimeoutError::Disconnected) => break self.event.unwrap_or(Timestamp::MIN),
             }
+            beats.fetch_add(1, Ordering::Relaxed);
             if watch.elapsed().saturating_sub(flushed) >= FLUSH_EVERY {
                 flushed = watch.elapsed();
                 self.journal.flush(clock::wall());
@@ -105,9 +109,11 @@ impl<'a> Telling<'a> {
             told(saver.save(&mut self.right.analysis));
         }
         let weird = self.right.oddities();
-        let Self { right: Right { analysis, trail, .. }, journal, board, mut tally, .. } = self;
+        let Self { right: Right { analysis, trail, .. }, journal, board, mut tally, outputs, .. } = self;
         let told = analysis.finish(end);
         told.alerts.iter().for_each(|alert| tally.count(alert, end));
+        // What did not change since it was told is no news to them.
+        outputs.into_iter().for_each(|outputs| told.alerts.iter().for_each(|alert| outputs.tell(alert.clone())));
         let (alerts, detection_lag) = (tally.alerts(), tally.lag());
         board.update(|status| {
             status.analysis.alerts = alerts;
@@ -135,6 +141,9 @@ impl<'a> Telling<'a> {
             self.journal.told(&fresh, &self.right.trail);
             for alert in &fresh {
                 self.tally.count(alert, seen.ts);
+                if let Some(outputs) = self.outputs {
+                    outputs.tell(alert.clone());
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Outputs {
     counts: Arc<Counts>,
     running: Vec<Running>,
     /// Hears from every thread that ends.
-    ended: (std::sync::mpsc::Sender<()>, Receiver<()>),
+    ended: (std::sync::mpsc::Sender<()>, Mutex<Receiver<()>>),
 }
 
 /// One output, running.
@@ -91,13 +91,14 @@ impl Outputs {
             }
         }
         let (queue, alerts) = sync_channel(QUEUE);
+        let (last, gone) = channel();
         let mut all = Self {
             queue: Some(queue),
             outbox: Arc::clone(&outbox),
             origin,
             counts: Arc::default(),
             running: Vec::new(),
-            ended: channel(),
+            ended: (last, Mutex::new(gone)),
         };
         all.replace(outputs)?;
         let (counts, ended) = (Arc::clone(&all.counts), all.ended.0.clone());
@@ -194,7 +195,7 @@ impl Outputs {
         drop(self.queue.take());
         // One thread for the outbox, one for each output. A receiver that hangs is not waited for.
         for _ in 0..=running {
-            if self.ended.1.recv_timeout(grace).is_err() {
+            if self.ended.1.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(grace).is_err() {
                 break;
             }
         }
