@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod ech;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod real;

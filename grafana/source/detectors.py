@@ -7,7 +7,8 @@ RULES = Path(__file__).resolve().parents[2] / "rules"
 
 FAMILIES = [
     ("Somebody staged it: servers and the machines they reach", [
-        "common_cause", "execution_chain", "management_egress", "push_pattern", "admin_path", "entry", "policy"]),
+        "common_cause", "execution_chain", "management_egress", "push_pattern", "admin_path", "entry", "policy",
+        "hub_suspect"]),
     ("Acts on other machines", [
         "remote_execution", "execution_fan_out", "enumeration", "coerced_authentication", "telltale_call", "script_download"]),
     ("Calls home", [

@@ -9,7 +9,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
-use super::habit::Habits;
+use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
 use super::{Deed, Detector, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
@@ -25,7 +25,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(ExecutionFanOut {
             rule: parse(text)?,
             fans: Ledger::new(Budget::new("execution_fan_out.fans", MAX_FANS, 1_500)),
-            habits: Habits::new("execution_fan_out.habits"),
+            habits: Habits::new(Budget::new("execution_fan_out.habits", MAX_HABITS, 0)),
         }))
     },
 };

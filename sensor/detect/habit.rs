@@ -17,9 +17,8 @@ struct Days {
 }
 
 impl Habits {
-    /// `name` is the table's.
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { days: Capped::new(Budget::new(name, MAX_HABITS, 0)) }
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { days: Capped::new(budget) }
     }
 
     /// Notes an act; on how many days before its own the same was done. A month's silence ends a habit.
@@ -46,7 +45,7 @@ impl Habits {
 }
 
 /// Hosts that act on others, times channels.
-const MAX_HABITS: usize = 50_000;
+pub(super) const MAX_HABITS: usize = 50_000;
 /// Days.
 const MAX_SILENCE: i64 = 30;
 
@@ -56,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_habit_is_counted_in_days_before_today_and_ends_after_a_month() {
-        let mut habits = Habits::new("test.habits");
+        let mut habits = Habits::new(Budget::new("test.habits", MAX_HABITS, 0));
         let note =
             |habits: &mut Habits, day: i64| habits.note(HostId(1), "winrm", Timestamp::from_secs(day * 86_400 + 9));
         assert_eq!([0, 0, 1, 1, 5].map(|day| note(&mut habits, day)), [0, 0, 1, 1, 2]);

@@ -7,7 +7,7 @@
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
-use super::habit::Habits;
+use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
 use super::{Detector, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
@@ -23,7 +23,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(RemoteExecution {
             rule: parse(text)?,
             pairs: Ledger::new(Budget::new("remote_execution.pairs", MAX_PAIRS, 800)),
-            habits: Habits::new("remote_execution.habits"),
+            habits: Habits::new(Budget::new("remote_execution.habits", MAX_HABITS, 0)),
         }))
     },
 };

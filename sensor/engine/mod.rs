@@ -2,6 +2,7 @@
 
 mod analysis;
 mod clock;
+mod ech;
 mod machine;
 mod live;
 mod merge;
@@ -19,6 +20,7 @@ mod summary;
 
 pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
+pub(crate) use ech::EchConfigs;
 pub(crate) use learn::learn;
 pub(crate) use live::{LiveJob, live};
 pub(crate) use machine::host_name;

@@ -1,6 +1,7 @@
 //! Everything that consumes observations, short of writing them down: the analysis, and what records need beside it.
 
 use super::analysis::Analysis;
+use super::ech::EchConfigs;
 use crate::alert::Rules;
 use crate::detect::RuleError;
 use crate::event::{Event, FlowRecord, Observation, Oddity};
@@ -16,6 +17,7 @@ pub(super) struct Right {
     declared: Arc<Declared>,
     intel: Arc<Intel>,
     weird: [u64; Oddity::ALL.len()],
+    pub(super) ech: EchConfigs,
 }
 
 impl Right {
@@ -26,6 +28,7 @@ impl Right {
             declared: Arc::clone(declared),
             intel: Arc::clone(intel),
             weird: [0; Oddity::ALL.len()],
+            ech: EchConfigs::new(),
         })
     }
 
@@ -39,6 +42,9 @@ impl Right {
         }
         if let Event::FlowClosed(flow) = &seen.event {
             self.trail.note(seen.uid, flow.packets);
+        }
+        if let Event::Resolution(told) = &seen.event {
+            self.ech.note(&told.ech);
         }
     }
 
@@ -57,7 +63,13 @@ impl Right {
         let place = if local_resp { Place::default() } else { self.intel.place(name.map(|n| n.value), resp) };
         let name = name.map(|n| (n.value, n.source));
         let (provider, class) = (place.provider, place.class);
-        write(&FlowExtras { name, names: &names, provider, class, local_orig, local_resp })
+        write(&FlowExtras { name, names: &names, provider, class, local_orig, local_resp, ech_public_name: None })
+    }
+
+    /// What a fact's record says beside what was on the wire.
+    pub(super) fn fact_extras<'a>(&self, seen: &'a Observation) -> FlowExtras<'a> {
+        let Event::Handshake(hello) = &seen.event else { return FlowExtras::default() };
+        FlowExtras { ech_public_name: self.ech.public_name(hello), ..FlowExtras::default() }
     }
 
     /// Oddities met, by name, with how often.

@@ -13,7 +13,7 @@ use crate::capture::{self, CaptureError, Source};
 use crate::detect::{Finding, RuleError};
 use crate::event::{Event, Observation};
 use crate::intel::Intel;
-use crate::output::{Existing, FlowExtras, OutputError, Records, Summary, Trail};
+use crate::output::{Existing, OutputError, Records, Summary, Trail};
 use crate::profile::Declared;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,7 +100,8 @@ pub(crate) fn analyze(
     }
     let now = pipeline.finish(&mut |seen| take_in(&mut right, records.as_mut(), &seen))?;
     let weird = right.oddities();
-    let told = right.analysis.finish(now);
+    let mut told = right.analysis.finish(now);
+    told.tables.push(right.ech.table());
     let summary = summary::of(summary::Run {
         inputs: files.reports(),
         filtered: files.filtered(),
@@ -129,7 +130,7 @@ fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation)
     match &seen.event {
         Event::FlowOpened | Event::FlowProgress(_) => Ok(()),
         Event::FlowClosed(flow) => right.with_extras(seen, flow, |extras| records.observation(seen, extras)),
-        _ => records.observation(seen, &FlowExtras::default()),
+        _ => records.observation(seen, &right.fact_extras(seen)),
     }
 }
 

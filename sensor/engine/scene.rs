@@ -72,6 +72,7 @@ impl World {
             addresses: answers.iter().filter_map(|a| a.parse().ok()).collect(),
             ttls: vec![60; answers.len()],
             rtt: None,
+            ech: vec![],
         };
         self.flow(s, host, resolver, 53, [Event::FlowOpened, Event::Resolution(Box::new(told))], 1);
         self.of_last_flow(|seen| seen.transport = Transport::Udp);
@@ -139,6 +140,7 @@ pub(super) fn hello(started: Timestamp, sni: Option<&str>) -> Handshake {
         ja3s: None,
         ja4: None,
         ech: None,
+        ech_config_id: None,
         quic_version: None,
         resumed: None,
         certificate: None,

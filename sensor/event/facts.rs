@@ -84,6 +84,17 @@ pub struct Resolution {
     pub ttls: Vec<u32>,
     /// From question to answer.
     pub rtt: Option<Duration>,
+    /// What service bindings among the answers offer for Encrypted ClientHello.
+    pub ech: Vec<EchConfig>,
+}
+
+/// A server's configuration for Encrypted ClientHello (draft-ietf-tls-esni-25 §4), without its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EchConfig {
+    /// The byte by which a hello says which configuration it is for.
+    pub id: u8,
+    /// The server name that hellos for it show.
+    pub public_name: Box<str>,
 }
 
 named! {
@@ -103,7 +114,8 @@ named! {
     Ech {
         /// No `encrypted_client_hello` extension.
         Absent = "absent",
-        /// The extension is there; GREASE and a real offer look alike.
+        /// The extension is there; GREASE and a real offer look alike in the hello itself (`ech_public_name` in the
+        /// fact tells the latter where the configuration was seen in a look-up).
         Offered = "grease_or_offered",
     }
 }
@@ -133,6 +145,8 @@ pub struct Handshake {
     pub ja4: Option<Box<str>>,
     /// `None` when no client hello was seen.
     pub ech: Option<Ech>,
+    /// Which configuration of the server's the extension says it is for; random in GREASE.
+    pub ech_config_id: Option<u8>,
     /// `1`, `2` or `draft-29`, for QUIC.
     pub quic_version: Option<Box<str>>,
     /// Whether the session was resumed, where the wire tells.

@@ -9,9 +9,9 @@ mod site;
 mod weird;
 
 pub use facts::{
-    Act, Authentication, AuthenticationProtocol, Banner, Certificate, Channel, Direction, Ech, Execution, File,
-    FileAction, Handshake, HandshakeTransport, Identity, IdentitySource, Request, Resolution, ResolutionProtocol, Rpc,
-    Share,
+    Act, Authentication, AuthenticationProtocol, Banner, Certificate, Channel, Direction, Ech, EchConfig, Execution,
+    File, FileAction, Handshake, HandshakeTransport, Identity, IdentitySource, Request, Resolution, ResolutionProtocol,
+    Rpc, Share,
 };
 pub use flow::{ConnState, Counters, End, FlowRecord, Hints, Layer, PacketRange};
 pub use site::{Reach, Site};

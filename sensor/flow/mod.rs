@@ -233,6 +233,7 @@ impl FlowTable {
             }
         }
         let (transport, orig, resp) = (flow.key.transport(), flow.orig(), flow.resp());
+        let mut crowd = None;
         if let Some(dialogue) = flow.dialogue.as_deref_mut().filter(|_| !packet.payload.is_empty()) {
             let moment = Moment { from, ts: packet.ts, transport, ports: [orig.port, resp.port] };
             match (transport, placed) {
@@ -249,19 +250,17 @@ impl FlowTable {
             self.promises.note(self.learned.promises.drain(..), orig, resp, packet.ts);
             let seat = Seat { flow: id, generation: flow.generation };
             let too_much = flow.dialogue.as_deref_mut().is_some_and(|dialogue| self.readers.charge(seat, dialogue));
-            if too_much || self.readers.is_crowded() {
-                self.relieve(seat, too_much, at, out);
-            }
+            crowd = (too_much || self.readers.is_crowded()).then_some((seat, too_much));
         }
-        let Some(flow) = self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut) else {
-            return;
-        };
         flow.set_deadline(packet.ts, floor);
         let armed = flow.armed;
         if timers::slot_of(flow.deadline) < armed {
             self.arm(id);
         }
         self.release_idle(id);
+        if let Some((seat, too_much)) = crowd {
+            self.relieve(seat, too_much, at, out);
+        }
     }
 
     /// Whether a packet belongs to another flow than the one in the table.

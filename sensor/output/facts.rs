@@ -1,6 +1,6 @@
 //! `facts.jsonl`: one line an observation of the application layer, its kind in `kind`.
 
-use super::flows::{endpoints, uid};
+use super::flows::{FlowExtras, endpoints, uid};
 use super::json::Object;
 use crate::event::{
     Authentication, Banner, Certificate, Ech, Event, Execution, File, Handshake, Identity, Observation, Request,
@@ -9,7 +9,7 @@ use crate::event::{
 use std::io::Write as _;
 
 /// One fact's object; false, and nothing written, when the observation is no fact of the application layer.
-pub(super) fn write(out: &mut Vec<u8>, seen: &Observation) -> bool {
+pub(super) fn write(out: &mut Vec<u8>, seen: &Observation, extras: &FlowExtras<'_>) -> bool {
     let (kind, began) = match &seen.event {
         Event::FlowOpened | Event::FlowProgress(_) | Event::FlowClosed(_) => return false,
         Event::Resolution(fact) => ("resolution", fact.asked),
@@ -34,7 +34,7 @@ pub(super) fn write(out: &mut Vec<u8>, seen: &Observation) -> bool {
     match &seen.event {
         Event::FlowOpened | Event::FlowProgress(_) | Event::FlowClosed(_) => {}
         Event::Resolution(fact) => resolution(&mut line, fact),
-        Event::Handshake(fact) => handshake(&mut line, fact),
+        Event::Handshake(fact) => handshake(&mut line, fact, extras),
         Event::Request(fact) => request(&mut line, fact),
         Event::Execution(fact) => execution(&mut line, fact),
         Event::Rpc(fact) => rpc(&mut line, fact),
@@ -61,7 +61,7 @@ fn resolution(line: &mut Object<'_>, fact: &Resolution) {
     }
 }
 
-fn handshake(line: &mut Object<'_>, fact: &Handshake) {
+fn handshake(line: &mut Object<'_>, fact: &Handshake, extras: &FlowExtras<'_>) {
     line.text("transport", fact.transport.name());
     line.known("version", fact.version);
     line.known("sni", fact.sni.as_deref());
@@ -72,6 +72,8 @@ fn handshake(line: &mut Object<'_>, fact: &Handshake) {
     line.known("ja3s", fact.ja3s.as_deref());
     line.known("ja4", fact.ja4.as_deref());
     line.known("ech", fact.ech.map(Ech::name));
+    line.known_number("ech_config_id", fact.ech_config_id);
+    line.known("ech_public_name", extras.ech_public_name);
     line.known("quic_version", fact.quic_version.as_deref());
     if let Some(resumed) = fact.resumed {
         line.flag("resumed", resumed);

@@ -18,6 +18,8 @@ pub(crate) struct FlowExtras<'a> {
     pub(crate) local_orig: bool,
     /// Whether the responder is inside.
     pub(crate) local_resp: bool,
+    /// Of a handshake: the name that a look-up told its encrypted hello would show.
+    pub(crate) ech_public_name: Option<&'a str>,
 }
 
 /// One flow's object. The endpoints are the record's: orientation may have been settled after the first packet.

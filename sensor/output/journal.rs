@@ -63,7 +63,7 @@ impl Journal {
         })
     }
 
-    /// Writes the observation's record, if it has one. `extras` are for closed flows; others need none.
+    /// Writes the observation's record, if it has one. `extras` are for closed flows and handshakes; others need none.
     pub(crate) fn observation(&mut self, seen: &Observation, extras: &FlowExtras<'_>) {
         match &seen.event {
             Event::FlowOpened | Event::FlowProgress(_) => {}
@@ -71,7 +71,7 @@ impl Journal {
                 flows::write(out, seen, flow, extras);
                 true
             }),
-            _ => self.facts.line(&self.now, |out| facts::write(out, seen)),
+            _ => self.facts.line(&self.now, |out| facts::write(out, seen, extras)),
         }
     }
 

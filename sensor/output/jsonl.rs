@@ -75,7 +75,7 @@ impl Records {
         Ok(Self { folder: folder.to_owned(), flows, facts })
     }
 
-    /// Writes the observation's record, if it has one. `extras` are for closed flows; others need none.
+    /// Writes the observation's record, if it has one. `extras` are for closed flows and handshakes; others need none.
     pub(crate) fn observation(&mut self, seen: &Observation, extras: &FlowExtras<'_>) -> Result<(), OutputError> {
         match &seen.event {
             Event::FlowOpened | Event::FlowProgress(_) => Ok(()),
@@ -83,7 +83,7 @@ impl Records {
                 flows::write(out, seen, flow, extras);
                 true
             }),
-            _ => self.facts.line(|out| facts::write(out, seen)),
+            _ => self.facts.line(|out| facts::write(out, seen, extras)),
         }
     }
 

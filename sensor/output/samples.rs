@@ -9,9 +9,9 @@ use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, 
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use crate::event::{
     Act, Authentication, AuthenticationProtocol, Banner, Certificate, Channel, ConnState, Counters, Direction, Ech,
-    End, Endpoint, Event, Execution, File, FileAction, FlowRecord, Handshake, HandshakeTransport, Hints, Identity,
-    IdentitySource, Layer, Observation, Oddity, PacketRange, Request, Resolution, ResolutionProtocol, Rpc, Share,
-    Timestamp, Transport, Uid, Weird,
+    EchConfig, End, Endpoint, Event, Execution, File, FileAction, FlowRecord, Handshake, HandshakeTransport, Hints,
+    Identity, IdentitySource, Layer, Observation, Oddity, PacketRange, Request, Resolution, ResolutionProtocol, Rpc,
+    Share, Timestamp, Transport, Uid, Weird,
 };
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -158,6 +158,7 @@ fn resolutions() -> [Resolution; 2] {
         addresses: vec!["198.51.100.7".parse().unwrap()],
         ttls: vec![60, 0],
         rtt: Some(Duration::from_micros(1_234)),
+        ech: vec![EchConfig { id: 7, public_name: HOSTILE.into() }],
     };
     let least =
         Resolution { rcode: None, answers: vec![], addresses: vec![], ttls: vec![], rtt: None, ..whole.clone() };
@@ -177,6 +178,7 @@ fn handshakes() -> [Handshake; 2] {
         ja3s: some("0149f47eabf9a20d0893e2a44e5a6323"),
         ja4: some("t13d3112h2_e8f1e7e78f70_b26ce05bbdd6"),
         ech: Some(Ech::Offered),
+        ech_config_id: Some(7),
         quic_version: some("1"),
         resumed: Some(false),
         certificate: Some(Box::new(Certificate {
@@ -200,6 +202,7 @@ fn handshakes() -> [Handshake; 2] {
         ja3s: None,
         ja4: None,
         ech: None,
+        ech_config_id: None,
         quic_version: None,
         resumed: None,
         certificate: None,

@@ -40,6 +40,7 @@ fn all_extras() -> flows::FlowExtras<'static> {
         class: Some("object-storage"),
         local_orig: true,
         local_resp: false,
+        ech_public_name: Some(samples::HOSTILE),
     }
 }
 
@@ -59,7 +60,7 @@ fn every_kind_of_record_is_as_its_schema_says() {
             valid(&flows, &flow(&seen, &flows::FlowExtras::default()).unwrap());
         }
         let mut written = Vec::new();
-        if facts::write(&mut written, &seen) {
+        if facts::write(&mut written, &seen, &all_extras()) {
             let fact: Value = serde_json::from_slice(&written).unwrap();
             valid(&facts, &fact);
             kinds.insert(fact["kind"].as_str().unwrap().to_owned());
@@ -82,7 +83,8 @@ fn a_record_that_is_wrong_in_one_place_is_refused() {
     let first = |wanted: &str| {
         let facts = samples::observations().into_iter().filter_map(|seen| {
             let mut out = Vec::new();
-            facts::write(&mut out, &seen).then(|| serde_json::from_slice::<Value>(&out).unwrap())
+            facts::write(&mut out, &seen, &flows::FlowExtras::default())
+                .then(|| serde_json::from_slice::<Value>(&out).unwrap())
         });
         facts.into_iter().find(|fact| fact["kind"] == wanted).unwrap()
     };
@@ -128,7 +130,7 @@ proptest! {
     ) {
         for seen in samples::observations_with(&text) {
             let mut out = Vec::new();
-            if !facts::write(&mut out, &seen) {
+            if !facts::write(&mut out, &seen, &flows::FlowExtras::default()) {
                 continue;
             }
             let fact: Value = serde_json::from_slice(&out).unwrap();

@@ -196,6 +196,7 @@ mod tests {
             addresses: vec![ip],
             ttls: vec![ttl],
             rtt: None,
+            ech: vec![],
         }
     }
 }

@@ -93,7 +93,7 @@ pub(crate) static PORT_BOUND: &[&Protocol] = &[
 /// Services whose every message may tell of an act or an identity, at whatever point of a flow: names, logins, remote
 /// calls, shares. When not everybody can be read, these come before the rest of a transfer.
 pub(crate) const CONTROL_PLANE: &[&str] =
-    &["dns", "krb", "krb_tcp", "ldap_tcp", "ldap_udp", "dce_rpc", "smb", "gssapi", "ntlm", "dhcp", "wsmans"];
+    &["dns", "krb", "krb_tcp", "ldap_tcp", "ldap_udp", "dce_rpc", "smb", "gssapi", "ntlm", "dhcp"];
 
 /// One protocol: how to recognise it and how to parse it.
 pub(crate) struct Protocol {

@@ -102,6 +102,7 @@ fn resolution(n: u32) -> Observation {
             addresses: vec![address],
             ttls: vec![300],
             rtt: None,
+            ech: vec![],
         })),
     }
 }

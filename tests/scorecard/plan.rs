@@ -169,6 +169,7 @@ pub(crate) const RULES: &[&str] = &[
     "dga",
     "direct_address",
     "dns_tunnel",
+    "drift",
     "encrypted_dns",
     "entry",
     "enumeration",

@@ -13,7 +13,7 @@ use crate::engine::saver::Saver;
 use crate::engine::store::StoreError;
 use crate::event::{Event, Observation};
 use crate::intel::Intel;
-use crate::output::{AnalysisStatus, Board, FlowExtras, Journal, LogStatus, Outputs, Trail};
+use crate::output::{AnalysisStatus, Board, Journal, LogStatus, Outputs, Trail};
 use crate::profile::Declared;
 use std::path::Path;
 use std::sync::Arc;
@@ -109,8 +109,9 @@ impl<'a> Telling<'a> {
             told(saver.save(&mut self.right.analysis));
         }
         let weird = self.right.oddities();
-        let Self { right: Right { analysis, trail, .. }, journal, board, mut tally, outputs, .. } = self;
-        let told = analysis.finish(end);
+        let Self { right: Right { analysis, trail, ech, .. }, journal, board, mut tally, outputs, .. } = self;
+        let mut told = analysis.finish(end);
+        told.tables.push(ech.table());
         told.alerts.iter().for_each(|alert| tally.count(alert, end));
         // What did not change since it was told is no news to them.
         outputs.into_iter().for_each(|outputs| told.alerts.iter().for_each(|alert| outputs.tell(alert.clone())));
@@ -134,7 +135,7 @@ impl<'a> Telling<'a> {
             Event::FlowClosed(flow) => {
                 self.right.with_extras(seen, flow, |extras| self.journal.observation(seen, extras));
             }
-            _ => self.journal.observation(seen, &FlowExtras::default()),
+            _ => self.journal.observation(seen, &self.right.fact_extras(seen)),
         }
         let fresh = self.right.analysis.fresh();
         if !fresh.is_empty() {

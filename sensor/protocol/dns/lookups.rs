@@ -7,7 +7,7 @@ use super::message::Message;
 use super::name::Flaw;
 use super::record;
 use crate::base::{Ring, Timestamp};
-use crate::event::{Direction, Event, Oddity, Resolution, ResolutionProtocol};
+use crate::event::{Direction, EchConfig, Event, Oddity, Resolution, ResolutionProtocol};
 use crate::protocol::{Input, Output};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -45,6 +45,7 @@ pub(super) struct Answer {
     pub(super) answers: Vec<Box<str>>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ttls: Vec<u32>,
+    pub(super) ech: Vec<EchConfig>,
 }
 
 impl Lookups {
@@ -128,6 +129,7 @@ impl Lookups {
             addresses: answer.addresses,
             ttls: answer.ttls,
             rtt: answered.map(|at| at.since(waiting.asked)),
+            ech: answer.ech,
         })));
     }
 }
@@ -157,6 +159,7 @@ impl Answer {
                 extended = u16::try_from(record.ttl >> 24).unwrap_or(0);
             } else if n < answers {
                 answer.answers.push(record::text(message, &record, &mut answer.addresses));
+                record::ech_configs(message, &record, &mut answer.ech);
                 answer.ttls.push(record.ttl);
             }
         }

@@ -5,6 +5,7 @@ use super::message::{Message, Record};
 use super::name::{self, Flaw};
 use crate::base::Reader;
 use crate::base::wire::text as as_text;
+use crate::event::EchConfig;
 use std::fmt::Write;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -90,6 +91,48 @@ fn service(r: &mut Reader<'_>, addresses: &mut Vec<IpAddr>) -> Option<Box<str>> 
     Some(text.into())
 }
 
+/// What a service binding offers for Encrypted ClientHello (draft-ietf-tls-svcb-ech-08 §3: an `ECHConfigList` of
+/// draft-ietf-tls-esni-25 §4). Of a list that breaks off, what comes before.
+pub(super) fn ech_configs(message: &Message<'_>, record: &Record, configs: &mut Vec<EchConfig>) {
+    if matches!(record.rtype, codes::SVCB | codes::HTTPS) {
+        let _ = read_ech_configs(&mut message.data_reader(record), configs);
+    }
+}
+
+fn read_ech_configs(r: &mut Reader<'_>, configs: &mut Vec<EchConfig>) -> Option<()> {
+    r.u16()?;
+    name(r)?;
+    for _ in 0..MAX_PARAMETERS {
+        let (key, len) = (r.u16()?, r.u16()?);
+        let mut value = r.sub(usize::from(len))?;
+        if key != ECH_KEY {
+            continue;
+        }
+        value.u16()?; // The list's length is the value's.
+        while configs.len() < MAX_ECH_CONFIGS {
+            let (version, len) = (value.u16()?, value.u16()?);
+            let mut config = value.sub(usize::from(len))?;
+            if version == ECH_VERSION {
+                configs.extend(ech_config(&mut config));
+            }
+        }
+    }
+    Some(())
+}
+
+/// Id, KEM, public key, suites, longest name, and the name to show.
+fn ech_config(r: &mut Reader<'_>) -> Option<EchConfig> {
+    let id = r.u8()?;
+    r.skip(2)?;
+    for _ in 0..2 {
+        let len = r.u16()?;
+        r.skip(usize::from(len))?;
+    }
+    r.u8()?;
+    let public_name = string(r).filter(|name| !name.is_empty())?;
+    Some(EchConfig { id, public_name })
+}
+
 /// RFC 9460 §7: mandatory, alpn, port and the hints; everything else as hex.
 fn parameter(key: u16, value: &mut Reader<'_>, addresses: &mut Vec<IpAddr>) -> Option<String> {
     let mut items: Vec<Box<str>> = Vec::new();
@@ -152,6 +195,11 @@ const LONGEST_ADDRESS: usize = 45;
 /// RFC 9460 §14.3.2, RFC 9461, RFC 9540.
 const SERVICE_KEYS: &[&str] =
     &["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"];
+/// The key of `ech`, and the version of its configurations.
+const ECH_KEY: u16 = 5;
+const ECH_VERSION: u16 = 0xfe0d;
+/// A server has one or two: the one in force and the one before.
+const MAX_ECH_CONFIGS: usize = 8;
 /// IANA has ten keys; hints and protocol lists are short. Ends loops over hostile data.
 const MAX_PARAMETERS: usize = 64;
 /// A SHA-256 and a bit more.
@@ -220,6 +268,24 @@ mod tests {
     }
 
     /// One record of the root with the given data → text and addresses.
+    #[test]
+    fn service_bindings_tell_what_hellos_will_show() {
+        // The configuration that cloudflare-ech.com published, as documented by github.com/OmarTariq612/goech.
+        let list = b"\0\x45\xfe\x0d\0\x41\xac\0\x20\0\x20\x88\x9d\xf2\x20\x76\xfa\x7e\xe3\x1a\x8f\x90\xc6\x2f\x3e\xdd\x51\
+            \xbf\xbc\xf1\xb6\x59\x56\x9b\x74\xa3\x22\x35\xb1\x06\x81\x20\x7c\0\x04\0\x01\0\x01\0\x12cloudflare-ech.com\0\0";
+        let binding = [&b"\0\x01\0\0\x01\0\x03\x02h2\0\x05\0\x47"[..], list].concat();
+        let read = |data: &[u8]| {
+            let mut configs = Vec::new();
+            let _ = read_ech_configs(&mut Reader::new(data), &mut configs);
+            configs
+        };
+        let expected = EchConfig { id: 0xac, public_name: "cloudflare-ech.com".into() };
+        assert_eq!(read(&binding), [expected]);
+        for cut in 0..binding.len() - 2 {
+            assert!(read(&binding[..cut]).len() <= 1, "cut at {cut}");
+        }
+    }
+
     fn shown(rtype: u16, data: &[u8]) -> (Box<str>, Vec<IpAddr>) {
         let len = u16::try_from(data.len()).unwrap();
         let head = [&[0; 12], [0].as_slice(), &rtype.to_be_bytes(), &[0, 1, 0, 0, 0, 0], &len.to_be_bytes()].concat();

@@ -69,6 +69,7 @@ impl Exchange {
             ja3s: None,
             ja4: None,
             ech: None,
+            ech_config_id: None,
             quic_version: None,
             resumed: None,
             certificate: None,
@@ -203,6 +204,7 @@ impl Exchange {
         let fact = &mut self.fact;
         fact.started = ts;
         fact.sni = hello.sni.map(text);
+        fact.ech_config_id = hello.ech_config_id;
         fact.alpn = hello.alpn.iter().map(|name| text(name)).collect();
         if hello.whole && message.whole {
             fact.ech = Some(if hello.ech { Ech::Offered } else { Ech::Absent });

@@ -30,6 +30,8 @@ pub(crate) struct ClientHello<'a> {
     pub(crate) alpn: Vec<&'a [u8]>,
     /// Whether `encrypted_client_hello` is there.
     pub(crate) ech: bool,
+    /// The configuration it is for.
+    pub(crate) ech_config_id: Option<u8>,
     /// Whether everything was there and well formed.
     pub(crate) whole: bool,
 }
@@ -93,10 +95,20 @@ impl<'a> ClientHello<'a> {
             SIGNATURE_ALGORITHMS => self.signature_algorithms = vector16(&mut r).map(words).unwrap_or_default(),
             ALPN => self.alpn = protocols(&mut r),
             SUPPORTED_VERSIONS => self.versions = vector8(&mut r).map(words).unwrap_or_default(),
-            ENCRYPTED_CLIENT_HELLO => self.ech = true,
+            ENCRYPTED_CLIENT_HELLO => {
+                self.ech = true;
+                self.ech_config_id = ech_config_id(&mut r);
+            }
             _ => {}
         }
     }
+}
+
+/// draft-ietf-tls-esni-25 §5: type `outer`, suite, configuration.
+fn ech_config_id(r: &mut Reader<'_>) -> Option<u8> {
+    (r.u8()? == ECH_OUTER).then_some(())?;
+    r.skip(4)?;
+    r.u8()
 }
 
 /// What a server chose.
@@ -250,3 +262,4 @@ pub(super) const ALPN: u16 = 16;
 const PRE_SHARED_KEY: u16 = 41;
 const SUPPORTED_VERSIONS: u16 = 43;
 const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
+const ECH_OUTER: u8 = 0;

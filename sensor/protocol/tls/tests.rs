@@ -35,7 +35,7 @@ fn client_hello_body(session_id: &[u8], tls13: bool) -> Vec<u8> {
     .concat();
     if tls13 {
         extensions.extend(extension(43, &[4, 3, 4, 3, 3]));
-        extensions.extend(extension(0xfe0d, &[0]));
+        extensions.extend(extension(0xfe0d, &[0, 0, 1, 0, 1, 0xac, 0, 0, 0, 0]));
     }
     [
         &[3, 3][..],

@@ -157,6 +157,7 @@ pub(crate) fn hello(ts: Timestamp, transport: HandshakeTransport, name: &str, cl
         ja3s: None,
         ja4: Some(ja4.into()),
         ech: Some(if client == Client::Chromium { Ech::Offered } else { Ech::Absent }),
+        ech_config_id: None,
         quic_version: None,
         resumed: None,
         certificate: None,
@@ -225,6 +226,7 @@ pub(crate) fn resolution(
         answers,
         addresses,
         rtt: Some(Duration::from_nanos(ts.0.abs_diff(asked.0))),
+        ech: Vec::new(),
     }))
 }
 
