@@ -102,7 +102,7 @@ const MAX_KEPT: usize = 400_000;
 /// Twice as many wait before the next one is due.
 const MAX_WAITING: usize = 2 * MAX_KEPT + MIN_RELEASE;
 /// What a fact points to: names, lists.
-const FACT_BYTES: usize = 200;
+const FACT_BYTES: usize = 224;
 
 #[cfg(test)]
 mod tests {

@@ -35,8 +35,8 @@ struct Told {
 impl NameMemory {
     pub(super) fn new() -> Self {
         Self {
-            by_client: Capped::new(Budget::new("names.by_client", MAX_PAIRS, 144)),
-            by_anyone: Capped::new(Budget::new("names.by_anyone", MAX_ADDRESSES, 144)),
+            by_client: Capped::new(Budget::new("names.by_client", MAX_PAIRS, 192)),
+            by_anyone: Capped::new(Budget::new("names.by_anyone", MAX_ADDRESSES, 192)),
             names: Capped::new(Budget::new("names.names", MAX_ADDRESSES, 48)),
         }
     }
