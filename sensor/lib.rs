@@ -20,7 +20,7 @@
 //! 1. `protocol` knows no packets, flows or ports in use: bytes, a direction and the moment they came go in, events
 //!    come out.
 //! 2. `profile`, `detect`, `campaign`, `alert` never see a payload byte.
-//! 3. Only `engine::clock` reads a clock; only `capture`, `output`, `config`, `engine`, `cli` and `main` do IO.
+//! 3. Only `engine::clock` reads a clock; only `capture`, `output`, `config`, `api`, `engine`, `cli` and `main` do IO.
 //! 4. Nothing derived from traffic can panic the sensor, and every collection keyed by traffic has a budget
 //!    (`README.md` beside this file lists them).
 //! 5. No output depends on map iteration order, shard count or tick rate.
@@ -45,6 +45,7 @@ mod campaign;
 mod alert;
 mod output;
 mod config;
+mod api;
 mod engine;
 pub mod cli;
 #[doc(hidden)]

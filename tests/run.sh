@@ -20,6 +20,7 @@ part() { # part NAME COMMAND…
 part lint make --no-print-directory lint
 part suite cargo test
 part grafana bash tests/grafana.sh
+part api tests/api.sh
 part licenses make --no-print-directory licenses
 part conformance make --no-print-directory conformance CORPUS="${CORPUS:-}" SCORER="${SCORER:-}"
 part scorecard cargo bench --quiet --bench scorecard -- small

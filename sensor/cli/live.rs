@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::site::{Duplicates, SiteFlags};
+use super::web::WebFlags;
 use crate::alert::Rules;
 use crate::capture::{CaptureError, Taps};
 use crate::config::{Capture, Config, Loaded};
@@ -62,6 +63,8 @@ pub(super) struct Flags {
     /// How many logs moved aside are kept, of each kind.
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Output")]
     keep: usize,
+    #[command(flatten)]
+    web: WebFlags,
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
@@ -73,6 +76,14 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         Ok(plan) => plan,
         Err(report) => {
             anstream::eprintln!("{report:?}");
+            return Exit::Usage;
+        }
+    };
+    let board = Board::default();
+    let web = match flags.web.start(&plan.rules, &plan.interfaces, &board, &plan.log) {
+        Ok(web) => web,
+        Err(error) => {
+            anstream::eprintln!("yukue: {error}");
             return Exit::Usage;
         }
     };
@@ -90,8 +101,8 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         record: flags.record.as_deref(),
         queue_bytes: plan.queue_bytes,
         outputs: plan.outputs.as_ref(),
+        web: web.as_ref(),
     };
-    let board = Board::default();
     let done = engine::live(job, &super::stop_on_signal(), &board);
     if let Some(outputs) = plan.outputs {
         outputs.stop(GRACE);

@@ -9,6 +9,7 @@ mod manual;
 mod live;
 mod rules;
 mod site;
+mod web;
 
 use crate::base::Lang;
 use clap::{Parser, Subcommand};

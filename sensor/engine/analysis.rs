@@ -4,6 +4,8 @@
 //! before the first observation at or after a multiple of it, what was touched is weighed and told; so what is told, and
 //! when, depends on the observations alone.
 
+use super::clock::Stopwatch;
+use super::shown::{Shown, Windows};
 use super::store::{Store, StoreError};
 use crate::alert::{Alert, AllowList, Book, Context, Rules, Status};
 use crate::base::{BadRecord, Record, Table, Timestamp};
@@ -12,6 +14,7 @@ use crate::detect::{Checked, Detectors, Finding, Role, RuleError, Said, Scorer, 
 use crate::event::{FlowRecord, Observation, Uid};
 use crate::intel::Intel;
 use crate::output::Identities;
+use crate::output::metrics::Component;
 use crate::profile::{Activity, Declared, Learnt, Network, Profiles, Restoring, Sight};
 use std::sync::Arc;
 
@@ -34,6 +37,8 @@ pub(crate) struct Analysis {
     next: Timestamp,
     /// Before this moment it is learned and nothing told.
     judge_from: Timestamp,
+    /// What readers outside this thread see, when there are any.
+    shown: Option<Shown>,
 }
 
 /// What came of it.
@@ -94,7 +99,13 @@ impl Analysis {
             last: Timestamp::MIN,
             next: Timestamp::MIN,
             judge_from: Timestamp::MIN,
+            shown: None,
         })
+    }
+
+    /// From now on shows what it sees in `windows`; `detectors` are stems of rules in the order of the metrics' labels.
+    pub(crate) fn show_in(&mut self, windows: Windows, detectors: &[Box<str>]) {
+        self.shown = Some(Shown::new(windows, detectors));
     }
 
     /// Takes in the next observation; they come ordered by (ts, uid, n).
@@ -105,6 +116,23 @@ impl Analysis {
         self.last = self.last.max(seen.ts);
         self.profiles.read(seen, &mut self.activities);
         self.spread();
+        if let Some(shown) = &mut self.shown {
+            shown.tick(seen, self.last);
+        }
+    }
+
+    /// The same tables, by whom metrics name as their holder.
+    fn held(&self) -> Vec<(Component, Table)> {
+        fn of(by: Component, tables: impl IntoIterator<Item = Table>) -> impl Iterator<Item = (Component, Table)> {
+            tables.into_iter().map(move |table| (by, table))
+        }
+        let mut detectors = self.detectors.tables();
+        detectors.push(self.scorer.table());
+        of(Component::Profiles, self.profiles.tables())
+            .chain(of(Component::Detectors, detectors))
+            .chain(of(Component::Campaigns, self.campaigns.tables()))
+            .chain(of(Component::Alerts, self.book.tables()))
+            .collect()
     }
 
     /// All tables of the right side as they stand.
@@ -231,8 +259,12 @@ impl Analysis {
         if self.next != Timestamp::MIN {
             self.profiles.advance(now, &mut self.activities);
             self.spread();
+            let watch = Stopwatch::start();
             self.detectors.say(Which::Untold, now, &self.profiles, &mut self.said);
             self.score(now);
+            if let Some(shown) = &mut self.shown {
+                shown.evaluated(watch.elapsed());
+            }
             let telling = self.campaigns.advance(now, &self.profiles, &self.detectors.beacon);
             self.tell(now, telling);
         }
@@ -249,6 +281,9 @@ impl Analysis {
     /// Enters what was said into the book, and settles it.
     fn tell(&mut self, now: Timestamp, telling: Option<Telling>) {
         let said = std::mem::take(&mut self.said);
+        if let Some(shown) = &mut self.shown {
+            shown.found(&said.findings);
+        }
         self.book.found(said.findings);
         if let Some(telling) = telling {
             self.book.told(telling);
@@ -257,6 +292,10 @@ impl Analysis {
         let fresh = self.book.settle(&context);
         let fresh: Vec<Alert> = fresh.into_iter().filter(|alert| alert.finding.last_seen >= self.judge_from).collect();
         self.hold(now, &fresh);
+        let held = if self.shown.is_some() { self.held() } else { Vec::new() };
+        if let Some(shown) = &mut self.shown {
+            shown.step(now, &fresh, &self.profiles, &held);
+        }
         self.fresh.extend(fresh);
     }
 
@@ -288,6 +327,9 @@ impl Analysis {
         for activity in self.activities.drain(..) {
             self.detectors.observe(&activity, &self.profiles, &mut self.said);
             self.campaigns.observe(&activity, &self.profiles);
+            if let Some(shown) = &mut self.shown {
+                shown.observe(&activity, &self.profiles);
+            }
         }
     }
 }

@@ -16,7 +16,9 @@ mod store;
 pub(crate) mod sandbox;
 #[allow(dead_code, reason = "the live engine calls it")]
 pub(crate) mod service;
+mod shown;
 mod summary;
+mod web;
 
 pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
@@ -26,7 +28,9 @@ pub(crate) use live::{LiveJob, live};
 pub(crate) use machine::host_name;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use run::{Job, Outcome, RunError, analyze};
+pub(crate) use shown::shown_tables;
 pub(crate) use store::{Store, StoreError};
+pub(crate) use web::{Web, web};
 
 #[cfg(test)]
 mod act_tests;

@@ -294,7 +294,7 @@ const STEP: Duration = Duration::from_millis(250);
 const COPY_WINDOW: Duration = Duration::from_millis(20);
 /// Flows held at once, over all shards: about 130 MB. A site of thousands of hosts has some ten thousand; only scans and
 /// floods reach it, and then the flow due soonest is told early, as evicted, and counted.
-const MAX_FLOWS: usize = 400_000;
+pub(super) const MAX_FLOWS: usize = 400_000;
 /// Flows read at once, over all shards.
 const MAX_DIALOGUES: usize = 150_000;
 /// Bytes that wait for the rest of their message, or for what lies before them, over all flows and shards. A site's

@@ -4,6 +4,7 @@
 //! Sources, dates and licences of the tables: `rules/intel/README.md`. What is not needed is not read: client
 //! and product tables are built at first use.
 
+mod classes;
 mod clients;
 mod feeds;
 mod import;
@@ -12,6 +13,7 @@ mod products;
 mod ranges;
 mod table;
 
+pub(crate) use classes::{destination_class, destination_class_name, destination_classes};
 pub(crate) use clients::Client;
 pub(crate) use feeds::{Feeds, Hit};
 pub(crate) use import::{Vendor, merged, published, ranges, suffixes};

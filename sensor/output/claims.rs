@@ -42,6 +42,13 @@ pub(super) fn without_update(line: &[u8]) -> Option<Vec<u8>> {
 
 const UPDATE: &[u8] = b",\"update\":";
 
+/// One finding's object without its packets.
+pub(crate) fn finding_line(told: &Finding) -> Vec<u8> {
+    let mut line = Vec::new();
+    finding(&mut line, told, Sources { trail: &Trail::default(), inputs: &[] });
+    line
+}
+
 /// One finding's object.
 pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding, sources: Sources<'_>) {
     json::object(out, |line| claim(line, finding, sources));

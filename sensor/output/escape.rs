@@ -19,6 +19,23 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A JSON document with every such character inside its texts written as `\\u` escapes: a parser gives them back
+/// unchanged, and whoever prints the document as it is obeys none.
+pub(crate) fn harmless_json(document: &str) -> Cow<'_, str> {
+    if !document.chars().any(is_deceptive) {
+        return Cow::Borrowed(document);
+    }
+    let mut out = String::with_capacity(document.len().saturating_add(16));
+    for c in document.chars() {
+        match is_deceptive(c) {
+            // Outside texts JSON has no such characters, and inside them a writer has escaped all below U+0020.
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// The same, cut in the middle to at most `width` characters: both ends of a name tell something.
 pub(super) fn shortened(text: &str, width: usize) -> String {
     let text = shown(text);

@@ -11,6 +11,8 @@ mod journal;
 mod json;
 mod jsonl;
 mod layout;
+#[allow(dead_code, unused_imports, reason = "a table is whole, whatever this build fills")]
+pub(crate) mod metrics;
 mod progress;
 mod rolling;
 #[cfg(test)]
@@ -24,8 +26,8 @@ mod summary;
 mod terminal;
 mod trail;
 
-pub(crate) use claims::alert_line;
-pub(crate) use escape::shown;
+pub(crate) use claims::{alert_line, finding_line};
+pub(crate) use escape::{harmless_json, shown};
 pub(crate) use flows::FlowExtras;
 pub(crate) use journal::{Journal, leave_status, status_of};
 pub(crate) use jsonl::{Existing, OutputError, Records};

@@ -355,6 +355,10 @@ impl Hosts {
         self.held.iter().filter(move |(_, host)| host.last_seen >= ts).map(|(id, _)| *id)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (HostId, &Host)> {
+        self.held.iter().map(|(id, host)| (*id, host))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }

@@ -165,6 +165,11 @@ impl Profiles {
         self.hosts.get(id)
     }
 
+    /// Hosts of the site met so far.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (HostId, &Host)> {
+        self.hosts.iter()
+    }
+
     /// What to call a host.
     pub(crate) fn host_name(&self, id: HostId) -> Option<&str> {
         self.hosts.name(id)

@@ -8,7 +8,7 @@ pub use crate::base::Table;
 use crate::base::{Timestamp, Transport};
 use crate::capture::{Frame, LinkType};
 use crate::config;
-use crate::engine::{Analysis, Copies, EchConfigs, Pipeline, Setup};
+use crate::engine::{Analysis, Copies, EchConfigs, Pipeline, Setup, shown_tables};
 use crate::event::{Direction, Observation};
 use crate::flow;
 use crate::intel::Intel;
@@ -111,7 +111,7 @@ pub fn tables() -> Vec<Table> {
     let right = Right::new("", &[]).map(|right| right.tables()).unwrap_or_default();
     let left = Pipeline::new(Setup { shards: 1, copies: Copies::Drop, tick: None }).tables();
     let records = [Trail::default().table(), EchConfigs::new().table()];
-    Table::by_name(left.into_iter().chain(right).chain(records).chain(sink_tables()))
+    Table::by_name(left.into_iter().chain(right).chain(records).chain(sink_tables()).chain(shown_tables()))
 }
 
 /// The tables of one flow's parser, whichever has any, by name: each flow may fill its own.

@@ -34,6 +34,7 @@ use super::clock::{self, Stopwatch};
 use super::pipeline::{Pipeline, Setup};
 use super::run::RunError;
 use super::summary;
+use super::web::Web;
 use crate::alert::Rules;
 use crate::capture::{self, CaptureError, LinkType, Recording, Tap, Taps};
 use crate::intel::Intel;
@@ -66,6 +67,8 @@ pub(crate) struct LiveJob<'a> {
     pub(crate) queue_bytes: u64,
     /// Where alerts go besides the log.
     pub(crate) outputs: Option<&'a Outputs>,
+    /// Who is shown what the analysis sees.
+    pub(crate) web: Option<&'a Web>,
 }
 
 /// Captures until `stop` is set or an interface is gone; `board` shows how it goes.
@@ -100,6 +103,9 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let mut telling = Telling::new(&declared, &intel, &job.rules, journal, board, lag_by)?;
     job.baseline.map(|path| telling.keep(path)).transpose()?;
     telling.outputs = job.outputs;
+    if let Some(web) = job.web {
+        telling.show_in(web);
+    }
     let mut packets = Packets {
         pipeline: Pipeline::new(job.setup),
         order: Order::new(of.len()),
@@ -192,4 +198,4 @@ fn record(path: &Path, interfaces: &[String], taps: &[(usize, Tap)], snaplen: u3
 /// Batches between readers and order: with 4,096 frames each far more than the bytes allow, and seconds of empty ones.
 const MESSAGES: usize = 2_048;
 /// Batches of observations that may wait for the analysis.
-const BATCHES: usize = 64;
+pub(super) const BATCHES: usize = 64;

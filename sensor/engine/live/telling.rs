@@ -11,6 +11,7 @@ use crate::engine::learn;
 use crate::engine::right::Right;
 use crate::engine::saver::Saver;
 use crate::engine::store::StoreError;
+use crate::engine::web::Web;
 use crate::event::{Event, Observation};
 use crate::intel::Intel;
 use crate::output::{AnalysisStatus, Board, Journal, LogStatus, Outputs, Trail};
@@ -77,6 +78,11 @@ impl<'a> Telling<'a> {
     pub(super) fn keep(&mut self, path: &Path) -> Result<(), StoreError> {
         self.saver = Some(learn::keep(path, &mut self.right.analysis)?);
         Ok(())
+    }
+
+    /// Shows what it sees to readers of `web`.
+    pub(super) fn show_in(&mut self, web: &Web) {
+        self.right.analysis.show_in(web.windows.clone(), &web.detectors);
     }
 
     /// Works until the input has ended; `waiting` counts the batches that wait, `beats` the turns taken.
