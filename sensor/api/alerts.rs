@@ -36,7 +36,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
     let (from, to) = params.range()?;
     let severities = params.words("severity", &SEVERITIES)?;
     let statuses = params.words("status", STATUSES)?;
-    let (detectors, kinds, host) = (params.list("detector"), params.list("kind"), params.text("host"));
+    let (detectors, kinds, host) = (params.list("detector"), params.list("kind"), params.id("host")?);
     let (limit, cursor) = (params.limit()?, params.cursor()?);
     let alerts = app.shared.alerts.get();
     let wanted = |alert: &&Arc<AlertEntry>| {
@@ -147,7 +147,7 @@ pub(super) async fn audit(
 ) -> Result<Response, Problem> {
     caller.at_least(Role::Admin)?;
     let params = params.only(&["alert"])?;
-    Ok(answer::json(&Page { items: app.desk.decisions(params.text("alert")), next: None }))
+    Ok(answer::json(&Page { items: app.desk.decisions(params.id("alert")?), next: None }))
 }
 
 /// `GET /api/v1/findings`
@@ -155,7 +155,7 @@ pub(super) async fn findings(State(app): State<App>, params: Params) -> Result<R
     let params = params.only(&["from", "to", "severity", "detector", "host", "limit", "cursor"])?;
     let (from, to) = params.range()?;
     let severities = params.words("severity", &SEVERITIES)?;
-    let (detectors, host) = (params.list("detector"), params.text("host"));
+    let (detectors, host) = (params.list("detector"), params.id("host")?);
     let (limit, cursor) = (params.limit()?, params.cursor()?);
     let all = app.shared.findings.get();
     let wanted = all.iter().filter(|finding| {

@@ -28,7 +28,7 @@ fn graph(app: &App, params: Params) -> Result<(Vec<Node>, Vec<Edge>), Problem> {
     let params = params.only(&["from", "to", "severity", "detector", "alert"])?;
     let (from, to) = params.range()?;
     let severities = params.words("severity", &SEVERITIES)?;
-    let (detectors, id) = (params.list("detector"), params.text("alert"));
+    let (detectors, id) = (params.list("detector"), params.id("alert")?);
     let alerts = app.shared.alerts.get();
     let wanted = |alert: &&Arc<AlertEntry>| {
         let row = &alert.row;

@@ -32,7 +32,7 @@ pub(super) async fn list(State(app): State<App>, params: Params) -> Result<Respo
     let params = params.only(&["role", "baseline", "q", "from", "to", "limit", "cursor"])?;
     let (from, to) = params.range()?;
     let baselines = params.words("baseline", &["learning", "ready", "stale"])?;
-    let (roles, part) = (params.list("role"), params.text("q").map(str::to_lowercase));
+    let (roles, part) = (params.list("role"), params.id("q")?.map(str::to_lowercase));
     let (limit, cursor) = (params.limit()?, params.cursor()?);
     let open = open(&app);
     let mut found: Vec<(i64, Arc<HostEntry>)> = Vec::new();
@@ -90,7 +90,7 @@ struct ShownDestination<'a> {
 pub(super) async fn destinations(State(app): State<App>, params: Params) -> Result<Response, Problem> {
     let params = params.only(&["destination_class", "q", "from", "to", "limit", "cursor"])?;
     let (from, to) = params.range()?;
-    let (classes, part) = (params.list("destination_class"), params.text("q").map(str::to_lowercase));
+    let (classes, part) = (params.list("destination_class"), params.id("q")?.map(str::to_lowercase));
     let (limit, cursor) = (params.limit()?, params.cursor()?);
     let advice = advice(&app);
     let mut found: Vec<(i64, Option<&'static str>, Arc<DestinationRow>)> = Vec::new();

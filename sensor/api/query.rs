@@ -81,6 +81,16 @@ impl Params {
         Ok((moment("from", Timestamp::MIN)?, moment("to", Timestamp::MAX)?))
     }
 
+    /// What stands for a host, a destination or an alert, or for part of one.
+    pub(super) fn id(&self, key: &str) -> Result<Option<&str>, Problem> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".:_-".contains(c);
+        match text.len() <= 255 && text.chars().all(fits) {
+            true => Ok(Some(text)),
+            false => Err(Problem::Wrong(format!("{key}: {text:?} has other characters than letters, digits and .:_-"))),
+        }
+    }
+
     /// `limit`: 1 to [`MAX_LIMIT`], [`LIMIT`] when not given.
     pub(super) fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.text("limit") else { return Ok(LIMIT) };
@@ -93,6 +103,11 @@ impl Params {
         let Some(text) = self.text("cursor") else { return Ok(None) };
         let wrong = || Problem::Wrong("cursor: this is not what an answer's \"next\" gave".to_owned());
         let (rank, id) = text.split_once('.').ok_or_else(wrong)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-".contains(c);
+        let digits = rank.strip_prefix('-').unwrap_or(rank);
+        if !id.chars().all(plain) || digits.len() > 18 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(wrong());
+        }
         Ok(Some(Cursor { rank: rank.parse().map_err(|_| wrong())?, id: id.into() }))
     }
 }
@@ -131,10 +146,13 @@ pub(super) fn page<T>(
     (rows, next)
 }
 
+/// The end of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
+
 /// `1764417600000`, or `2025-11-29T12:00:00.5Z`, `…+09:00`.
 fn moment(text: &str) -> Option<Timestamp> {
     if let Ok(ms) = text.parse::<i64>() {
-        return Some(Timestamp(ms.saturating_mul(1_000_000)));
+        return (0..=LAST_MS).contains(&ms).then_some(Timestamp(ms.saturating_mul(1_000_000)));
     }
     let (day, time) = text.split_once(['T', 't', ' '])?;
     let day = Timestamp::of_day(day)?;
