@@ -52,7 +52,7 @@ fn all() -> Vec<Table> {
 
 fn readme() -> String {
     let tables = testing::tables();
-    let sum: u64 = tables.iter().map(|table| table.entries * table.entry_bytes.next_multiple_of(ROUNDING)).sum();
+    let sum: u64 = tables.iter().map(|table| table.entries * rounded(table)).sum();
     let mut text = String::from(INTRODUCTION);
     writeln!(text, "\n## Tables\n\nTogether {} when every one of them is full.\n", size(sum)).unwrap();
     rows(&mut text, &tables);
@@ -66,10 +66,15 @@ fn readme() -> String {
     text
 }
 
+/// Bytes of an entry, rounded; where bytes themselves are counted, one is one.
+fn rounded(table: &Table) -> u64 {
+    if table.entry_bytes == 1 { 1 } else { table.entry_bytes.next_multiple_of(ROUNDING) }
+}
+
 fn rows(text: &mut String, tables: &[Table]) {
     writeln!(text, "| table | entries | bytes an entry | full |\n|---|--:|--:|--:|").unwrap();
     for table in tables {
-        let entry_bytes = table.entry_bytes.next_multiple_of(ROUNDING);
+        let entry_bytes = rounded(table);
         let full = size(table.entries * entry_bytes);
         writeln!(text, "| `{}` | {} | {entry_bytes} | {full} |", table.name, table.entries).unwrap();
     }
