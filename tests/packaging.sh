@@ -9,6 +9,7 @@ made=target/packaging
 yukue=${YUKUE:-target/release/yukue}
 failed=0
 mkdir -p "$made"
+[ -n "${YUKUE:-}" ] || cargo build --release --quiet || exit 1
 
 ok() { printf '  %-9s %s\n' ok "$1"; }
 skipped() { printf '  %-9s %s\n' SKIPPED "$1"; }
