@@ -23,7 +23,6 @@ part grafana bash tests/grafana.sh
 part api tests/api.sh
 part licenses make --no-print-directory licenses
 part conformance make --no-print-directory conformance CORPUS="${CORPUS:-}" SCORER="${SCORER:-}"
-part scorecard cargo bench --quiet --bench scorecard -- small
 part bench make --no-print-directory bench-quick
 part packaging bash tests/packaging.sh
 

