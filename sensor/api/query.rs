@@ -105,7 +105,7 @@ impl Params {
         let (rank, id) = text.split_once('.').ok_or_else(wrong)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-".contains(c);
         let digits = rank.strip_prefix('-').unwrap_or(rank);
-        if !id.chars().all(plain) || digits.len() > 18 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        if !id.chars().all(plain) || digits.len() > 19 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(wrong());
         }
         Ok(Some(Cursor { rank: rank.parse().map_err(|_| wrong())?, id: id.into() }))
