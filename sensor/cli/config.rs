@@ -56,18 +56,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         }
         Command::Init { file } => init(file),
     };
-    match done {
-        Ok((text, exit)) => {
-            if !quiet || exit != Exit::Done {
-                anstream::print!("{text}");
-            }
-            exit
-        }
-        Err(report) => {
-            anstream::eprintln!("{report:?}");
-            Exit::Usage
-        }
-    }
+    super::print(done, quiet)
 }
 
 fn check(path: &Path, send: bool) -> Result<(String, Exit), miette::Report> {

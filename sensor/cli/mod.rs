@@ -142,6 +142,22 @@ fn stop_on_signal() -> Arc<AtomicBool> {
     stop
 }
 
+/// Prints what a subcommand has to say, or what the user wrote wrong.
+fn print(done: Result<(String, Exit), miette::Report>, quiet: bool) -> Exit {
+    match done {
+        Ok((text, exit)) => {
+            if !quiet || exit != Exit::Done {
+                anstream::print!("{text}");
+            }
+            exit
+        }
+        Err(report) => {
+            anstream::eprintln!("{report:?}");
+            Exit::Usage
+        }
+    }
+}
+
 fn choose_colour(color: Color) {
     let choice = match color {
         // anstream looks at NO_COLOR, CLICOLOR and TERM by itself.

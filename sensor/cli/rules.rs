@@ -81,18 +81,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         Command::Test(test) => self::test(test),
         Command::Preview(preview) => self::preview(preview),
     };
-    match done {
-        Ok((text, exit)) => {
-            if !quiet || exit != Exit::Done {
-                anstream::print!("{text}");
-            }
-            exit
-        }
-        Err(report) => {
-            anstream::eprintln!("{report:?}");
-            Exit::Usage
-        }
-    }
+    super::print(done, quiet)
 }
 
 fn rules(folder: Option<&Path>) -> Result<Rules, miette::Report> {
