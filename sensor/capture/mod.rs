@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub(crate) use inputs::of_bytes;
 pub(crate) use live::{Losses, Nic, RETIRE_MS, Tap, Taps, Wait, nic, rest, tap};
-pub(crate) use merge::open;
+pub(crate) use merge::{Files, open};
 pub(crate) use record::Recording;
 
 /// One captured frame, borrowed from the source's buffer.

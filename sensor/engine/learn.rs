@@ -2,16 +2,16 @@
 
 use super::analysis::Analysis;
 use super::pipeline::Pipeline;
-use super::run::{Job, LOOK_UP_EVERY, RunError};
+use super::run::{Job, RunError, feed};
 use super::saver::Saver;
 use super::store::{Store, StoreError};
 use crate::base::Timestamp;
-use crate::capture::{self, Source};
+use crate::capture;
 use crate::event::Observation;
 use crate::profile::Learnt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// What was learned.
@@ -47,18 +47,7 @@ pub(crate) fn learn(
         saver.reached(seen.ts, &mut analysis).map(drop)
     };
     let mut pipeline = Pipeline::new(job.setup);
-    let mut interrupted = false;
-    for frames in 1_u64.. {
-        if frames.is_multiple_of(LOOK_UP_EVERY) {
-            show(files.progress());
-            interrupted = stop.load(Ordering::Relaxed);
-            if interrupted {
-                break;
-            }
-        }
-        let Some(frame) = files.next()? else { break };
-        pipeline.frame(&frame, &mut take_in)?;
-    }
+    let interrupted = feed(&mut files, &mut pipeline, (stop, &mut show), &mut take_in)?;
     let now = pipeline.finish(&mut take_in)?;
     analysis.settle(now);
     let records = saver.save(&mut analysis)?;

@@ -83,18 +83,8 @@ pub(crate) fn analyze(
     }
     right.analysis.learn_until(job.learn_until.unwrap_or(Timestamp::MIN));
     let mut pipeline = Pipeline::new(job.setup);
-    let mut interrupted = false;
-    for frames in 1_u64.. {
-        if frames.is_multiple_of(LOOK_UP_EVERY) {
-            show(files.progress());
-            interrupted = stop.load(Ordering::Relaxed);
-            if interrupted {
-                break;
-            }
-        }
-        let Some(frame) = files.next()? else { break };
-        pipeline.frame(&frame, &mut |seen| take_in(&mut right, records.as_mut(), &seen))?;
-    }
+    let mut hand_on = |seen: Observation| take_in(&mut right, records.as_mut(), &seen);
+    let interrupted = feed(&mut files, &mut pipeline, (stop, &mut show), &mut hand_on)?;
     if let Some(until) = files.reports().iter().filter_map(|report| report.until).max() {
         pipeline.tick(until, &mut |seen| take_in(&mut right, records.as_mut(), &seen))?;
     }
@@ -122,6 +112,29 @@ pub(crate) fn analyze(
 }
 
 /// Analyses an observation and writes its record.
+/// Reads to the end of the input, or until `stop` is set, which it says; `show` is told how far it is now and then.
+pub(super) fn feed<E>(
+    files: &mut capture::Files,
+    pipeline: &mut Pipeline,
+    (stop, show): (&AtomicBool, &mut impl FnMut(capture::Progress)),
+    hand_on: &mut impl FnMut(Observation) -> Result<(), E>,
+) -> Result<bool, RunError>
+where
+    RunError: From<E>,
+{
+    for frames in 1_u64.. {
+        if frames.is_multiple_of(LOOK_UP_EVERY) {
+            show(files.progress());
+            if stop.load(Ordering::Relaxed) {
+                return Ok(true);
+            }
+        }
+        let Some(frame) = files.next()? else { break };
+        pipeline.frame(&frame, hand_on)?;
+    }
+    Ok(false)
+}
+
 fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation) -> Result<(), OutputError> {
     right.observe(seen);
     // The final state is written at the end; what is told on the way is for live readers.
@@ -135,4 +148,4 @@ fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation)
 }
 
 /// Frames between looks at the stop flag.
-pub(super) const LOOK_UP_EVERY: u64 = 4096;
+const LOOK_UP_EVERY: u64 = 4096;
