@@ -1,7 +1,7 @@
 //! The rules of the right side: thresholds as data, compiled in, each replaceable by a file of the same name.
 
 use super::AllowList;
-use crate::campaign::CampaignRules;
+use crate::campaign::{CampaignRules, Campaigns};
 use crate::detect::{DETECTORS, Detectors, RuleError, RuleTexts, Scorer};
 use sha2::{Digest, Sha256};
 
@@ -39,9 +39,30 @@ impl Rules {
         Ok((Detectors::new(&self.texts)?, scorer, CampaignRules::new(&self.texts)?))
     }
 
+    /// Makes detectors and joins at work follow these rules; what they know stays. They are built anew first, so that a
+    /// wrong rule changes nothing.
+    pub(crate) fn lead(
+        &self,
+        detectors: &mut Detectors,
+        scorer: &mut Scorer,
+        campaigns: &mut Campaigns,
+    ) -> Result<(), RuleError> {
+        let (.., campaign) = self.build()?;
+        detectors.follow(&self.texts)?;
+        scorer.follow(self.texts.parse("host_anomaly")?);
+        campaigns.follow(campaign);
+        Ok(())
+    }
+
     /// Stems and texts in force.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.texts.0.iter().map(|(stem, text)| (*stem, text.as_str()))
+    }
+
+    /// How many rules in force are the shipped ones, and how many somebody here wrote.
+    pub(crate) fn origins(&self) -> (usize, usize) {
+        let own = shipped().filter(|(stem, text)| self.texts.text(stem) != *text).count();
+        (self.texts.0.len().saturating_sub(own), own)
     }
 
     /// SHA-256 over all rule texts in force, hex.

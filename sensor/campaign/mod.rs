@@ -139,6 +139,11 @@ impl Campaigns {
         }
     }
 
+    /// Follows other rules from now on; what is open stays open.
+    pub(crate) fn follow(&mut self, rules: CampaignRules) {
+        self.rules = rules;
+    }
+
     /// Takes in an activity.
     pub(crate) fn observe(&mut self, activity: &Activity, usual: &Profiles) {
         let (chain, cause) = (&self.rules.execution_chain, &self.rules.common_cause);

@@ -4,6 +4,7 @@ use super::Exit;
 use super::site::{Duplicates, SiteFlags};
 use crate::base::{Lang, Timestamp};
 use crate::capture::CaptureError;
+use crate::config::Loaded;
 use crate::detect::Severity;
 use crate::engine::{self, Job, Outcome, RunError, Setup, StoreError};
 use crate::output::{Existing, OutputError, Progress, Shown};
@@ -98,7 +99,7 @@ pub(super) fn run(flags: &Flags, quiet: bool, lang: Lang) -> Exit {
 }
 
 fn job(flags: &Flags) -> Result<Job<'_>, miette::Report> {
-    let (declared, rules, intel) = flags.site.load()?;
+    let Loaded { declared, rules, intel, .. } = flags.site.load()?;
     let existing = if flags.force { Existing::Replace } else { Existing::Refuse };
     Ok(Job {
         inputs: &flags.inputs,

@@ -5,6 +5,7 @@ use super::analyze::exit_of;
 use super::site::SiteFlags;
 use super::stop_on_signal;
 use crate::base::{Kind, Timestamp};
+use crate::config::Loaded;
 use crate::engine::{self, Copies, Job, Setup, Store, StoreError};
 use crate::output::{Progress, shown};
 use crate::profile::{Baseline, Difference, Extent, Overview, SavedApproval};
@@ -195,7 +196,7 @@ fn learned(flags: &Learn, quiet: bool) -> Exit {
 }
 
 fn job(flags: &Learn) -> Result<Job<'_>, miette::Report> {
-    let (declared, rules, intel) = flags.site.load()?;
+    let Loaded { declared, rules, intel, .. } = flags.site.load()?;
     Ok(Job {
         inputs: &flags.inputs,
         filter: flags.filter.as_deref(),

@@ -3,14 +3,13 @@
 use super::Exit;
 use super::site::{Duplicates, SiteFlags};
 use super::web::WebFlags;
-use crate::alert::Rules;
 use crate::capture::{CaptureError, Taps};
-use crate::config::{Capture, Config, Loaded};
-use crate::engine::{self, LiveJob, RunError, Setup};
-use crate::intel::Intel;
+use crate::config::{self, Capture, Config, Loaded, Written};
+use crate::engine::{self, LiveJob, Opening, Receivers, Reloading, RunError, Setup, Watched};
 use crate::output::{self, Board, Outputs, Rotation};
-use crate::profile::Declared;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// What to capture and where to leave the records.
@@ -72,7 +71,9 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
     if flags.status {
         return tell_status(flags);
     }
-    let plan = match flags.config.as_deref().map_or_else(|| flagged(flags), |path| configured(flags, path)) {
+    // Before anything is read: a signal that comes meanwhile ends nothing.
+    let (stop, asked) = (super::stop_on_signal(), super::reload_on_signal());
+    let plan = match plan(flags) {
         Ok(plan) => plan,
         Err(report) => {
             anstream::eprintln!("{report:?}");
@@ -80,66 +81,136 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         }
     };
     let board = Board::default();
-    let web = match flags.web.start(&plan.rules, &plan.interfaces, &board, &plan.log) {
-        Ok(web) => web,
-        Err(error) => {
-            anstream::eprintln!("yukue: {error}");
-            return Exit::Usage;
-        }
-    };
-    let job = LiveJob {
-        interfaces: &plan.interfaces,
-        watch: flags.watch.as_deref(),
-        taps: plan.taps,
-        declared: plan.declared,
-        rules: plan.rules,
-        intel: plan.intel,
-        baseline: flags.baseline.as_deref(),
-        setup: Setup { shards: 1, copies: flags.duplicates.copies(), tick: None },
-        log: &plan.log,
-        rotation: plan.rotation,
-        record: flags.record.as_deref(),
-        queue_bytes: plan.queue_bytes,
-        outputs: plan.outputs.as_ref(),
-        web: web.as_ref(),
-    };
-    let done = engine::live(job, &super::stop_on_signal(), &board);
-    if let Some(outputs) = plan.outputs {
-        outputs.stop(GRACE);
-    }
-    match done {
-        Ok(_) => {
+    match capture(flags, plan, (&stop, asked), &board) {
+        Ok(()) => {
             if !quiet {
                 anstream::eprintln!("{}", output::status_lines(&board.read(), None));
             }
             Exit::Done
         }
-        Err(error) => {
-            anstream::eprintln!("yukue: {error}");
-            match error {
-                RunError::Capture(CaptureError::Filter { .. }) | RunError::Store(_) => Exit::Usage,
-                _ => Exit::RunTime,
-            }
+        Err(Failure { message, exit }) => {
+            anstream::eprintln!("yukue: {message}");
+            exit
         }
+    }
+}
+
+/// Opens, gives up all rights, listens, captures until told to stop.
+fn capture(
+    flags: &Flags,
+    plan: Plan,
+    (stop, asked): (&AtomicBool, Arc<AtomicBool>),
+    board: &Board,
+) -> Result<(), Failure> {
+    let opening = Opening {
+        interfaces: &plan.interfaces,
+        taps: &plan.taps,
+        log: &plan.log,
+        rotation: plan.rotation,
+        record: flags.record.as_deref(),
+        read: plan
+            .loaded
+            .read_from(&plan.written)
+            .into_iter()
+            .chain(flags.web.read_from())
+            .chain(flags.watch.clone())
+            .collect(),
+        write: plan.loaded.written_to().into_iter().chain(plan.state.clone()).chain(plan.kept_in()).collect(),
+    };
+    let opened = opening.open()?;
+    let receivers = match &plan.state {
+        Some(state) => {
+            let (outputs, limit) = (&plan.loaded.config.outputs, plan.loaded.config.parts.limits.outbox_bytes);
+            let origin = super::config::origin(&plan.loaded);
+            Receivers::new(Outputs::start(Some(&state.join("outbox")), limit, outputs, origin).map_err(Failure::usage)?)
+        }
+        None => Receivers::default(),
+    };
+    let web = match flags.web.settings(plan.web.as_ref(), &plan.log) {
+        Some(settings) => {
+            let of =
+                Watched { interfaces: &plan.interfaces, loaded: &plan.loaded, receivers: receivers.clone(), board };
+            Some(engine::web(&settings, &of).map_err(Failure::usage)?)
+        }
+        None => None,
+    };
+    let job = LiveJob {
+        interfaces: &plan.interfaces,
+        watch: flags.watch.as_deref(),
+        taps: plan.taps,
+        opened,
+        loaded: plan.loaded,
+        reloading: Reloading { written: plan.written, asked },
+        baseline: plan.baseline.as_deref(),
+        setup: Setup { shards: 1, copies: flags.duplicates.copies(), tick: None },
+        log: &plan.log,
+        queue_bytes: plan.queue_bytes,
+        receivers: receivers.clone(),
+        web: web.as_ref(),
+    };
+    let done = engine::live(job, stop, board);
+    receivers.stop(GRACE);
+    done.map(drop).map_err(Failure::from)
+}
+
+/// Why it did not go on, and the exit code that says so.
+struct Failure {
+    message: String,
+    exit: Exit,
+}
+
+impl Failure {
+    fn usage(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string(), exit: Exit::Usage }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match error {
+            RunError::Capture(CaptureError::Filter { .. }) | RunError::Store(_) => Exit::Usage,
+            _ => Exit::RunTime,
+        };
+        Self { message: error.to_string(), exit }
     }
 }
 
 /// What flags or the configuration ask for.
 struct Plan {
+    written: Written,
+    loaded: Loaded,
     interfaces: Vec<String>,
     taps: Taps,
-    declared: Declared,
-    rules: Rules,
-    intel: Intel,
     log: PathBuf,
+    /// Where alerts wait for receivers, when there can be any.
+    state: Option<PathBuf>,
+    baseline: Option<PathBuf>,
+    /// `[web]`, with a configuration.
+    web: Option<config::Web>,
     rotation: Rotation,
     queue_bytes: u64,
-    outputs: Option<Outputs>,
+}
+
+impl Plan {
+    /// The folder of the baseline: a damaged one is moved aside within it.
+    fn kept_in(&self) -> Option<PathBuf> {
+        let folder = self.baseline.as_deref()?.parent()?;
+        Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+    }
+}
+
+fn plan(flags: &Flags) -> Result<Plan, miette::Report> {
+    match &flags.config {
+        None => flagged(flags),
+        Some(path) => configured(flags, path),
+    }
 }
 
 fn flagged(flags: &Flags) -> Result<Plan, miette::Report> {
-    let (declared, rules, intel) = flags.site.load()?;
+    let written = Written::Flags(flags.site.named());
     Ok(Plan {
+        loaded: written.read().map_err(|e| *e)?,
+        written,
         interfaces: flags.interfaces.clone(),
         taps: Taps {
             snaplen: flags.snaplen,
@@ -147,18 +218,18 @@ fn flagged(flags: &Flags) -> Result<Plan, miette::Report> {
             workers: flags.workers,
             filter: flags.filter.clone(),
         },
-        declared,
-        rules,
-        intel,
         log: flags.log_dir.clone().unwrap_or_default(),
+        state: None,
+        baseline: flags.baseline.clone(),
+        web: None,
         rotation: Rotation { bytes: u64::from(flags.rotate_mib) << 20, keep: flags.keep },
         queue_bytes: u64::from(flags.queue_mib) << 20,
-        outputs: None,
     })
 }
 
 fn configured(flags: &Flags, path: &Path) -> Result<Plan, miette::Report> {
-    let loaded = Loaded::read(path).map_err(|e| *e)?;
+    let written = Written::File(path.to_owned());
+    let loaded = written.read().map_err(|e| *e)?;
     let parts = &loaded.config.parts;
     let Some(first) = parts.capture.first() else {
         return Err(miette::miette!("{}: no [[capture]] names an interface", path.display()));
@@ -170,10 +241,7 @@ fn configured(flags: &Flags, path: &Path) -> Result<Plan, miette::Report> {
     if flags.site.is_given() {
         return Err(miette::miette!("the configuration names site, rules and intel; leave their flags out"));
     }
-    let (state, limits) = (parts.paths.state.join("outbox"), &parts.limits);
-    let outputs =
-        Outputs::start(Some(&state), limits.outbox_bytes, &loaded.config.outputs, super::config::origin(&loaded))
-            .map_err(|e| miette::miette!("{e}"))?;
+    let (state, limits) = (parts.paths.state.clone(), &parts.limits);
     Ok(Plan {
         interfaces: parts.capture.iter().map(|capture| capture.interface.clone()).collect(),
         taps: Taps {
@@ -183,15 +251,16 @@ fn configured(flags: &Flags, path: &Path) -> Result<Plan, miette::Report> {
             filter: first.filter.clone(),
         },
         log: parts.paths.log.clone(),
+        baseline: Some(flags.baseline.clone().unwrap_or_else(|| state.join("baseline.redb"))),
+        state: Some(state),
+        web: Some(parts.web.clone()),
         rotation: Rotation {
             bytes: limits.record_file_bytes,
             keep: usize::try_from(limits.record_files).unwrap_or(usize::MAX),
         },
         queue_bytes: limits.queue_bytes,
-        outputs: Some(outputs),
-        declared: loaded.declared,
-        rules: loaded.rules,
-        intel: loaded.intel,
+        written,
+        loaded,
     })
 }
 

@@ -107,7 +107,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     choose_colour(arguments.color);
-    start_log(arguments.verbose);
+    start_log(match &arguments.command {
+        // Somebody looks into a service's log when something happened: reloads and recoveries are in it.
+        Command::Live(_) => arguments.verbose.max(1),
+        _ => arguments.verbose,
+    });
     let exit = match &arguments.command {
         Command::Analyze(flags) => analyze::run(flags, arguments.quiet, arguments.lang.unwrap_or_else(spoken)),
         Command::Baseline(flags) => baseline::run(flags, arguments.quiet),
@@ -140,6 +144,15 @@ fn stop_on_signal() -> Arc<AtomicBool> {
         }
     }
     stop
+}
+
+/// The service manager's reload, or a `kill -HUP`: set by each, taken back by who has reloaded.
+fn reload_on_signal() -> Arc<AtomicBool> {
+    let asked = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked)) {
+        tracing::warn!(%error, "cannot catch the signal to reload");
+    }
+    asked
 }
 
 /// Prints what a subcommand has to say, or what the user wrote wrong.

@@ -254,9 +254,9 @@ fn told(
     let job = Job {
         inputs,
         filter: None,
-        declared: config::declared(site, inside, &[]).map_err(|e| *e)?,
+        declared: config::declared(site, inside, &[]).map_err(|e| *e)?.into(),
         rules: rules(folder)?,
-        intel: config::intel(None).map_err(|e| *e)?,
+        intel: config::intel(None).map_err(|e| *e)?.into(),
         baseline: None,
         learn_until: None,
         setup: Setup { shards: 1, copies: Copies::Drop, tick: None },

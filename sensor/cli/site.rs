@@ -1,11 +1,8 @@
 //! Flags that say where the sensor stands and what it judges by; the same for files and for live packets.
 
-use crate::alert::Rules;
 use crate::base::Prefix;
-use crate::config;
+use crate::config::{Loaded, Named, Written};
 use crate::engine::Copies;
-use crate::intel::Intel;
-use crate::profile::Declared;
 use std::path::PathBuf;
 
 /// The site, its rules and its tables.
@@ -38,16 +35,21 @@ impl SiteFlags {
         !self.inside.is_empty() || !self.outside.is_empty() || files.iter().any(|file| file.is_some())
     }
 
-    /// Reads the files that the flags name.
-    pub(super) fn load(&self) -> Result<(Declared, Rules, Intel), miette::Report> {
-        let mut declared = config::declared(self.site.as_deref(), &self.inside, &self.outside).map_err(|e| *e)?;
-        if let Some(file) = &self.assets {
-            // The first that declares an address is believed.
-            declared.hosts.splice(0..0, config::assets(file).map_err(|e| *e)?);
+    /// What they name.
+    pub(super) fn named(&self) -> Named {
+        Named {
+            inside: self.inside.clone(),
+            outside: self.outside.clone(),
+            site: self.site.clone(),
+            assets: self.assets.clone(),
+            rules: self.rules.clone(),
+            intel: self.intel.clone(),
         }
-        let rules = config::rules(self.rules.as_deref()).map_err(|e| *e)?;
-        let intel = config::intel(self.intel.as_deref()).map_err(|e| *e)?;
-        Ok((declared, rules, intel))
+    }
+
+    /// Reads the files that the flags name.
+    pub(super) fn load(&self) -> Result<Loaded, miette::Report> {
+        Ok(Written::Flags(self.named()).read().map_err(|e| *e)?)
     }
 }
 

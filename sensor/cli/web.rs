@@ -1,9 +1,8 @@
 //! Flags of the web side: metrics and the API.
 
-use crate::alert::Rules;
-use crate::api::{ApiError, Settings};
-use crate::engine::{self, Web};
-use crate::output::Board;
+use crate::api::Settings;
+use crate::config::Web;
+use crate::engine;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -25,27 +24,29 @@ pub(super) struct WebFlags {
 }
 
 impl WebFlags {
-    /// Listens, when asked to; decisions about alerts are kept in the log folder.
-    pub(super) fn start(
-        &self,
-        rules: &Rules,
-        interfaces: &[String],
-        board: &Board,
-        log: &Path,
-    ) -> Result<Option<Web>, ApiError> {
-        let Some(listen) = self.listen else { return Ok(None) };
-        // The log folder is made by the sensor's start, which comes after.
-        std::fs::create_dir_all(log).map_err(|source| ApiError::Audit { path: log.to_owned(), source })?;
-        let settings = Settings {
+    /// Where to listen: as flags say, else as the configuration's `[web]`, else nowhere. Decisions about alerts are kept in
+    /// the log folder.
+    pub(super) fn settings(&self, configured: Option<&Web>, log: &Path) -> Option<Settings> {
+        let listen = self.listen.or_else(|| configured.map(|web| web.listen))?;
+        let or = |flag: &Option<PathBuf>, key: fn(&Web) -> Option<PathBuf>| {
+            flag.clone().or_else(|| configured.and_then(key))
+        };
+        Some(Settings {
             listen,
-            web_file: self.web_file.clone(),
-            token_file: self.token_file.clone(),
+            web_file: or(&self.web_file, |web| web.config_file.clone()),
+            token_file: or(&self.token_file, |web| web.token_file.clone()),
             insecure: self.insecure,
             audit: Some(log.join("audit.jsonl")),
             clock: engine::now,
+        })
+    }
+
+    /// Folders of files that are read again when they change.
+    pub(super) fn read_from(&self) -> Vec<PathBuf> {
+        let folder = |file: &PathBuf| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
         };
-        let web = engine::web(&settings, rules, interfaces, board)?;
-        tracing::info!(address = %web.running.address, "listening");
-        Ok(Some(web))
+        self.web_file.iter().chain(&self.token_file).map(folder).collect()
     }
 }

@@ -3,25 +3,25 @@
 //! Reading anew changes all or nothing. What is wrong, and what is right but implausible (no detector left on, a third of
 //! a table or feed gone, as after a download that was cut), is refused: the old set stays in force.
 
-use super::{Config, ConfigError, declared, files, intel, rules, tables, text_of};
+use super::{Config, ConfigError, Written, files, tables, text_of};
 use crate::alert::Rules;
 use crate::intel::Intel;
 use crate::profile::Declared;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A configuration and all it names.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    pub(crate) declared: Declared,
+    pub(crate) declared: Arc<Declared>,
     pub(crate) rules: Rules,
-    pub(crate) intel: Intel,
+    pub(crate) intel: Arc<Intel>,
     /// Rows of each table and feed.
     pub(crate) rows: Vec<(String, usize)>,
 }
 
 /// What is in force after a configuration was read anew.
-#[allow(dead_code, reason = "for the live engine")]
 #[derive(Debug)]
 pub(crate) struct Renewed {
     pub(crate) loaded: Loaded,
@@ -30,11 +30,10 @@ pub(crate) struct Renewed {
 }
 
 /// Why the old set stays.
-#[allow(dead_code, reason = "for the live engine")]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     /// Something is wrong.
-    #[error(transparent)]
+    #[error("{}", .0.in_a_line())]
     Wrong(#[from] Box<ConfigError>),
     /// Nothing is wrong, yet it cannot be meant.
     #[error("{0}; restart the sensor if that is meant")]
@@ -44,21 +43,12 @@ pub(crate) enum Refused {
 impl Loaded {
     /// Reads the configuration in `path` and all it names.
     pub(crate) fn read(path: &Path) -> Result<Self, Box<ConfigError>> {
-        let config = Config::read(path)?;
-        let paths = &config.parts.paths;
-        Ok(Self {
-            declared: declared(paths.site.as_deref(), &[], &[])?,
-            rules: rules(paths.rules.as_deref())?,
-            intel: intel(paths.intel.as_deref())?,
-            rows: rows(paths.intel.as_deref())?,
-            config,
-        })
+        Written::File(path.to_owned()).read()
     }
 
     /// Reads it anew. `self` is not touched; whoever gets the new one puts it in its place.
-    #[allow(dead_code, reason = "for the live engine")]
-    pub(crate) fn renew(&self, path: &Path) -> Result<Renewed, Refused> {
-        let loaded = Self::read(path)?;
+    pub(crate) fn renew(&self, written: &Written) -> Result<Renewed, Refused> {
+        let loaded = written.read()?;
         if loaded.enabled() == 0 {
             return Err(Refused::Implausible("no rule is enabled".to_owned()));
         }
@@ -85,7 +75,6 @@ impl Loaded {
 
 impl super::whole::Parts {
     /// Sections that differ and are looked at only when the sensor starts.
-    #[allow(dead_code, reason = "for the live engine")]
     fn fixed(&self, other: &Self) -> Vec<&'static str> {
         let places = |parts: &Self| (parts.paths.state.clone(), parts.paths.log.clone());
         let pairs = [
@@ -100,7 +89,7 @@ impl super::whole::Parts {
 }
 
 /// Rows of each table, and of each feed in the folder's `feeds`.
-fn rows(folder: Option<&Path>) -> Result<Vec<(String, usize)>, Box<ConfigError>> {
+pub(super) fn rows(folder: Option<&Path>) -> Result<Vec<(String, usize)>, Box<ConfigError>> {
     let count = |text: &str| text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
     let tables = tables(folder)?;
     let mut rows: Vec<_> = tables.names().map(|name| (name.to_owned(), count(tables.text(name)))).collect();
@@ -113,7 +102,6 @@ fn rows(folder: Option<&Path>) -> Result<Vec<(String, usize)>, Box<ConfigError>>
 }
 
 /// As for `yukue intel import`: vendors grow, and a file that lost a third was cut.
-#[allow(dead_code, reason = "for the live engine")]
 const MOST_SHRINK_PERCENT: usize = 30;
 
 #[cfg(test)]
@@ -129,6 +117,7 @@ mod tests {
             fs::create_dir(at(name)).unwrap();
         }
         let path = at("yukue.toml");
+        let written = Written::File(path.clone());
         let whole = "[paths]\nsite = \"site.toml\"\nrules = \"rules\"\nintel = \"intel\"\n";
         let names: String = (0..100).map(|n| format!("host{n}.example.net\n")).collect();
         let first = |lines: usize| names.lines().take(lines).map(|line| format!("{line}\n")).collect::<String>();
@@ -184,7 +173,7 @@ mod tests {
         for (what, change, message) in cases {
             right();
             change();
-            match old.renew(&path) {
+            match old.renew(&written) {
                 Ok(new) => assert!(message.is_empty() && new.needs_restart.is_empty(), "{what}: accepted"),
                 Err(refused) => {
                     assert!(!message.is_empty() && refused.to_string().contains(message), "{what}: {refused}")
@@ -194,6 +183,6 @@ mod tests {
         right();
         fs::write(&path, format!("{whole}[web]\nlisten = \"127.0.0.1:1\"\n[[capture]]\ninterface = \"span9\"\n"))
             .unwrap();
-        assert_eq!(old.renew(&path).unwrap().needs_restart, ["capture", "web"]);
+        assert_eq!(old.renew(&written).unwrap().needs_restart, ["capture", "web"]);
     }
 }

@@ -9,14 +9,16 @@ mod loaded;
 mod rules;
 mod site;
 mod whole;
+mod written;
 
 pub(crate) use allow::{allow, allow_list};
 pub(crate) use assets::{asset_list, assets};
 pub(crate) use intel::{intel, tables};
-pub(crate) use loaded::Loaded;
+pub(crate) use loaded::{Loaded, Renewed};
 pub(crate) use rules::rules;
 pub(crate) use site::{declared, site};
-pub(crate) use whole::{Capture, Config, EXAMPLE};
+pub(crate) use whole::{Capture, Config, EXAMPLE, Web};
+pub(crate) use written::{Named, Written};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;
@@ -53,6 +55,19 @@ pub(crate) enum ConfigError {
         #[label("here")]
         span: SourceSpan,
     },
+}
+
+impl ConfigError {
+    /// For a log: file and line before what is wrong.
+    pub(crate) fn in_a_line(&self) -> String {
+        match self {
+            Self::Wrong { message, text, span } => {
+                let before = text.inner().get(..span.offset()).unwrap_or_default();
+                format!("{}:{}: {message}", text.name(), before.matches('\n').count().saturating_add(1))
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 /// A file's text.

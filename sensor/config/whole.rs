@@ -61,6 +61,7 @@ pub(crate) struct Capture {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Paths {
     pub(crate) site: Option<PathBuf>,
+    pub(crate) assets: Option<PathBuf>,
     pub(crate) rules: Option<PathBuf>,
     pub(crate) intel: Option<PathBuf>,
     pub(crate) state: PathBuf,
@@ -83,6 +84,7 @@ pub(crate) struct Limits {
 pub(crate) struct Web {
     pub(crate) listen: SocketAddr,
     pub(crate) config_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 const fn one() -> u32 {
@@ -104,7 +106,14 @@ const fn ring_bytes() -> u64 {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self { site: None, rules: None, intel: None, state: "/var/lib/yukue".into(), log: "/var/log/yukue".into() }
+        Self {
+            site: None,
+            assets: None,
+            rules: None,
+            intel: None,
+            state: "/var/lib/yukue".into(),
+            log: "/var/log/yukue".into(),
+        }
     }
 }
 
@@ -121,7 +130,7 @@ impl Default for Limits {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9477)), config_file: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9477)), config_file: None, token_file: None }
     }
 }
 
@@ -132,7 +141,9 @@ impl Config {
         let mut config = Self::parse(&text).map_err(|(message, span)| wrong(path, &text, message, span))?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         let paths = &mut config.parts.paths;
-        for named in [&mut paths.site, &mut paths.rules, &mut paths.intel, &mut config.parts.web.config_file] {
+        let web = &mut config.parts.web;
+        let files = [&mut paths.site, &mut paths.assets, &mut paths.rules, &mut paths.intel];
+        for named in files.into_iter().chain([&mut web.config_file, &mut web.token_file]) {
             *named = named.take().map(|named| folder.join(named));
         }
         for named in [&mut paths.state, &mut paths.log] {

@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, Which, parse};
+use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Act, Activity, HostId, Profiles};
@@ -56,6 +56,11 @@ struct Path {
 }
 
 impl Detector for AdminPath {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         if let Activity::Act(act) = seen
             && self.rule.enabled

@@ -72,6 +72,12 @@ impl Beacon {
         }
     }
 
+    /// Follows other rules from now on; what was metered stays.
+    pub(super) fn follow(&mut self, rule: BeaconRule, pollers: PollerRule) {
+        self.rule = rule;
+        self.pollers.follow(pollers);
+    }
+
     /// Takes in a sign of life.
     pub(crate) fn check_in(&mut self, seen: &CheckIn, usual: &Profiles) {
         if !self.rule.enabled {

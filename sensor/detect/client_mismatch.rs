@@ -12,7 +12,7 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
@@ -120,6 +120,11 @@ struct Contradiction {
 }
 
 impl Detector for ClientMismatch {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         match seen {
             Activity::Hello(hello) if self.rule.enabled => self.hello(hello, usual, said),

@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles, Touch};
@@ -65,6 +65,11 @@ struct Asked {
 }
 
 impl Detector for CoercedAuthentication {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
         match seen {
             Activity::Call(call) if self.rule.enabled && call.by != call.on => self.called(call),

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -67,6 +67,11 @@ struct Cohort {
 }
 
 impl Detector for CohortExfiltration {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Closed(closed) = seen
             && self.rule.enabled

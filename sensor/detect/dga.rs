@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::Distinct;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -57,6 +57,11 @@ struct Tried {
 }
 
 impl Detector for Dga {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, said: &mut Said) {
         if let Activity::Lookup(lookup) = seen
             && self.rule.enabled

@@ -7,7 +7,7 @@
 use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, RuleError, Said, Spec, parse};
 use crate::base::{Budget, Capped, Table, Transport};
 use crate::profile::{Activity, Contact, HostId, Profiles};
 
@@ -46,6 +46,11 @@ struct Named {
 }
 
 impl Detector for DirectAddress {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         match seen {
             Activity::Contact(contact) if self.rule.enabled && !contact.background => {

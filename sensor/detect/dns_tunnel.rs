@@ -10,7 +10,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::shown::{Distinct, information};
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -95,6 +95,11 @@ struct Asked {
 }
 
 impl Detector for DnsTunnel {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Lookup(lookup) = seen
             && self.rule.enabled

@@ -9,7 +9,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Drift, Feature, HostId, Profiles};
 
@@ -42,6 +42,11 @@ struct Drifts {
 }
 
 impl Detector for Drifts {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
         let Activity::Drift(ts, drift) = seen else { return };
         let rule = &self.rule;

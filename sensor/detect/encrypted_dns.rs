@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, has_role, is_person};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
@@ -47,6 +47,11 @@ struct EncryptedDns {
 }
 
 impl Detector for EncryptedDns {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Contact(contact) = seen
             && self.rule.enabled

@@ -10,7 +10,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, Contact, HostId, Profiles, TenantId};
@@ -59,6 +59,11 @@ struct Entered {
 }
 
 impl Detector for Entry {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         match seen {
             Activity::Closed(closed) if self.rule.enabled && closed.reach == Reach::Inbound => {

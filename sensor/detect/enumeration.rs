@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, has_role};
 use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles};
 
@@ -45,6 +45,11 @@ struct Enumeration {
 }
 
 impl Detector for Enumeration {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
         let Activity::Call(call) = seen else { return };
         let rule = &self.rule;

@@ -11,7 +11,7 @@ use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, Which, parse};
+use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event;
 use crate::profile::{Act, Activity, HostId, Profiles};
@@ -61,6 +61,11 @@ struct ExecutionFanOut {
 }
 
 impl Detector for ExecutionFanOut {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         if let Activity::Act(act) = seen
             && self.rule.enabled

@@ -7,7 +7,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
@@ -47,6 +47,11 @@ struct Listed {
 }
 
 impl Detector for Feed {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         let Activity::Contact(seen) = seen else { return };
         if let Some(listed) = listed(seen, usual).filter(|_| self.rule.enabled) {

@@ -7,10 +7,11 @@
 //! emergency. Evasion: doing what the server always does.
 
 use super::beacon::reason;
+use super::chances::{cauchy, poisson_tail};
 use super::claim::{Claim, Words, keep};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Deed, Detector, Said, Spec, Which, parse};
+use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Capped, Table, Text, Timestamp, say};
 use crate::event::{self, Uid};
 use crate::profile::{Act, Activity, Contact, HostId, Profiles, What};
@@ -130,6 +131,11 @@ const SIGNS: [(&str, &str); 6] = [
 ];
 
 impl Detector for HubSuspect {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         if !self.rule.enabled {
             return;
@@ -393,28 +399,6 @@ impl Rule {
     }
 }
 
-/// Chances that may depend on each other in one (Liu and Xie 2020). One above a half says nothing and takes nothing away.
-fn cauchy(p: &[f64]) -> f64 {
-    let tangent = |p: &f64| (std::f64::consts::PI * (0.5 - p.min(0.5))).tan();
-    let mean = p.iter().map(tangent).sum::<f64>() / real(p.len().max(1));
-    (0.5 - mean.atan() / std::f64::consts::PI).clamp(1e-12, 1.0)
-}
-
-/// P(Poisson(mean) ≥ k), summed from its largest term on.
-fn poisson_tail(mean: f64, k: u32) -> f64 {
-    if k == 0 {
-        return 1.0;
-    }
-    let ln_factorial: f64 = (1..=k).map(|n| f64::from(n).ln()).sum();
-    let mut term = (f64::from(k) * mean.ln() - mean - ln_factorial).exp();
-    let mut sum = term;
-    for n in k.saturating_add(1)..k.saturating_add(MAX_TERMS) {
-        term *= mean / f64::from(n);
-        sum += term;
-    }
-    sum.clamp(0.0, 1.0)
-}
-
 /// 0 for none, n for at least 2^(n−1).
 fn octave(machines: usize) -> usize {
     let bits = usize::BITS - machines.leading_zeros();
@@ -428,8 +412,6 @@ fn real(n: usize) -> f64 {
 const HOUR_S: i64 = 3600;
 /// Signs at most as probable are named in words.
 const TELLING_P: f64 = 0.05;
-/// Terms of the tail; beyond a mean of a hundred an hour no first act is odd.
-const MAX_TERMS: u32 = 200;
 /// Up to 1,024 machines an hour, and more.
 const OCTAVES: usize = 12;
 /// Chance of something new that is pooled with a server's own: detection.md §4.6 gives 10⁻⁴ for tight servers and we know
@@ -449,18 +431,6 @@ const MAX_NAMED: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn chances_are_combined_without_help_from_those_that_say_nothing() {
-        for (what, p, low, high) in [
-            ("nothing odd", [1.0; 6], 0.49, 0.51),
-            ("one in a million of six", [1e-6, 1.0, 1.0, 1.0, 1.0, 1.0], 5e-6, 7e-6),
-            ("two in a million", [1e-6, 1e-6, 1.0, 1.0, 1.0, 1.0], 2.5e-6, 3.5e-6),
-        ] {
-            let found = cauchy(&p);
-            assert!((low..=high).contains(&found), "{what}: {found}");
-        }
-    }
 
     #[test]
     fn an_hour_unlike_the_past_stands_out_and_one_like_it_does_not() {

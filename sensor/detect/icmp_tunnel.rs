@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, Transport, say};
 use crate::event::{Counters, Reach, Uid};
 use crate::profile::{Activity, Closed, HostId, Profiles};
@@ -59,6 +59,11 @@ struct Echoes {
 }
 
 impl Detector for IcmpTunnel {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, said: &mut Said) {
         if let Activity::Closed(closed) = seen
             && self.rule.enabled

@@ -11,7 +11,7 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, Fetch, HostId, Profiles, TenantId};
@@ -65,6 +65,11 @@ struct Reached {
 }
 
 impl Detector for ManagementEgress {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         match seen {
             Activity::Contact(contact) if self.rule.enabled => self.contact(contact, usual, said),

@@ -9,6 +9,7 @@
 mod admin_path;
 mod beacon;
 mod calibrate;
+mod chances;
 mod claim;
 mod client_mismatch;
 mod coerced_authentication;
@@ -76,6 +77,9 @@ pub(crate) trait Detector: Debug + Send {
 
     /// Says findings, as they stand at `now`; who only says cues has none.
     fn say(&mut self, _: Which, _: Timestamp, _: &Profiles, _: &mut Said) {}
+
+    /// Follows another rule from now on; what it knows stays.
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError>;
 
     /// Its tables as they stand.
     fn tables(&self) -> Vec<Table>;
@@ -159,6 +163,13 @@ impl Detectors {
             others: others.collect::<Result<_, _>>()?,
             controllers: Controllers::new(),
         })
+    }
+
+    /// Follows other rules from now on; what everybody knows stays.
+    pub(crate) fn follow(&mut self, rules: &RuleTexts) -> Result<(), RuleError> {
+        self.beacon.follow(rules.parse("beacon")?, rules.parse("coordinated_poller")?);
+        let mut others = DETECTORS.iter().zip(&mut self.others);
+        others.try_for_each(|(spec, detector)| detector.follow(rules.text(spec.stem)))
     }
 
     /// Shows an activity to everybody.

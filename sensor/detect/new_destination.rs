@@ -7,7 +7,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, is_person};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles, TenantId};
 
@@ -45,6 +45,11 @@ struct NewDestination {
 }
 
 impl Detector for NewDestination {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         let Activity::Contact(seen) = seen else { return };
         if has_role(usual, seen.host, &self.rule.elsewhere_roles) {

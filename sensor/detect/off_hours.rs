@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::profile::{ASLEEP_BELOW, Activity, Contact, HostId, Profiles, TenantId};
 
@@ -44,6 +44,11 @@ struct OffHours {
 }
 
 impl Detector for OffHours {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Contact(contact) = seen
             && self.rule.enabled

@@ -43,6 +43,10 @@ impl Pollers {
         Self { rule, by_owner: Capped::new(Budget::new("pollers.by_owner", MAX_OWNERS, 256)) }
     }
 
+    pub(super) fn follow(&mut self, rule: PollerRule) {
+        self.rule = rule;
+    }
+
     pub(super) fn table(&self) -> Table {
         self.by_owner.table()
     }

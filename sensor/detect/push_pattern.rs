@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles, Touch};
 use std::collections::{BTreeSet, VecDeque};
@@ -74,6 +74,11 @@ struct Odd {
 }
 
 impl Detector for PushPattern {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, _: &mut Said) {
         if let Activity::Touch(touch) = seen
             && self.rule.enabled

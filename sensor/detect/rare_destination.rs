@@ -7,7 +7,7 @@
 use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
-use super::{Detector, Said, Spec, parse};
+use super::{Detector, RuleError, Said, Spec, parse};
 use crate::base::Table;
 use crate::profile::{Activity, Contact, Profiles, Rarity};
 
@@ -33,6 +33,11 @@ struct RareDestination {
 }
 
 impl Detector for RareDestination {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, said: &mut Said) {
         if let Activity::Contact(contact) = seen
             && let Some(rarity) = contact.rarity.filter(|_| self.rule.enabled && contact.first)

@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{self, Channel, Uid};
 use crate::profile::{Act, Activity, HostId, Profiles, What};
@@ -107,6 +107,11 @@ impl Deed {
 }
 
 impl Detector for RemoteExecution {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
         if let Activity::Act(act) = seen {
             self.act(act);

@@ -8,7 +8,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
@@ -62,6 +62,11 @@ struct Asked {
 }
 
 impl Detector for ResolverBypass {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Lookup(lookup) = seen
             && self.rule.enabled

@@ -101,6 +101,11 @@ impl Scorer {
         }
     }
 
+    /// Follows another rule from now on; today's sums and what they are held against stay.
+    pub(crate) fn follow(&mut self, rule: ScoreRule) {
+        self.rule = rule;
+    }
+
     /// What egress sums and whole sums are held against.
     pub(super) const fn calibrations(&self) -> [&Calibration; 2] {
         [&self.egress, &self.whole]

@@ -7,7 +7,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Fetch, HostId, Profiles, TenantId};
 
@@ -44,6 +44,11 @@ struct ScriptDownload {
 }
 
 impl Detector for ScriptDownload {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
         let Activity::Fetch(seen) = seen else { return };
         let Some(content) = seen.content.filter(|_| self.rule.enabled) else { return };

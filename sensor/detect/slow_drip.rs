@@ -9,7 +9,7 @@ use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::ranks::Ranks;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
@@ -70,6 +70,11 @@ struct Drip {
 }
 
 impl Detector for SlowDrip {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Closed(closed) = seen
             && self.rule.enabled

@@ -10,7 +10,7 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{Certificate, Uid};
 use crate::profile::{Activity, Hello, HostId, Profiles, TenantId};
@@ -68,6 +68,11 @@ impl Odd {
 }
 
 impl Detector for SniMismatch {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Hello(hello) = seen
             && self.rule.enabled

@@ -8,7 +8,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Capped, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles};
@@ -70,6 +70,11 @@ struct Made {
 }
 
 impl Detector for TelltaleCall {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
         if let Activity::Call(call) = seen
             && self.rule.enabled

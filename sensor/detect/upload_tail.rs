@@ -10,7 +10,7 @@ use super::claim::{Claim, Words, has_role, is_rare, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::{Detector, Said, Spec, Which, parse};
+use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, Feature, HostId, Profiles, TenantId};
@@ -77,6 +77,11 @@ struct Large {
 }
 
 impl Detector for UploadTail {
+    fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
+        self.rule = parse(rule)?;
+        Ok(())
+    }
+
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         if let Activity::Closed(closed) = seen
             && self.rule.enabled

@@ -108,6 +108,19 @@ impl Analysis {
         self.shown = Some(Shown::new(windows, detectors));
     }
 
+    /// Follows what an operator wrote anew from here on; what was learned and told stays. On an error nothing changes.
+    pub(crate) fn follow(
+        &mut self,
+        declared: Arc<Declared>,
+        intel: Arc<Intel>,
+        rules: &Rules,
+    ) -> Result<(), RuleError> {
+        rules.lead(&mut self.detectors, &mut self.scorer, &mut self.campaigns)?;
+        self.allow = rules.allow.clone();
+        self.profiles.follow(declared, intel);
+        Ok(())
+    }
+
     /// Takes in the next observation; they come ordered by (ts, uid, n).
     pub(crate) fn observe(&mut self, seen: &Observation) {
         if seen.ts >= self.next {

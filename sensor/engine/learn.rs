@@ -10,7 +10,6 @@ use crate::capture;
 use crate::event::Observation;
 use crate::profile::Learnt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ pub(crate) fn learn(
     mut show: impl FnMut(capture::Progress),
 ) -> Result<Learn, RunError> {
     let mut files = capture::open(job.inputs, job.filter)?;
-    let mut analysis = Analysis::new(Arc::new(job.declared), Arc::new(job.intel), &job.rules)?;
+    let mut analysis = Analysis::new(job.declared, job.intel, &job.rules)?;
     if path.exists() {
         match continue_from(path, &mut analysis) {
             // Somebody was stopped before the first save.

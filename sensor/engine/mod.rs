@@ -3,6 +3,7 @@
 mod analysis;
 mod clock;
 mod ech;
+mod gauges;
 mod machine;
 mod live;
 mod merge;
@@ -12,10 +13,9 @@ mod run;
 mod learn;
 mod saver;
 mod store;
-#[allow(dead_code, reason = "the live engine calls it")]
-pub(crate) mod sandbox;
-#[allow(dead_code, reason = "the live engine calls it")]
-pub(crate) mod service;
+mod receivers;
+mod sandbox;
+mod service;
 mod shown;
 mod summary;
 mod web;
@@ -24,13 +24,14 @@ pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
 pub(crate) use ech::EchConfigs;
 pub(crate) use learn::learn;
-pub(crate) use live::{LiveJob, live};
+pub(crate) use live::{LiveJob, Opening, Reloading, live};
 pub(crate) use machine::host_name;
 pub(crate) use pipeline::{Copies, Pipeline, Setup};
+pub(crate) use receivers::Receivers;
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 pub(crate) use shown::shown_tables;
 pub(crate) use store::{Store, StoreError};
-pub(crate) use web::{Web, web};
+pub(crate) use web::{Watched, web};
 
 #[cfg(test)]
 mod act_tests;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct Right {
     pub(super) analysis: Analysis,
     pub(super) trail: Trail,
-    declared: Arc<Declared>,
+    pub(super) declared: Arc<Declared>,
     intel: Arc<Intel>,
     weird: [u64; Oddity::ALL.len()],
     pub(super) ech: EchConfigs,
@@ -30,6 +30,18 @@ impl Right {
             weird: [0; Oddity::ALL.len()],
             ech: EchConfigs::new(),
         })
+    }
+
+    /// Follows what an operator wrote anew from here on. On an error nothing changes.
+    pub(super) fn follow(
+        &mut self,
+        declared: &Arc<Declared>,
+        intel: &Arc<Intel>,
+        rules: &Rules,
+    ) -> Result<(), RuleError> {
+        self.analysis.follow(Arc::clone(declared), Arc::clone(intel), rules)?;
+        (self.declared, self.intel) = (Arc::clone(declared), Arc::clone(intel));
+        Ok(())
     }
 
     /// Analyses the next observation.

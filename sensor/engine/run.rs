@@ -5,6 +5,7 @@ use super::clock::Stopwatch;
 use super::learn::continue_from;
 use super::pipeline::{Pipeline, Setup};
 use super::right::Right;
+use super::sandbox::SandboxError;
 use super::store::StoreError;
 use super::summary;
 use crate::alert::{Alert, Rules};
@@ -24,9 +25,9 @@ pub(crate) struct Job<'a> {
     pub(crate) inputs: &'a [PathBuf],
     /// BPF.
     pub(crate) filter: Option<&'a str>,
-    pub(crate) declared: Declared,
+    pub(crate) declared: Arc<Declared>,
     pub(crate) rules: Rules,
-    pub(crate) intel: Intel,
+    pub(crate) intel: Arc<Intel>,
     pub(crate) setup: Setup,
     /// What was learned before, and until when this input is learned from and nothing told.
     pub(crate) baseline: Option<&'a Path>,
@@ -60,6 +61,9 @@ pub(crate) enum RunError {
     /// A rule is wrong.
     #[error(transparent)]
     Rules(#[from] RuleError),
+    /// Rights cannot be given up.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// The baseline cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,8 +78,7 @@ pub(crate) fn analyze(
     let watch = Stopwatch::start();
     let mut files = capture::open(job.inputs, job.filter)?;
     let mut records = job.out.map(|(folder, existing)| Records::create(folder, existing)).transpose()?;
-    let declared = Arc::new(job.declared);
-    let intel = Arc::new(job.intel);
+    let (declared, intel) = (job.declared, job.intel);
     let rules = job.rules.digest();
     let mut right = Right::new(&declared, &intel, &job.rules)?;
     if let Some(path) = job.baseline {

@@ -42,11 +42,6 @@ impl Service {
         say(&[NotifyState::Stopping]);
     }
 
-    /// How often [`Service::alive`] has to be called; `None` without a watchdog.
-    pub(crate) fn every(&self) -> Option<Duration> {
-        self.patience.map(|patience| patience / 3)
-    }
-
     /// Feeds the watchdog, if the pipeline has moved since: `progress` is any count that grows while it works, with or
     /// without traffic. A pipeline that stands still starves it, and the service manager restarts the sensor.
     pub(crate) fn alive(&mut self, progress: u64) {

@@ -95,6 +95,13 @@ impl Journal {
         }
     }
 
+    /// Logs that somebody moved away are begun anew at the next line.
+    pub(crate) fn reopen(&mut self) {
+        for log in [&mut self.flows, &mut self.facts, &mut self.alerts, &mut self.findings] {
+            log.reopen();
+        }
+    }
+
     /// What was written and what was not.
     pub(crate) fn state(&self) -> LogStatus {
         let states: Vec<State> =

@@ -33,10 +33,10 @@ pub(crate) use journal::{Journal, leave_status, status_of};
 pub(crate) use jsonl::{Existing, OutputError, Records};
 pub(crate) use progress::Progress;
 pub(crate) use rolling::Rotation;
-pub(crate) use sink::{Origin, Output, Outputs, SINKS, sink_tables};
+pub(crate) use sink::{Origin, Output, OutputStatus, Outputs, SINKS, SinkError, sink_tables};
 pub(crate) use status::{
-    AlertCount, AnalysisStatus, Board, FlowStatus, InterfaceStatus, LAG_BUCKETS_S, LagStatus, LogStatus, PacketStatus,
-    Phase, status_lines,
+    AlertCount, AnalysisStatus, Board, ConfigStatus, FeedStatus, FlowStatus, InterfaceStatus, LAG_BUCKETS_S, LagStatus,
+    LogStatus, PacketStatus, Phase, Status, status_lines,
 };
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Stage, Summary, Visibility};
 pub(crate) use terminal::Shown;

@@ -115,6 +115,11 @@ impl Rolling {
         }
     }
 
+    /// The file of this name is opened again before the next line.
+    pub(super) fn reopen(&mut self) {
+        self.file = None;
+    }
+
     /// What it counted until now.
     pub(super) fn state(&self) -> State {
         State { waiting: self.waiting, ..self.state.clone() }

@@ -26,6 +26,7 @@ pub(crate) struct Status {
     pub(crate) analysis: AnalysisStatus,
     pub(crate) log: LogStatus,
     pub(crate) faults: FaultStatus,
+    pub(crate) config: ConfigStatus,
     pub(crate) detection_lag: LagStatus,
 }
 
@@ -172,6 +173,37 @@ pub(crate) struct FaultStatus {
     pub(crate) clock_offset_s: f64,
 }
 
+/// What the operator wrote and is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ConfigStatus {
+    /// Whether what was read last is in force.
+    pub(crate) is_current: bool,
+    /// When what is in force was read, ns since the epoch.
+    pub(crate) loaded_ns: i64,
+    pub(crate) reloads: u64,
+    /// Reloads that changed nothing because something was wrong or implausible.
+    pub(crate) refused: u64,
+    /// What was wrong with the latest, until one succeeds.
+    pub(crate) why: Option<String>,
+    /// Parts that changed and are looked at only when the sensor starts.
+    pub(crate) needs_restart: Vec<String>,
+    /// SHA-256 of the rules in force.
+    pub(crate) rules: String,
+    pub(crate) shipped_rules: u64,
+    pub(crate) own_rules: u64,
+    /// Rows of each table and feed.
+    pub(crate) feeds: Vec<FeedStatus>,
+}
+
+/// A table or feed about the outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct FeedStatus {
+    pub(crate) name: String,
+    pub(crate) rows: u64,
+    /// When the operator's file was last written, or, for a shipped table, when the sensor read it; ns since the epoch.
+    pub(crate) read_ns: i64,
+}
+
 /// From the last event of a claim to its being told, of alerts told the first time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct LagStatus {
@@ -277,6 +309,13 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
             log.recorded,
             log.unrecorded
         ));
+    }
+    let config = &status.config;
+    if let Some(why) = &config.why {
+        lines.push(format!("configuration: NOT RELOADED ({}); what was in force before still is", shown(why)));
+    }
+    if !config.needs_restart.is_empty() {
+        lines.push(format!("configuration: {} changed, which takes a restart", config.needs_restart.join(", ")));
     }
     let faults = status.faults;
     if faults.packet_panics.saturating_add(faults.analysis_panics) > 0 {

@@ -77,9 +77,7 @@ pub(super) struct Hosts {
 
 impl Hosts {
     pub(super) fn new(declared: Arc<Declared>) -> Self {
-        let all = declared.hosts.iter().enumerate().rev();
-        let declarations = all.clone().flat_map(|(at, host)| host.addresses.iter().map(move |ip| (*ip, at))).collect();
-        let declared_macs = all.flat_map(|(at, host)| host.macs.iter().map(move |mac| (*mac, at))).collect();
+        let (declarations, declared_macs) = positions(&declared);
         Self {
             held: Capped::new(Budget::new("hosts.held", MAX_HOSTS, 1_100)),
             identities: Identities::new(),
@@ -92,6 +90,12 @@ impl Hosts {
             declared_macs,
             disagreements: Ring::new(MAX_TOLD),
         }
+    }
+
+    /// Something else is declared from now on; who was met stays.
+    pub(super) fn declare(&mut self, declared: Arc<Declared>) {
+        (self.declarations, self.declared_macs) = positions(&declared);
+        self.declared = declared;
     }
 
     /// Who has `ip` at `ts`; somebody new is a stranger until it says something.
@@ -384,6 +388,13 @@ impl Hosts {
         let another = mac.is_some_and(|mac| !host.macs.is_empty() && !host.macs.contains(&mac));
         (!another).then_some(host)
     }
+}
+
+/// Positions of declarations by address and by hardware address; of several the first is believed.
+fn positions(declared: &Declared) -> (BTreeMap<IpAddr, usize>, BTreeMap<[u8; 6], usize>) {
+    let all = declared.hosts.iter().enumerate().rev();
+    let addresses = all.clone().flat_map(|(at, host)| host.addresses.iter().map(move |ip| (*ip, at))).collect();
+    (addresses, all.flat_map(|(at, host)| host.macs.iter().map(move |mac| (*mac, at))).collect())
 }
 
 /// The largest site the design plans for is 250,000 machines.

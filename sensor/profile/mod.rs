@@ -136,6 +136,15 @@ impl Profiles {
         }
     }
 
+    /// The site and the tables about the outside are these from now on. What was learned stays; a destination's class is
+    /// the new one from its next contact on.
+    pub(crate) fn follow(&mut self, declared: Arc<Declared>, intel: Arc<Intel>) {
+        self.hosts.declare(Arc::clone(&declared));
+        self.tenants.forget_places();
+        self.agents.clear();
+        (self.declared, self.intel) = (declared, intel);
+    }
+
     /// The best name of a flow's responder and where it came from.
     pub(crate) fn name_of(&self, uid: Uid, flow: &FlowRecord) -> Option<(&str, &'static str)> {
         let wire = self.flows.name_of(uid);

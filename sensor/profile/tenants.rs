@@ -109,6 +109,12 @@ impl Tenants {
         }
     }
 
+    /// The tables about the outside are others now: owners are asked for again, under the ids they have.
+    pub(super) fn forget_places(&mut self) {
+        self.by_name.clear();
+        self.by_address.clear();
+    }
+
     /// The owner of a name met before, or the owner so called.
     pub(super) fn named(&self, name: &str) -> Option<TenantId> {
         self.by_name.get(name).map(|known| known.tenant).or_else(|| self.by_key.get(name).copied())

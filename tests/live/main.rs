@@ -8,6 +8,10 @@ mod faults;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod veth;
 #[cfg(test)]
 mod watch;

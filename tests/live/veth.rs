@@ -147,12 +147,13 @@ impl Sensor {
     /// Starts `yukue live` with these flags and waits until it captures.
     pub(crate) fn run(log: &Path, flags: &[&str]) -> Self {
         let _ = fs::remove_file(log.join("status.json"));
-        let child = Command::new(env!("CARGO_BIN_EXE_yukue"))
-            .args(["live", "--log-dir", log.to_str().unwrap()])
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::exec(log, &[&["--log-dir", log.to_str().unwrap()], flags].concat())
+    }
+
+    /// Starts `yukue live` with just these flags, its log being in `log`, and waits until it captures.
+    fn exec(log: &Path, flags: &[&str]) -> Self {
+        let child =
+            Command::new(env!("CARGO_BIN_EXE_yukue")).arg("live").args(flags).stderr(Stdio::piped()).spawn().unwrap();
         let mut sensor = Self { child, log: log.to_owned() };
         sensor.until("it captures", |status| status["phase"] == "capturing");
         sensor
@@ -185,6 +186,11 @@ impl Sensor {
         self.until(&format!("{packets} packets came"), |status| {
             sum(status, &["received", "kernel_dropped"]) >= packets as u64
         });
+    }
+
+    /// Of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.
@@ -228,6 +234,62 @@ impl Drop for Sensor {
     }
 }
 
+/// A folder with a configuration of the receiving end, rules, intelligence, state and log; metrics and API listen.
+pub(crate) struct Configured {
+    folder: tempfile::TempDir,
+}
+
+impl Configured {
+    /// Writes it; `more` is put at the end of the configuration.
+    pub(crate) fn new(more: &str) -> Self {
+        shell("ip link set lo up");
+        let site = Self { folder: tempfile::tempdir().unwrap() };
+        for name in ["etc/rules", "intel/feeds", "state", "log"] {
+            fs::create_dir_all(site.at(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("etc/rules", site.at("rules")).unwrap();
+        let here = |name: &str| site.at(name).display().to_string();
+        let (intel, state, log) = (here("intel"), here("state"), here("log"));
+        let paths = format!("rules = \"rules\"\nintel = \"{intel}\"\nstate = \"{state}\"\nlog = \"{log}\"\n");
+        let text = format!("[[capture]]\ninterface = \"{RX}\"\n[paths]\n{paths}[web]\nlisten = \"{WEB}\"\n{more}");
+        fs::write(site.at("etc/yukue.toml"), text).unwrap();
+        // Short tables: the shipped ones take seconds to read in a debug build.
+        for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/intel")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "csv" || end == "dat") {
+                let head: String = fs::read_to_string(&path).unwrap().split_inclusive('\n').take(60).collect();
+                fs::write(site.at("intel").join(path.file_name().unwrap()), head).unwrap();
+            }
+        }
+        site
+    }
+
+    /// A path in the folder.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.at("log")
+    }
+
+    /// Starts `yukue live --config` and waits until it captures.
+    pub(crate) fn start(&self) -> Sensor {
+        let _ = fs::remove_file(self.log().join("status.json"));
+        Sensor::exec(&self.log(), &["--config", self.at("etc/yukue.toml").to_str().unwrap()])
+    }
+
+    /// What the web side answers, head and body.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(WEB).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {WEB}\r\nConnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer
+    }
+}
+
 /// The sum of an interface's counts.
 pub(crate) fn sum(status: &serde_json::Value, names: &[&str]) -> u64 {
     names.iter().map(|name| status["interfaces"][0][name].as_u64().unwrap()).sum()
@@ -265,6 +327,8 @@ pub(crate) fn assert_equal_records(what: &str, live: &Path, offline: &Path) {
     }
 }
 
+/// Where metrics and API listen; nobody else is in the namespace.
+pub(crate) const WEB: &str = "127.0.0.1:9477";
 /// Set inside the namespace.
 const INSIDE: &str = "YUKUE_TEST_INSIDE_NETNS";
 /// Longest wait for anything; machines that test may be busy.

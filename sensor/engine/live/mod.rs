@@ -13,33 +13,39 @@
 mod follow;
 mod lag;
 mod monitor;
+mod open;
 mod order;
 mod packets;
 mod queue;
 mod reader;
+mod reload;
 mod shed;
 mod stamps;
 mod tally;
 mod telling;
 
+pub(crate) use self::open::Opening;
+pub(crate) use self::reload::Reloading;
+
 use self::follow::Follower;
 use self::monitor::Monitor;
+use self::open::Opened;
 use self::order::Order;
 use self::packets::{Hand, Packets, Work};
 use self::queue::Load;
 use self::reader::{Counts, Message, Reader, Shared};
+use self::reload::{Change, Reloader, Slot};
 use self::tally::LagBy;
 use self::telling::Telling;
 use super::clock::{self, Stopwatch};
 use super::pipeline::{Pipeline, Setup};
+use super::receivers::Receivers;
 use super::run::RunError;
 use super::summary;
 use super::web::Web;
-use crate::alert::Rules;
-use crate::capture::{self, CaptureError, LinkType, Recording, Tap, Taps};
-use crate::intel::Intel;
-use crate::output::{Board, Journal, Outputs, Phase, Rotation, Summary};
-use crate::profile::Declared;
+use crate::capture::{CaptureError, LinkType, Taps};
+use crate::config::Loaded;
+use crate::output::{Board, Phase, Summary};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,21 +58,19 @@ pub(crate) struct LiveJob<'a> {
     /// In place of interfaces: a folder that capture files are rotated into.
     pub(crate) watch: Option<&'a Path>,
     pub(crate) taps: Taps,
-    pub(crate) declared: Declared,
-    pub(crate) rules: Rules,
-    pub(crate) intel: Intel,
+    pub(crate) opened: Opened,
+    /// Site, rules, intelligence; and who reads them anew when asked to.
+    pub(crate) loaded: Loaded,
+    pub(crate) reloading: Reloading,
     /// Where what is usual is kept, and gone on from.
     pub(crate) baseline: Option<&'a Path>,
     pub(crate) setup: Setup,
     /// Where the records go.
     pub(crate) log: &'a Path,
-    pub(crate) rotation: Rotation,
-    /// Where what is captured goes.
-    pub(crate) record: Option<&'a Path>,
     /// What may wait between capture and analysis.
     pub(crate) queue_bytes: u64,
     /// Where alerts go besides the log.
-    pub(crate) outputs: Option<&'a Outputs>,
+    pub(crate) receivers: Receivers,
     /// Who is shown what the analysis sees.
     pub(crate) web: Option<&'a Web>,
 }
@@ -74,13 +78,8 @@ pub(crate) struct LiveJob<'a> {
 /// Captures until `stop` is set or an interface is gone; `board` shows how it goes.
 pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result<Summary, RunError> {
     let steady = Stopwatch::start();
-    let (declared, intel) = (Arc::new(job.declared), Arc::new(job.intel));
-    let journal = Journal::open(job.log, job.rotation, job.record, clock::wall())?;
-    let mut taps: Vec<(usize, Tap)> = Vec::new();
-    for (interface, name) in job.interfaces.iter().enumerate() {
-        taps.extend(capture::tap(name, &job.taps)?.into_iter().map(|tap| (interface, tap)));
-    }
-    let recording = job.record.map(|path| record(path, job.interfaces, &taps, job.taps.snaplen)).transpose()?;
+    let Opened { mut taps, recording, journal } = job.opened;
+    board.update(|status| status.config = reload::in_force(&job.loaded));
     // All rings have joined; what came before came to several of them.
     let begin = clock::wall();
     taps.iter_mut().for_each(|(_, tap)| tap.begin(begin));
@@ -100,9 +99,12 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let (to_analysis, work) = mpsc::sync_channel::<Work>(BATCHES);
     let monitor = Monitor::new(&names, &of, &counts, board, job.log);
     let lag_by = if job.watch.is_some() { LagBy::EventTime } else { LagBy::WallClock };
-    let mut telling = Telling::new(&declared, &intel, &job.rules, journal, board, lag_by)?;
+    let (declared, intel) = (Arc::clone(&job.loaded.declared), Arc::clone(&job.loaded.intel));
+    let change = Change { declared, intel, rules: job.loaded.rules.clone() };
+    let slot = Slot::default();
+    let mut telling = Telling::new(&change, journal, board, lag_by, (job.receivers.clone(), &slot))?;
+    drop(change);
     job.baseline.map(|path| telling.keep(path)).transpose()?;
-    telling.outputs = job.outputs;
     if let Some(web) = job.web {
         telling.show_in(web);
     }
@@ -122,7 +124,9 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     monitor.start(clock::wall());
     let shared = Shared { load: &load, stop, steady };
     let rings = of.len();
+    let reloader = Reloader { reloading: &job.reloading, slot: &slot, receivers: &job.receivers, board };
     let outcome = thread::scope(|scope| {
+        let rereading = scope.spawn(|| reloader.run(job.loaded, &ended));
         let watching = scope.spawn(|| monitor.run(&ended, &turns, &beats));
         let (waiting, beats) = (&waiting, &beats);
         let analysing = scope.spawn(move || telling.run(&work, waiting, beats));
@@ -160,6 +164,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
         let analysed = analysing.join();
         ended.store(true, Ordering::Relaxed);
         watching.thread().unpark();
+        rereading.thread().unpark();
         match (done, analysed) {
             (Ok(()), Ok(analysed)) => Ok(analysed),
             (_, Err(_)) | (Err(_), _) => Err(RunError::Analysis),
@@ -170,12 +175,12 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
         inputs: monitor.reports(&links, packets.recording.as_ref()),
         filtered: monitor.filtered(),
         pipeline: &packets.pipeline,
-        site: &declared.site,
+        site: &ended.declared.site,
         told: &ended.told,
         trail: ended.trail.table(),
         weird: ended.weird,
         elapsed: steady.elapsed(),
-        rules: job.rules.digest(),
+        rules: ended.rules,
         interrupted: false,
     });
     let finished =
@@ -187,12 +192,6 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
         Some(error) => Err(error.into()),
         None => Ok(summary),
     }
-}
-
-fn record(path: &Path, interfaces: &[String], taps: &[(usize, Tap)], snaplen: u32) -> Result<Recording, CaptureError> {
-    let link = |n: usize| taps.iter().find(|(of, _)| *of == n).map_or(LinkType::ETHERNET, |(_, tap)| tap.link());
-    let described: Vec<_> = interfaces.iter().enumerate().map(|(n, name)| (name.clone(), link(n), snaplen)).collect();
-    Recording::create(path, &described)
 }
 
 /// Batches between readers and order: with 4,096 frames each far more than the bytes allow, and seconds of empty ones.

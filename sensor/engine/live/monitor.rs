@@ -55,6 +55,7 @@ impl<'a> Monitor<'a> {
         let mut service = Service::new();
         service.ready("capturing");
         let mut before = (0, 0);
+        let mut told = 0_u64;
         while !ended.load(Ordering::Relaxed) {
             self.look();
             self.leave();
@@ -63,10 +64,27 @@ impl<'a> Monitor<'a> {
                 service.alive(now.0);
                 before = now;
             }
+            if told.is_multiple_of(TELL_EVERY) {
+                service.status(&self.in_a_line());
+            }
+            told = told.saturating_add(1);
             thread::park_timeout(EVERY);
         }
         service.stopping();
         self.look();
+    }
+
+    /// The state in one line, for `systemctl status`.
+    fn in_a_line(&self) -> String {
+        let status = self.board.read();
+        let sum = |count: fn(&InterfaceStatus) -> u64| status.interfaces.iter().map(count).fold(0, u64::saturating_add);
+        let lost = sum(|i| {
+            i.kernel_dropped.saturating_add(i.nic_dropped).saturating_add(i.shed_bulk).saturating_add(i.shed_first)
+        });
+        let alerts = status.analysis.alerts.iter().map(|alerts| alerts.count).fold(0, u64::saturating_add);
+        let wrong = status.config.why.map(|why| format!("; configuration NOT reloaded: {why}"));
+        let (received, flows) = (sum(|i| i.received), status.flows.active);
+        format!("{received} packets, {lost} lost, {flows} flows, {alerts} alerts{}", wrong.unwrap_or_default())
     }
 
     /// Leaves the state in the log folder.
@@ -185,5 +203,7 @@ fn held(counts: &Mutex<Counts>) -> Counts {
     *counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Looks between two lines for the service manager.
+const TELL_EVERY: u64 = 10;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);

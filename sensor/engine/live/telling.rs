@@ -1,20 +1,20 @@
 //! Observations → records, findings, alerts as they are told. One thread; it never drops anything.
 
 use super::packets::{Work, contained};
+use super::reload::{Change, Slot};
 use super::tally::{LagBy, Tally};
-use crate::alert::Rules;
 use crate::base::Timestamp;
 use crate::detect::RuleError;
 use crate::engine::analysis::Told;
 use crate::engine::clock::{self, Stopwatch};
 use crate::engine::learn;
+use crate::engine::receivers::Receivers;
 use crate::engine::right::Right;
 use crate::engine::saver::Saver;
 use crate::engine::store::StoreError;
 use crate::engine::web::Web;
 use crate::event::{Event, Observation};
-use crate::intel::Intel;
-use crate::output::{AnalysisStatus, Board, Journal, LogStatus, Outputs, Trail};
+use crate::output::{AnalysisStatus, Board, Journal, LogStatus, Trail};
 use crate::profile::Declared;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,13 +33,20 @@ pub(super) struct Telling<'a> {
     panics: u64,
     /// Where what is known is saved.
     saver: Option<Saver>,
+    /// The rules in force, as SHA-256.
+    rules: String,
     /// Where alerts go besides the log.
-    pub(super) outputs: Option<&'a Outputs>,
+    receivers: Receivers,
+    /// What is to be followed from the next batch on.
+    slot: &'a Slot,
 }
 
 /// What came of it.
 pub(super) struct Ended {
     pub(super) told: Told,
+    /// The site and the rules that were in force last.
+    pub(super) declared: Arc<Declared>,
+    pub(super) rules: String,
     pub(super) journal: Journal,
     pub(super) trail: Trail,
     pub(super) weird: Vec<(&'static str, u64)>,
@@ -54,12 +61,11 @@ fn told(saved: Result<u64, StoreError>) {
 
 impl<'a> Telling<'a> {
     pub(super) fn new(
-        declared: &Arc<Declared>,
-        intel: &Arc<Intel>,
-        rules: &Rules,
+        Change { declared, intel, rules }: &Change,
         journal: Journal,
         board: &'a Board,
         lag_by: LagBy,
+        (receivers, slot): (Receivers, &'a Slot),
     ) -> Result<Self, RuleError> {
         Ok(Self {
             right: Right::new(declared, intel, rules)?,
@@ -70,7 +76,9 @@ impl<'a> Telling<'a> {
             event: None,
             panics: 0,
             saver: None,
-            outputs: None,
+            rules: rules.digest(),
+            receivers,
+            slot,
         })
     }
 
@@ -90,6 +98,7 @@ impl<'a> Telling<'a> {
         let watch = Stopwatch::start();
         let mut flushed = Duration::ZERO;
         let end = loop {
+            self.follow();
             match work.recv_timeout(FLUSH_EVERY) {
                 Ok(Work::Observations(batch)) => {
                     waiting.fetch_sub(1, Ordering::Relaxed);
@@ -115,18 +124,30 @@ impl<'a> Telling<'a> {
             told(saver.save(&mut self.right.analysis));
         }
         let weird = self.right.oddities();
-        let Self { right: Right { analysis, trail, ech, .. }, journal, board, mut tally, outputs, .. } = self;
+        let Self { right, journal, board, mut tally, receivers, rules, .. } = self;
+        let Right { analysis, trail, ech, declared, .. } = right;
         let mut told = analysis.finish(end);
         told.tables.push(ech.table());
         told.alerts.iter().for_each(|alert| tally.count(alert, end));
         // What did not change since it was told is no news to them.
-        outputs.into_iter().for_each(|outputs| told.alerts.iter().for_each(|alert| outputs.tell(alert.clone())));
+        told.alerts.iter().for_each(|alert| receivers.tell(alert));
         let (alerts, detection_lag) = (tally.alerts(), tally.lag());
         board.update(|status| {
             status.analysis.alerts = alerts;
             status.detection_lag = detection_lag;
         });
-        Ended { told, journal, trail, weird }
+        Ended { told, declared, rules, journal, trail, weird }
+    }
+
+    /// Follows what the operator wrote anew, if anything; also a log that was moved away is begun anew.
+    fn follow(&mut self) {
+        let Some(Change { declared, intel, rules }) = self.slot.take() else { return };
+        match self.right.follow(&declared, &intel, &rules) {
+            Ok(()) => self.rules = rules.digest(),
+            // They were built when they were read.
+            Err(error) => tracing::error!(%error, "the new rules cannot be followed"),
+        }
+        self.journal.reopen();
     }
 
     fn observation(&mut self, seen: &Observation) {
@@ -148,9 +169,7 @@ impl<'a> Telling<'a> {
             self.journal.told(&fresh, &self.right.trail);
             for alert in &fresh {
                 self.tally.count(alert, seen.ts);
-                if let Some(outputs) = self.outputs {
-                    outputs.tell(alert.clone());
-                }
+                self.receivers.tell(alert);
             }
         }
     }

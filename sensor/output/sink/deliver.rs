@@ -52,7 +52,6 @@ struct State {
 }
 
 /// How an output does, for metrics and people.
-#[allow(dead_code, reason = "for metrics of the live engine")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutputStatus {
     pub(crate) name: Box<str>,
@@ -169,7 +168,6 @@ impl Outputs {
     }
 
     /// Tellings in the queue before the outbox, dropped because it was full, and not on disk because that was full.
-    #[allow(dead_code, reason = "for metrics of the live engine")]
     pub(crate) fn queue(&self) -> (u64, u64, u64) {
         let counts = &self.counts;
         (counts.queued.load(Ordering::Relaxed), counts.dropped.load(Ordering::Relaxed), self.outbox.unsaved())

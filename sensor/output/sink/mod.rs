@@ -29,7 +29,7 @@ mod told;
 mod webhook;
 mod words;
 
-pub(crate) use deliver::Outputs;
+pub(crate) use deliver::{OutputStatus, Outputs};
 
 use crate::base::{Table, Timestamp};
 use crate::detect::Severity;

@@ -1,0 +1,47 @@
+//! Several chances in one, and the tail of a count.
+
+/// Chances that may depend on each other in one (Liu and Xie 2020). One above a half says nothing and takes nothing away.
+pub(super) fn cauchy(p: &[f64]) -> f64 {
+    let tangent = |p: &f64| (std::f64::consts::PI * (0.5 - p.min(0.5))).tan();
+    let mean = p.iter().map(tangent).sum::<f64>() / real(p.len().max(1));
+    (0.5 - mean.atan() / std::f64::consts::PI).clamp(1e-12, 1.0)
+}
+
+/// P(Poisson(mean) ≥ k), summed from its largest term on.
+pub(super) fn poisson_tail(mean: f64, k: u32) -> f64 {
+    if k == 0 {
+        return 1.0;
+    }
+    let ln_factorial: f64 = (1..=k).map(|n| f64::from(n).ln()).sum();
+    let mut term = (f64::from(k) * mean.ln() - mean - ln_factorial).exp();
+    let mut sum = term;
+    for n in k.saturating_add(1)..k.saturating_add(MAX_TERMS) {
+        term *= mean / f64::from(n);
+        sum += term;
+    }
+    sum.clamp(0.0, 1.0)
+}
+
+fn real(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// Terms of the tail; beyond a mean of a hundred an hour no first act is odd.
+const MAX_TERMS: u32 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_are_combined_without_help_from_those_that_say_nothing() {
+        for (what, p, low, high) in [
+            ("nothing odd", [1.0; 6], 0.49, 0.51),
+            ("one in a million of six", [1e-6, 1.0, 1.0, 1.0, 1.0, 1.0], 5e-6, 7e-6),
+            ("two in a million", [1e-6, 1e-6, 1.0, 1.0, 1.0, 1.0], 2.5e-6, 3.5e-6),
+        ] {
+            let found = cauchy(&p);
+            assert!((low..=high).contains(&found), "{what}: {found}");
+        }
+    }
+}

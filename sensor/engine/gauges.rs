@@ -1,0 +1,160 @@
+//! What the board and the outputs say, as metrics.
+
+use super::clock;
+use super::receivers::Receivers;
+use crate::output::metrics::{
+    Component, Configured, Counts, DecodeReason, Delivery, Feed, Interface, LossStage, Metrics, Output, Queue, RuleKind,
+};
+use crate::output::{Board, Status};
+use std::sync::{Mutex, PoisonError};
+
+/// The board as metrics.
+pub(super) struct Gauges {
+    board: Board,
+    receivers: Receivers,
+    outputs: Vec<Box<str>>,
+    feeds: Vec<Box<str>>,
+    /// By interface: packets at the scrape that saw the last change, and the newest stamp then.
+    seen: Mutex<Vec<(u64, f64)>>,
+}
+
+impl Gauges {
+    pub(super) fn new(board: Board, receivers: Receivers, configured: &Configured) -> Self {
+        let (outputs, feeds) = (configured.outputs.clone(), configured.feeds.clone());
+        Self { board, receivers, outputs, feeds, seen: Mutex::default() }
+    }
+}
+
+impl Counts for Gauges {
+    fn fill(&self, into: &mut Metrics) {
+        let status = self.board.read();
+        self.config(&status, into);
+        self.capture(&status, into);
+        self.outputs(&status, into);
+        for (reason, count) in &status.packets.undecoded {
+            into.decode_errors_total.add((decode_reason(reason),), *count);
+        }
+        if let Some(event) = status.analysis.event_ns {
+            into.pipeline_lag_seconds.set((), (seconds(clock::wall().0) - seconds(event)).max(0.0));
+        }
+        into.pipeline_queue_entries.count((Queue::Observations,), status.queue.observation_batches);
+        into.pipeline_queue_limit_entries.count((Queue::Observations,), super::live::BATCHES as u64);
+        into.memory_used_bytes.count((Component::Queue,), status.queue.bytes);
+        into.memory_limit_bytes.count((Component::Queue,), status.queue.capacity_bytes);
+        into.memory_used_bytes.count((Component::Process,), resident());
+        into.flow_table_entries.count((), status.flows.active);
+        into.flow_table_limit_entries.count((), super::pipeline::MAX_FLOWS as u64);
+    }
+}
+
+impl Gauges {
+    fn config(&self, status: &Status, into: &mut Metrics) {
+        let config = &status.config;
+        into.config_last_reload_successful.set((), f64::from(u8::from(config.is_current)));
+        into.config_last_reload_success_timestamp_seconds.set((), seconds(config.loaded_ns));
+        into.rules_loaded.count((RuleKind::Builtin,), config.shipped_rules);
+        into.rules_loaded.count((RuleKind::Local,), config.own_rules);
+        for (at, name) in self.feeds.iter().enumerate() {
+            if let Some(feed) = config.feeds.iter().find(|feed| *feed.name == **name) {
+                into.intel_entries.count((Feed(at),), feed.rows);
+                into.intel_last_success_timestamp_seconds.set((Feed(at),), seconds(feed.read_ns));
+            }
+        }
+    }
+
+    fn capture(&self, status: &Status, into: &mut Metrics) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.resize(status.interfaces.len(), (0, 0.0));
+        for (at, (one, last)) in status.interfaces.iter().zip(seen.iter_mut()).enumerate() {
+            let interface = Interface(at);
+            // The board knows one newest stamp; whose packets grew since the scrape before had it.
+            if let Some(newest) = status.packets.last_ns.filter(|_| one.delivered > last.0) {
+                *last = (one.delivered, seconds(newest));
+            }
+            into.capture_up.set((interface,), f64::from(u8::from(one.up)));
+            into.capture_packets_total.count((interface,), one.delivered);
+            into.capture_bytes_total.count((interface,), one.delivered_bytes);
+            into.capture_last_packet_timestamp_seconds.set((interface,), last.1);
+            for (stage, lost) in [
+                (LossStage::Nic, one.nic_dropped),
+                (LossStage::Kernel, one.kernel_dropped),
+                (LossStage::Queue, one.shed_first),
+                (LossStage::Shed, one.shed_bulk),
+            ] {
+                into.capture_dropped_packets_total.count((interface, stage), lost);
+            }
+        }
+        // Counted where the packets of all interfaces have become one stream: shown at the first.
+        let first = Interface(0);
+        into.capture_truncated_packets_total.count((first,), status.packets.truncated);
+        into.capture_duplicate_packets_total.count((first,), status.packets.duplicates);
+        into.capture_one_way_flows_total.count((first,), status.flows.one_way);
+    }
+
+    fn outputs(&self, status: &Status, into: &mut Metrics) {
+        let log = Output(0);
+        into.output_events_total.count((log, Delivery::Ok), status.log.records);
+        into.output_events_total.count((log, Delivery::Dropped), status.log.lost);
+        into.output_queue_entries.count((log,), status.log.waiting);
+        if status.log.failing.is_none() {
+            into.output_last_success_timestamp_seconds.set((log,), seconds(status.updated_ns));
+        }
+        let (_, overlooked, _) = self.receivers.queue();
+        for output in self.receivers.status() {
+            // One that a reload added has a series of its own after the next start.
+            let Some(at) = self.outputs.iter().position(|name| *name == output.name).map(Output) else { continue };
+            into.output_events_total.count((at, Delivery::Ok), output.ok);
+            into.output_events_total.count((at, Delivery::Retry), output.retry);
+            // What the outbox had no room for reaches none of them.
+            into.output_events_total.count((at, Delivery::Dropped), output.dropped.saturating_add(overlooked));
+            into.output_queue_entries.count((at,), output.waiting);
+            // Nothing waits and nothing is wrong: it is as good as told.
+            let is_idle = output.waiting == 0 && output.trouble.is_none();
+            let last = if is_idle { status.updated_ns } else { output.last_success.map_or(0, |ts| ts.0) };
+            into.output_last_success_timestamp_seconds.set((at,), seconds(last));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the exposition format knows floating point only")]
+fn seconds(ns: i64) -> f64 {
+    ns as f64 / 1e9
+}
+
+/// Resident memory of this process, from `/proc/self/statm`; 0 where there is none.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: Option<u64> = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or_default().saturating_mul(PAGE_BYTES)
+}
+
+/// The label of a decoder's reason: `ipv4_malformed`, `ethertype_0x88cc`, …
+fn decode_reason(text: &str) -> DecodeReason {
+    let known = REASONS.iter().find(|(prefix, _)| text.starts_with(prefix));
+    known.map_or(DecodeReason::Other, |(_, reason)| *reason)
+}
+
+const REASONS: &[(&str, DecodeReason)] = &[
+    ("link_type", DecodeReason::Link),
+    ("address_family", DecodeReason::Link),
+    ("ethertype", DecodeReason::Ethernet),
+    ("ethernet", DecodeReason::Ethernet),
+    ("llc", DecodeReason::Ethernet),
+    ("snap", DecodeReason::Ethernet),
+    ("vlan", DecodeReason::Vlan),
+    ("mpls", DecodeReason::Mpls),
+    ("ppp", DecodeReason::Pppoe),
+    ("wireless", DecodeReason::Wireless),
+    ("arp", DecodeReason::Arp),
+    ("ipv4", DecodeReason::Ipv4),
+    ("ipv6", DecodeReason::Ipv6),
+    ("fragment", DecodeReason::Fragment),
+    ("tcp", DecodeReason::Tcp),
+    ("udp", DecodeReason::Udp),
+    ("icmp", DecodeReason::Icmp),
+    ("sctp", DecodeReason::Sctp),
+    ("too_deep", DecodeReason::TooDeep),
+];
+
+/// Of every Linux this runs on; larger pages would show as less memory, `process_resident_memory_bytes` as the truth.
+const PAGE_BYTES: u64 = 4096;
