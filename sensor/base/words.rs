@@ -111,7 +111,8 @@ impl Arg {
         Self::Term(words.into())
     }
 
-    fn render(&self, lang: Lang) -> String {
+    /// Its words.
+    pub(crate) fn render(&self, lang: Lang) -> String {
         match (self, lang) {
             (Self::Plain(text), _) => text.to_string(),
             (Self::Term(words), Lang::Ja) => TERMS.get(&**words).map_or_else(|| words.to_string(), Clone::clone),

@@ -16,11 +16,6 @@ pub(super) fn thousands(number: u64) -> String {
     out
 }
 
-/// `1 flow`, `2 flows`.
-pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(number), if number == 1 { one } else { many })
-}
-
 /// `1.9 GB`, in powers of a thousand.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 pub(super) fn size(bytes: u64) -> String {
@@ -145,7 +140,6 @@ mod tests {
     #[test]
     fn numbers_are_written_for_people() {
         assert_eq!([0, 999, 1000, 2_841_002].map(thousands), ["0", "999", "1,000", "2,841,002"]);
-        assert_eq!([counted(1, "flow", "flows"), counted(2, "flow", "flows")], ["1 flow", "2 flows"]);
         for (bytes, expected) in [
             (0, "0 B"),
             (999, "999 B"),

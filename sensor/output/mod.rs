@@ -11,6 +11,7 @@ mod journal;
 mod json;
 mod jsonl;
 mod layout;
+mod overview;
 #[allow(dead_code, unused_imports, reason = "a table is whole, whatever this build fills")]
 pub(crate) mod metrics;
 mod progress;

@@ -15,7 +15,8 @@ use std::path::Path;
 pub(super) fn alert(out: &mut String, alert: &Alert, records: Option<&Path>, (lang, width): (Lang, usize)) {
     let finding = &alert.finding;
     let severity = finding.severity.name().to_uppercase();
-    let (severity, kind) = (severity.style(colour(finding.severity)), alert.kind.name().replace('_', " "));
+    let kind = Arg::term(&alert.kind.name().replace('_', " ")).render(lang);
+    let severity = severity.style(colour(finding.severity));
     let when = period(finding.first_seen, finding.last_seen);
     out.push('\n');
     out.push_str(&paragraph("", &format!("{severity} · {} · {when} UTC", kind.bold()), 0, width));

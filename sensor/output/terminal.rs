@@ -1,18 +1,17 @@
-//! What a tired person reads after a run: what was read, what could not be seen, then each alert: how bad, who by whom
-//! to where, when, why, what to do. Times are UTC. Everything else is in the records.
+//! What a tired person reads after a run: the overview, then each alert: how bad, who by whom to where, when, why, what
+//! to do. Times are UTC. Everything else is in the records.
 
-use super::escape::{shortened, shown};
+use super::escape::shown;
 use super::jsonl::OutputError;
-use super::layout::{counted, paragraph, percent, period, size, thousands};
-use super::story;
-use super::summary::{self, Input, Summary};
+use super::layout::paragraph;
+use super::summary::{self, Summary};
 use super::trail::Trail;
-use super::{claims, json};
+use super::{claims, json, overview, story};
 use crate::alert::Alert;
 use crate::base::{Lang, say};
 use crate::detect::{Entity, Finding, Severity};
-use console::{Term, measure_text_width};
-use owo_colors::{OwoColorize as _, Style};
+use console::Term;
+use owo_colors::Style;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -52,10 +51,7 @@ impl Shown<'_> {
     /// The whole text, with colours.
     fn text(&self, width: usize) -> String {
         let mut out = String::new();
-        inputs(&mut out, &self.summary.input, width);
-        visibility(&mut out, self.summary, width);
-        out.push('\n');
-        out.push_str(&counts(self.alerts));
+        overview::write(&mut out, self.summary, self.alerts, (self.lang, width));
         let (told, notices): (Vec<_>, Vec<_>) = self.worst_first().partition(|a| a.finding.severity > Severity::Info);
         let (allowed, told): (Vec<_>, Vec<_>) = told.into_iter().partition(|alert| alert.allowed.is_some());
         for alert in &told {
@@ -81,13 +77,14 @@ impl Shown<'_> {
 
     fn footer(&self, out: &mut String, width: usize) {
         let interrupted =
-            if self.summary.interrupted { "interrupted: what was read until then is above. " } else { "" };
+            if self.summary.interrupted { say!("overview.interrupted").render(self.lang) } else { String::new() };
         let records = self.records.map_or_else(
-            || "not written; --out DIR keeps them".to_owned(),
+            || say!("overview.unwritten").render(self.lang),
             |at| format!("{} (flows, facts, findings, alerts .jsonl, summary.json)", shown(&at.display().to_string())),
         );
         out.push('\n');
-        out.push_str(&paragraph("records", &format!("{interrupted}{records}"), LABEL, width));
+        let label = say!("overview.records").render(self.lang);
+        out.push_str(&paragraph(&label, &format!("{interrupted}{records}"), LABEL, width));
     }
 }
 
@@ -110,123 +107,6 @@ fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
     }
 }
 
-/// The first inputs and every damaged one; how many more there were.
-fn inputs(out: &mut String, all: &[Input], width: usize) {
-    let (told, silent): (Vec<_>, Vec<_>) =
-        all.iter().enumerate().partition(|(n, one)| *n < INPUTS || one.damage.is_some());
-    told.iter().for_each(|(_, one)| input(out, one, width));
-    if !silent.is_empty() {
-        let (packets, bytes) = silent.iter().fold((0_u64, 0_u64), |(packets, bytes), (_, one)| {
-            (packets.saturating_add(one.packets), bytes.saturating_add(one.bytes))
-        });
-        let more = counted(silent.len().try_into().unwrap_or(u64::MAX), "more input", "more inputs");
-        let text = format!("and {more} · {} · {}", size(bytes), counted(packets, "packet", "packets"));
-        out.push_str(&paragraph("", &text, 0, width));
-    }
-}
-
-fn input(out: &mut String, input: &Input, width: usize) {
-    let when = match (input.first, input.last) {
-        (Some(first), Some(last)) => format!("{} UTC", period(first, last)),
-        _ => "no packet".to_owned(),
-    };
-    let what = format!("{} · {} · {when}", size(input.bytes), counted(input.packets, "packet", "packets"));
-    let name = if input.path == "-" { "standard input".to_owned() } else { shortened(&input.path, width) };
-    match measure_text_width(&name) + SEPARATOR.len() + measure_text_width(&what) <= width {
-        true => out.push_str(&paragraph("", &format!("{}{SEPARATOR}{what}", name.bold()), 0, width)),
-        false => {
-            out.push_str(&paragraph("", &name.bold().to_string(), 0, width));
-            out.push_str(&paragraph("", &what, LABEL, width));
-        }
-    }
-    if let Some(damage) = &input.damage {
-        out.push_str(&paragraph("  damaged", &shown(damage).yellow().to_string(), LABEL, width));
-    }
-}
-
-fn visibility(out: &mut String, summary: &Summary, width: usize) {
-    let seen = &summary.visibility;
-    let mut line = |label: &str, text: String| out.push_str(&paragraph(label, &text, LABEL, width));
-    let files = match summary.input.len() {
-        0 | 1 => String::new(),
-        many => format!("{}, ", counted(summary.packets, "packet", "packets") + &format!(" in {many} inputs")),
-    };
-    line(
-        "read",
-        format!(
-            "{files}{}, {}; {} to the outside, {} inside; {:.1} s ({}/s)",
-            counted(summary.flows, "flow", "flows"),
-            counted(summary.hosts, "inside host", "inside hosts"),
-            thousands(seen.outbound_flows),
-            thousands(seen.internal_flows),
-            summary.elapsed_s,
-            size(per_second(summary.bytes, summary.elapsed_s)),
-        ),
-    );
-    let mut unseen = vec![
-        format!("TCP loss {}", percent(seen.loss_ratio())),
-        format!("one-way flows {}", percent(summary.one_way_ratio())),
-        format!("duplicates {}", percent(summary.duplicate_ratio())),
-    ];
-    if seen.outbound_flows > 0 {
-        unseen.push(format!("outbound flows without a name {}", percent(seen.sight.nameless())));
-    }
-    for (count, one, many, what) in [
-        (seen.dropped_packets.unwrap_or(0), "packet", "packets", "dropped before reading"),
-        (seen.filtered_packets, "packet", "packets", "kept back by the filter"),
-        (seen.truncated_packets, "packet", "packets", "cut short by the capture"),
-        (seen.late_packets, "packet", "packets", "too late to order"),
-        (seen.evicted_flows, "flow", "flows", "evicted"),
-        (seen.unread_flows, "flow", "flows", "whose content was not read"),
-        (seen.evicted_entries, "entry", "entries", "of memory evicted"),
-    ] {
-        if count > 0 {
-            unseen.push(format!("{} {what}", counted(count, one, many)));
-        }
-    }
-    for (reason, count) in &seen.undecoded {
-        unseen.push(format!("{} not understood ({})", counted(*count, "packet", "packets"), shown(reason)));
-    }
-    line("visibility", unseen.join(", "));
-    if summary.hosts == 0 && summary.flows > 0 {
-        let given = if summary.inside.assumed { "" } else { ", check --inside and --site" };
-        line(
-            "inside",
-            format!("no address of this input is inside{given}: nothing could be judged").yellow().to_string(),
-        );
-    }
-    if summary.inside.assumed {
-        let hint = summary.inside.hint.as_deref().map(|h| format!(" {}", shown(h))).unwrap_or_default();
-        line("inside", format!("assumed: private and unique-local addresses; declare it with --inside CIDR.{hint}"));
-    }
-    let known = summary.baseline;
-    let told = match known.stage {
-        summary::Stage::None => {
-            "none: what is usual here is not known, so claims rest on this capture alone".to_owned()
-        }
-        summary::Stage::Learning => {
-            format!("learning: {} hosts known, {} still learning, {} new", known.ready, known.learning, known.new)
-        }
-        summary::Stage::Ready => {
-            format!("ready: {} hosts known, {} still learning, {} new", known.ready, known.learning, known.new)
-        }
-    };
-    line("baseline", told);
-}
-
-fn counts(alerts: &[Alert]) -> String {
-    let all = summary::by_severity(alerts.iter().map(|alert| alert.finding.severity));
-    let shown = all.iter().rev().map(|(severity, count)| {
-        let text = format!("{} {count}", severity.name());
-        if *count == 0 {
-            text.style(Style::new().dimmed()).to_string()
-        } else {
-            text.style(colour(*severity)).to_string()
-        }
-    });
-    paragraph("alerts", &shown.collect::<Vec<_>>().join(" · "), LABEL, usize::MAX)
-}
-
 /// How a severity looks.
 pub(super) const fn colour(severity: Severity) -> Style {
     match severity {
@@ -238,21 +118,8 @@ pub(super) const fn colour(severity: Severity) -> Style {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a rate for people; float casts saturate"
-)]
-fn per_second(bytes: u64, elapsed_s: f64) -> u64 {
-    (bytes as f64 / elapsed_s.max(0.001)) as u64
-}
-
 /// Where the text beside labels begins.
 pub(super) const LABEL: usize = 12;
-const SEPARATOR: &str = " · ";
-/// Inputs that are told one by one.
-const INPUTS: usize = 8;
 /// Without a terminal.
 const PIPED: usize = 100;
 /// Below, lines overrun; above, lines are too long to read.
@@ -264,19 +131,19 @@ mod tests {
     use super::*;
     use crate::output::escape::is_deceptive;
     use crate::output::samples;
-    use console::strip_ansi_codes;
+    use console::{measure_text_width, strip_ansi_codes};
 
-    fn text(width: usize) -> String {
+    fn text(width: usize, lang: Lang) -> String {
         let (summary, alerts, findings) = (samples::summary(), [samples::alert()], [samples::finding()]);
-        let (records, lang) = (Some(Path::new("case")), Lang::En);
+        let records = Some(Path::new("case"));
         Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &Trail::default(), records, lang }
             .text(width)
     }
 
     #[test]
     fn the_text_fits_the_terminal_and_obeys_nothing_from_the_wire() {
-        for width in [NARROW, 80, 120] {
-            let plain = strip_ansi_codes(&text(width)).into_owned();
+        for (width, lang) in [NARROW, 80, 120].into_iter().flat_map(|width| [(width, Lang::En), (width, Lang::Ja)]) {
+            let plain = strip_ansi_codes(&text(width, lang)).into_owned();
             assert!(plain.chars().all(|c| c == '\n' || !is_deceptive(c)), "{plain}");
             let long: Vec<_> = plain.lines().filter(|line| measure_text_width(line) > width).collect();
             assert!(long.is_empty(), "over {width} columns: {long:?}");
@@ -305,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_text_says_who_where_when_why_and_what_next() {
-        let plain = strip_ansi_codes(&text(200)).into_owned();
+        let plain = strip_ansi_codes(&text(200, Lang::En)).into_owned();
         for (what, words) in [
             ("how bad", "HIGH · execution chain"),
             ("when", "2020-09-20 06:57:46 – 06:57:48 UTC"),
@@ -324,5 +191,11 @@ mod tests {
             assert!(plain.contains(words), "{what} is missing in:\n{plain}");
         }
         assert!(!plain.contains("further findings"), "the finding behind the alert is not told twice");
+        let japanese = strip_ansi_codes(&text(200, Lang::Ja)).into_owned();
+        for words in
+            ["読込", "可視性", "TCP 欠落 0.3%", "破損", "アラート", "HIGH · 実行の連鎖", "次に", "記録        中断"]
+        {
+            assert!(japanese.contains(words), "{words} is missing in:\n{japanese}");
+        }
     }
 }
