@@ -10,13 +10,20 @@ use httlib_hpack::Decoder;
 /// Reads one side's heads.
 pub(super) struct Fields {
     decoder: Decoder<'static>,
+    /// Octets that were put into its table, up to what it may be told to hold.
+    indexed: usize,
 }
 
 impl Fields {
     pub(super) fn new() -> Self {
         let mut decoder = Decoder::with_dynamic_size(FIRST_TABLE);
         decoder.set_max_dynamic_size(MAX_TABLE);
-        Self { decoder }
+        Self { decoder, indexed: 0 }
+    }
+
+    /// At most so many octets lie in the table: it makes room by itself where it was given less.
+    pub(super) const fn held(&self) -> usize {
+        self.indexed
     }
 
     /// Calls `each` with name and value of every field in `block`. False when the block is not well formed or exceeds
@@ -33,8 +40,13 @@ impl Fields {
             if self.decoder.decode(&mut field.to_vec(), &mut one).is_err() {
                 return false;
             }
+            let to_be_indexed = matches!(field.first(), Some(0x40..=0x7f));
             for (name, value, _) in one.drain(..) {
-                unfolded = unfolded.saturating_add(name.len()).saturating_add(value.len());
+                let octets = name.len().saturating_add(value.len());
+                unfolded = unfolded.saturating_add(octets);
+                if to_be_indexed {
+                    self.indexed = self.indexed.saturating_add(octets).saturating_add(ENTRY).min(MAX_INDEXED);
+                }
                 each(&name, &value);
             }
             if unfolded > MAX_UNFOLDED {
@@ -88,6 +100,9 @@ fn integer(r: &mut Reader<'_>, prefix: u32) -> Option<usize> {
 const FIRST_TABLE: u32 = 4096;
 /// The largest table a real client offers; what would need more cannot be followed.
 const MAX_TABLE: u32 = 65_536;
+const MAX_INDEXED: usize = MAX_TABLE as usize;
+/// RFC 7541 §4.1: what an entry counts beside its octets, near enough what it takes.
+const ENTRY: usize = 32;
 /// Real heads have a few dozen fields.
 const MAX_FIELDS: usize = 512;
 /// Octets of names and values a head may unfold to: servers accept 8 to 64 KiB.
@@ -139,6 +154,19 @@ mod tests {
                 "{what}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_table_takes_is_known() {
+        let mut fields = Fields::new();
+        read(&mut fields, "82 0002 6162 0163").unwrap();
+        assert_eq!(fields.held(), 0, "nothing to be indexed");
+        read(&mut fields, "4002 6162 0163").unwrap();
+        assert_eq!(fields.held(), 3 + ENTRY);
+        for _ in 0..100 {
+            read(&mut fields, &format!("40017a7fa11e{}", "61".repeat(4_000))).unwrap();
+        }
+        assert_eq!(fields.held(), MAX_INDEXED);
     }
 
     #[test]

@@ -107,7 +107,8 @@ impl Parser for Http2 {
             let whole = texts.into_iter().fold(fact.uri.len(), usize::saturating_add);
             whole.saturating_add(stream.look.capacity()).saturating_add(size_of::<Request>())
         };
-        blocks.into_iter().chain(self.streams.iter().map(stream)).fold(0, usize::saturating_add)
+        let tables = [&self.asking, &self.answering].map(|side| side.fields.as_ref().map_or(0, Fields::held));
+        blocks.into_iter().chain(tables).chain(self.streams.iter().map(stream)).fold(0, usize::saturating_add)
     }
 
     fn parse(&mut self, input: Input<'_>, out: &mut Output) -> Progress {
