@@ -40,6 +40,18 @@ fn a_poisoned_update_after_days_of_the_same_is_a_campaign_with_its_server() {
     is_found("with a supplied baseline", "shared_destination", &run);
 }
 
+#[test]
+fn a_campaign_is_told_within_a_minute_of_its_third_endpoint() {
+    let run = analyze("pcaps/attack/staging-antivirus-push.pcap", &["--inside", "10.20.0.0/16"]);
+    let loud: Vec<Value> = run.alerts().into_iter().filter(|a| a["kind"] == "staging_campaign").collect();
+    let [campaign] = loud.as_slice() else { panic!("{loud:#?}") };
+    let hosts = campaign["scope"]["hosts"].as_array().unwrap();
+    let mut seen: Vec<f64> = hosts.iter().map(|host| host["first_seen"].as_f64().unwrap()).collect();
+    seen.sort_by(f64::total_cmp);
+    let lag = campaign["time"].as_f64().unwrap() - seen[2];
+    assert!((0.0..=60.0).contains(&lag), "told {lag} s after the third endpoint called: {campaign:#}");
+}
+
 fn mornings(folder: &Path) -> Vec<String> {
     let made = attack::mornings_before(Place::usual(0x7004), MORNINGS).into_iter().enumerate();
     made.map(|(n, office)| {

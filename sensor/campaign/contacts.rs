@@ -208,6 +208,11 @@ impl Contacts {
         std::mem::take(&mut self.touched)
     }
 
+    /// Those of them that `least` hosts or more have a case with, while they stay to be asked for.
+    pub(crate) fn shared_by(&self, least: usize) -> BTreeSet<TenantId> {
+        self.touched.iter().copied().filter(|tenant| self.cases.count(*tenant) >= least).collect()
+    }
+
     pub(crate) const fn cases(&self) -> &Cases {
         &self.cases
     }

@@ -187,6 +187,20 @@ impl Campaigns {
         ongoing.refresh(now, hosts, tenants, &on).then(|| ongoing.tell(&on))
     }
 
+    /// Between two steps: weighs what somebody was newly drawn into. Nothing is used up; the step weighs it again, with the
+    /// marks that come later. `None` when all stands as before.
+    pub(crate) fn glance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
+        let hosts = self.sessions.drawn_in(usual);
+        let tenants = self.contacts.shared_by(self.rules.common_cause.min_marked_hosts);
+        if hosts.is_empty() && tenants.is_empty() {
+            return None;
+        }
+        self.contacts.settle(now);
+        let Self { rules, sessions, contacts, ongoing, .. } = self;
+        let on = Basis { sessions, contacts, rules, usual, beacons };
+        ongoing.glance(now, &hosts, &tenants, &on).then(|| ongoing.tell(&on))
+    }
+
     /// The input ended: weighs everything once more.
     pub(crate) fn finish(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Telling {
         self.contacts.settle(now);

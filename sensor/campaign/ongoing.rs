@@ -80,6 +80,17 @@ impl Ongoing {
         self.weigh(now, &hosts, &tenants, hourly, on)
     }
 
+    /// Weighs these between two steps; whether anything stands differently now.
+    pub(super) fn glance(
+        &mut self,
+        now: Timestamp,
+        hosts: &BTreeSet<HostId>,
+        tenants: &BTreeSet<TenantId>,
+        on: &Basis<'_>,
+    ) -> bool {
+        self.weigh(now, hosts, tenants, false, on)
+    }
+
     /// Weighs everything there is, whatever was tested before.
     pub(super) fn settle(&mut self, now: Timestamp, on: &Basis<'_>) {
         let hosts = on.sessions.machines();

@@ -132,7 +132,14 @@ impl Sessions {
     /// Machines whose sessions have a new follower or act since the last call, and those led to the same destination by
     /// the same actor: to them the number of companions matters.
     pub(super) fn touched(&mut self, usual: &Profiles) -> BTreeSet<HostId> {
-        let mut touched = std::mem::take(&mut self.touched);
+        let touched = self.drawn_in(usual);
+        self.touched.clear();
+        touched
+    }
+
+    /// The same, while they stay to be asked for.
+    pub(super) fn drawn_in(&self, usual: &Profiles) -> BTreeSet<HostId> {
+        let mut touched = self.touched.clone();
         let mut led = BTreeSet::new();
         for session in touched.iter().flat_map(|host| self.on(*host)) {
             led.extend(session.followers.iter().map(|follower| (session.by, follower.tenant)));

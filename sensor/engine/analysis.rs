@@ -1,8 +1,8 @@
 //! Observations → findings → alerts: the right side of the waist as one object.
 //!
 //! For each observation detectors see the profile as it was, then the profile learns. Every five minutes of event time,
-//! before the first observation at or after a multiple of it, what was touched is weighed and told; so what is told, and
-//! when, depends on the observations alone.
+//! before the first observation at or after a multiple of it, what was touched is weighed and told, and between them every
+//! half minute who is newly drawn into a story; so what is told, and when, depends on the observations alone.
 
 use super::clock::Stopwatch;
 use super::shown::{Shown, Windows};
@@ -35,6 +35,8 @@ pub(crate) struct Analysis {
     last: Timestamp,
     /// The step that comes next.
     next: Timestamp,
+    /// The glance that comes next.
+    glance: Timestamp,
     /// Before this moment it is learned and nothing told.
     judge_from: Timestamp,
     /// What readers outside this thread see, when there are any.
@@ -98,6 +100,7 @@ impl Analysis {
             fresh: Vec::new(),
             last: Timestamp::MIN,
             next: Timestamp::MIN,
+            glance: Timestamp::MIN,
             judge_from: Timestamp::MIN,
             shown: None,
         })
@@ -125,6 +128,8 @@ impl Analysis {
     pub(crate) fn observe(&mut self, seen: &Observation) {
         if seen.ts >= self.next {
             self.step(seen.ts);
+        } else if seen.ts >= self.glance {
+            self.glance(seen.ts);
         }
         self.last = self.last.max(seen.ts);
         self.profiles.read(seen, &mut self.activities);
@@ -282,6 +287,17 @@ impl Analysis {
             self.tell(now, telling);
         }
         self.next = Timestamp::from_secs(now.secs().saturating_add(STEP_S));
+        self.glance = Timestamp::from_secs(now.secs().saturating_add(GLANCE_S));
+    }
+
+    /// Between two steps event time passed one or more multiples of `GLANCE_S`: somebody waits to hear of a story.
+    fn glance(&mut self, ts: Timestamp) {
+        let now = Timestamp::from_secs(ts.secs().div_euclid(GLANCE_S).saturating_mul(GLANCE_S));
+        self.glance = Timestamp::from_secs(now.secs().saturating_add(GLANCE_S));
+        let telling = self.campaigns.glance(now, &self.profiles, &self.detectors.beacon);
+        if telling.is_some() {
+            self.tell(now, telling);
+        }
     }
 
     /// Adds up what was said; who adds up to something unusual is a case for the campaign stage.
@@ -293,11 +309,11 @@ impl Analysis {
 
     /// Enters what was said into the book, and settles it.
     fn tell(&mut self, now: Timestamp, telling: Option<Telling>) {
-        let said = std::mem::take(&mut self.said);
+        let findings = std::mem::take(&mut self.said.findings);
         if let Some(shown) = &mut self.shown {
-            shown.found(&said.findings);
+            shown.found(&findings);
         }
-        self.book.found(said.findings);
+        self.book.found(findings);
         if let Some(telling) = telling {
             self.book.told(telling);
         }
@@ -361,3 +377,5 @@ fn context<'a>(
 const MAX_NETWORKS: usize = 32;
 /// Seconds between two steps (`detection.md` §4.5).
 const STEP_S: i64 = 300;
+/// Seconds between two glances: an alert about a campaign is told within a minute of what makes it one.
+const GLANCE_S: i64 = 30;

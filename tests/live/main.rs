@@ -6,6 +6,8 @@ mod equality;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod lag;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod reload;

@@ -113,6 +113,13 @@ pub(crate) fn frames(captures: &[&str]) -> Vec<Sent> {
     all
 }
 
+/// The frames of these seconds, from the beginning of the first.
+pub(crate) fn cut(frames: Vec<Sent>, seconds: std::ops::Range<u64>) -> Vec<Sent> {
+    let (from, to) = (Duration::from_secs(seconds.start), Duration::from_secs(seconds.end));
+    let within = frames.into_iter().filter(|sent| (from..to).contains(&sent.after));
+    within.map(|sent| Sent { after: sent.after - from, ..sent }).collect()
+}
+
 /// Our end of the pair.
 pub(crate) fn sender() -> Capture<Active> {
     Capture::from_device(TX).unwrap().open().unwrap()
