@@ -29,15 +29,25 @@ fn a_poisoned_update_after_days_of_the_same_is_a_campaign_with_its_server() {
         &analyze(first, &[&inside[..], &until, more].concat()),
     );
 
-    let baseline = folder.path().join("office.baseline").display().to_string();
-    let learn = [&["baseline", "learn", "--out", &baseline], &inside[..], &together[..together.len() - 1]].concat();
-    let learned = yukue(&learn);
-    assert_eq!(learned.status.code(), Some(0), "{}", String::from_utf8_lossy(&learned.stderr));
-    let run = analyze(&poisoned, &[&inside[..], &["--baseline", &baseline]].concat());
-    let summary: Value = serde_json::from_str(&run.summary).unwrap();
-    assert_eq!(summary["baseline"], "ready", "{summary}");
-    // A baseline holds what hosts send outside, not yet how often each meets each server: that stays a tier lower.
-    is_found("with a supplied baseline", "shared_destination", &run);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let all: Vec<&str> = mornings.iter().map(String::as_str).collect();
+    let (one, two) = all.split_at(5);
+    let [whole, first, second, both] = ["whole", "first", "second", "both"].map(file);
+    for (days, to) in [(all.as_slice(), &whole), (one, &first), (two, &second)] {
+        run(&[&["baseline", "learn", "--out", to], &inside[..], days].concat());
+    }
+    run(&["baseline", "merge", &first, &second, "--out", &both]);
+    for (what, baseline) in [("a supplied baseline", &whole), ("one of two sensors", &both)] {
+        let judged = analyze(&poisoned, &[&inside[..], &["--baseline", baseline]].concat());
+        let summary: Value = serde_json::from_str(&judged.summary).unwrap();
+        assert_eq!(summary["baseline"], "ready", "{what}: {summary}");
+        is_found(what, "staging_campaign", &judged);
+    }
+}
+
+fn run(arguments: &[&str]) {
+    let done = yukue(arguments);
+    assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]

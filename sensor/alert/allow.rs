@@ -52,7 +52,7 @@ impl Way {
 }
 
 /// Why an alert is labelled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Allowed {
     pub(crate) owner: Box<str>,
     pub(crate) reason: Box<str>,

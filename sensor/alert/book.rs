@@ -4,11 +4,12 @@
 //! first said. An alert that another one explains now is told once more, as absorbed.
 
 use super::fuse::{Context, chain_finding, fuse};
+use super::snapshot::Unsaved;
 use super::{Alert, Claim, Status, Way};
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::campaign::Telling;
 use crate::detect::{Entity, Finding, Role, Severity, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Findings, stories and the alerts they make.
 #[derive(Debug)]
@@ -16,12 +17,16 @@ pub(crate) struct Book {
     /// For the record.
     quiet: Capped<Box<str>, Finding>,
     /// From `low` on: these make alerts.
-    loud: Capped<Box<str>, Finding>,
-    telling: Telling,
-    alerts: BTreeMap<Box<str>, Alert>,
-    changed: bool,
+    pub(super) loud: Capped<Box<str>, Finding>,
+    pub(super) telling: Telling,
+    pub(super) alerts: BTreeMap<Box<str>, Alert>,
+    pub(super) changed: bool,
     /// Some alert has changed in figures and was not told again yet.
     waiting: bool,
+    /// What is to be saved, while somebody saves.
+    pub(super) unsaved: Option<Unsaved>,
+    /// Alerts and findings of the run before this one.
+    pub(super) before: BTreeSet<Box<str>>,
 }
 
 impl Book {
@@ -33,6 +38,8 @@ impl Book {
             alerts: BTreeMap::new(),
             changed: false,
             waiting: false,
+            unsaved: None,
+            before: BTreeSet::new(),
         }
     }
 
@@ -41,10 +48,14 @@ impl Book {
         for mut finding in findings {
             let (quiet, loud) = (self.quiet.remove(&*finding.id), self.loud.remove(&*finding.id));
             self.changed |= loud.is_some() || finding.severity > Severity::Info;
+            let loud_before = loud.is_some();
             if let Some(first) = quiet.or(loud).map(|known| known.time) {
                 finding.time = first;
             }
             let shelf = if finding.severity > Severity::Info { &mut self.loud } else { &mut self.quiet };
+            if let Some(unsaved) = self.unsaved.as_mut().filter(|_| loud_before || finding.severity > Severity::Info) {
+                unsaved.findings.insert(finding.id.clone());
+            }
             shelf.insert(finding.id.clone(), finding);
         }
     }
@@ -86,6 +97,9 @@ impl Book {
                 _ => fresh.push(alert.clone()),
             }
             self.alerts.insert(alert.finding.id.clone(), alert);
+        }
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.alerts.extend(fresh.iter().map(|alert| alert.finding.id.clone()).chain(before.keys().cloned()));
         }
         fresh.extend(before.into_values().map(|alert| Alert { status: Status::Absorbed, ..alert }));
         fresh.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));

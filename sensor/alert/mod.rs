@@ -5,6 +5,7 @@ mod book;
 mod explain;
 mod fuse;
 mod rules;
+mod snapshot;
 mod trial;
 mod visible;
 
@@ -21,7 +22,7 @@ use crate::campaign::Scope;
 use crate::detect::Finding;
 
 /// What a person sees: one finding, or many joined into one story.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Alert {
     /// The joined claim: title, explanation, severity, entities, reasons, flows.
     pub(crate) finding: Finding,
@@ -38,7 +39,7 @@ pub(crate) struct Alert {
 }
 
 /// What sort of story it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Kind {
     StagingCampaign,
     ExecutionChain,
@@ -67,7 +68,7 @@ impl Kind {
 }
 
 /// Where an alert stands with its reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Status {
     Open,
     /// An entry of the allow-list covers it.

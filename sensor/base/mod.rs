@@ -3,10 +3,12 @@
 pub(crate) mod bounded;
 pub(crate) mod budget;
 pub(crate) mod net;
+pub(crate) mod real;
 pub(crate) mod record;
 pub(crate) mod stats;
 pub(crate) mod time;
 pub(crate) mod wire;
+pub(crate) mod word;
 mod words;
 
 pub(crate) use bounded::{Capped, Ring};
@@ -14,7 +16,8 @@ pub(crate) use budget::Budget;
 pub use budget::Table;
 pub use net::{Endpoint, Transport};
 pub(crate) use net::{Prefix, PrefixSet};
-pub(crate) use record::{BadRecord, Kind, Record};
+pub(crate) use record::{BadRecord, Kind, Record, key_of};
 pub use time::Timestamp;
 pub(crate) use wire::Reader;
+pub(crate) use word::Word;
 pub(crate) use words::{Arg, Lang, Text, say};

@@ -30,11 +30,37 @@ pub(crate) enum Kind {
     Calibration = 10,
     /// By number: what somebody answers for.
     Approval = 11,
+    /// One entry: what the campaign stage counts over everybody.
+    Watch = 12,
+    /// By host: when it was active and whom it met inside.
+    Log = 13,
+    /// By host: the same seen from those it is in contact with.
+    Hub = 14,
+    /// By number, high half first: first contacts held for the test of a common cause.
+    Case = 15,
+    /// Likewise: first contacts that may yet become cases.
+    Passing = 16,
+    /// By host and owner: traffic that is unusual for a host.
+    Unusual = 17,
+    /// By machine: sessions of remote administration.
+    Session = 18,
+    /// By actor and machine: since when and until when one acts on the other.
+    Hop = 19,
+    /// By machine: who began to act on it, oldest first.
+    Machine = 20,
+    /// By machine: open execution chains.
+    Chain = 21,
+    /// By what holds it together: open stories, and what was tested.
+    Cluster = 22,
+    /// By id, high half first: findings that make alerts.
+    Finding = 23,
+    /// Likewise: alerts that were told.
+    Alert = 24,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Fleet,
         Self::Host,
         Self::Owner,
@@ -47,6 +73,19 @@ impl Kind {
         Self::Pollers,
         Self::Calibration,
         Self::Approval,
+        Self::Watch,
+        Self::Log,
+        Self::Hub,
+        Self::Case,
+        Self::Passing,
+        Self::Unusual,
+        Self::Session,
+        Self::Hop,
+        Self::Machine,
+        Self::Chain,
+        Self::Cluster,
+        Self::Finding,
+        Self::Alert,
     ];
 
     /// The kind of a number on disk.
@@ -69,6 +108,19 @@ impl Kind {
             Self::Pollers => "pollers",
             Self::Calibration => "calibration",
             Self::Approval => "approval",
+            Self::Watch => "watch",
+            Self::Log => "log",
+            Self::Hub => "hub",
+            Self::Case => "case",
+            Self::Passing => "passing",
+            Self::Unusual => "unusual",
+            Self::Session => "session",
+            Self::Hop => "hop",
+            Self::Machine => "machine",
+            Self::Chain => "chain",
+            Self::Cluster => "cluster",
+            Self::Finding => "finding",
+            Self::Alert => "alert",
         }
     }
 }
@@ -114,6 +166,19 @@ impl Record {
     pub(crate) const fn bad(&self) -> BadRecord {
         BadRecord { kind: self.kind, key: self.key }
     }
+}
+
+/// The key of an entry that is told by a text: 64 bits of FNV-1a, high half first. Ids and providers are no traffic's to
+/// choose.
+pub(crate) fn key_of(text: &str) -> (u32, u32) {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    halves(text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+/// A number as a key that sorts like it.
+#[expect(clippy::cast_possible_truncation, reason = "each half has 32 bits")]
+pub(crate) const fn halves(number: u64) -> (u32, u32) {
+    ((number >> 32) as u32, number as u32)
 }
 
 /// The fastest: filters that are mostly empty shrink tenfold at any level.

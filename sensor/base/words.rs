@@ -4,6 +4,7 @@
 //! A placeholder is `{name}`; `{name?one|many}` chooses by whether the value is 1. What goes in is never read as a
 //! template. What a sentence from the catalogue lacks is shown as its name, so that nothing is hidden and nothing fails.
 
+use super::Word;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -19,14 +20,16 @@ pub(crate) enum Lang {
 }
 
 /// A sentence of the catalogue, and what goes into it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Text {
-    id: &'static str,
-    args: Vec<(&'static str, Arg)>,
+    #[serde(with = "super::word")]
+    id: Word,
+    #[serde(with = "args")]
+    args: Vec<(Word, Arg)>,
 }
 
 /// What goes into a sentence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Arg {
     /// The same in every language: a name, an address, a number.
     Plain(Box<str>),
@@ -35,7 +38,7 @@ pub(crate) enum Arg {
     /// `a, b and c`.
     List(Vec<Arg>),
     /// Seconds, as `41 s`, `12 min`, `2.0 h`.
-    Span(f64),
+    Span(#[serde(with = "super::real")] f64),
     /// Sentences one after the other.
     Texts(Vec<Text>),
 }
@@ -91,6 +94,27 @@ impl Text {
             (Some(value), Some((one, many))) => if value == "1" { one } else { many }.to_owned(),
             (None, _) => format!("{{{placeholder}}}"),
         }
+    }
+}
+
+/// What goes into a sentence, by name, written down.
+mod args {
+    use super::super::word;
+    use super::{Arg, Word};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    struct Written<'a>(#[serde(with = "word")] Word, &'a Arg);
+
+    #[derive(Deserialize)]
+    struct Read(#[serde(with = "word")] Word, Arg);
+
+    pub(super) fn serialize<S: Serializer>(args: &[(Word, Arg)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(args.iter().map(|(name, arg)| Written(name, arg)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Word, Arg)>, D::Error> {
+        Ok(Vec::<Read>::deserialize(from)?.into_iter().map(|Read(name, arg)| (name, arg)).collect())
     }
 }
 

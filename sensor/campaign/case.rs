@@ -1,13 +1,13 @@
 //! One case: a host's first contact with a destination, and which servers it had been in contact with before.
 
-use super::contacts::SHORT_S;
+use super::contacts::{MAX_EXPOSURES, SHORT_S};
 use super::hubs::SLACK_S;
 use super::pairs::{BIN_S, BOOT_S, DAY_S, Mark, PerMark, moment};
 use crate::base::Timestamp;
 use crate::profile::{HostId, TenantId};
 
 /// A first contact that may turn out to be one of several.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Case {
     pub(crate) host: HostId,
     pub(crate) tenant: TenantId,
@@ -24,7 +24,7 @@ pub(crate) struct Case {
 }
 
 /// A peer that was in contact with the host before its case: within an hour, or with a mark within a day.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Exposure {
     pub(crate) peer: HostId,
     /// The latest contacts, newest first; 0 for none.
@@ -94,6 +94,11 @@ impl Case {
             (Mark::Any, s, _) => known(if s <= 600 { short } else { long }),
             (_, s, _) => known(if s < DAY_S { short } else { long }),
         }
+    }
+
+    /// Whether this code can have written it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.exposures.len() <= MAX_EXPOSURES
     }
 
     /// Ten minutes of the clock it fell into.

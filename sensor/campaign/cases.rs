@@ -18,8 +18,25 @@ pub(crate) struct Cases {
     next: u64,
     /// The first case about which more may become known.
     unsettled: u64,
-    passing: Ring<Case>,
+    /// With numbers of their own.
+    passing: Ring<(u64, Case)>,
+    passed: u64,
+    unsaved: Option<Changed>,
 }
+
+/// What changed since the cases were last saved.
+#[derive(Clone, Debug, Default)]
+struct Changed {
+    /// The first case that may have, and the first number that may be gone.
+    from: u64,
+    dropped: u64,
+    /// The first that may have come to pass, and those that are no more.
+    passed: u64,
+    gone: Vec<u64>,
+}
+
+/// A case, or that there is none of a number any more.
+pub(super) type Numbered<'a> = (u64, Option<&'a Case>);
 
 impl Cases {
     pub(crate) const fn new() -> Self {
@@ -30,6 +47,8 @@ impl Cases {
             next: 0,
             unsettled: 0,
             passing: Ring::new(MAX_PASSING),
+            passed: 0,
+            unsaved: None,
         }
     }
 
@@ -50,7 +69,9 @@ impl Cases {
 
     /// Remembers a first contact that is no case so far.
     pub(crate) fn pass(&mut self, case: Case) {
-        self.passing.push(case);
+        let pushed_out = self.passing.push((self.passed, case));
+        self.passed = self.passed.saturating_add(1);
+        self.has_gone(pushed_out.map(|(number, _)| number));
     }
 
     /// Makes a case of what was only remembered; whether there is a case now.
@@ -58,9 +79,10 @@ impl Cases {
         if self.of(tenant).any(|case| case.host == host) {
             return true;
         }
-        let found = self.passing.take(|case| case.host == host && case.tenant == tenant);
+        let found = self.passing.take(|(_, case)| case.host == host && case.tenant == tenant);
         let is_one = found.is_some();
-        found.into_iter().for_each(|case| self.hold(case));
+        self.has_gone(found.as_ref().map(|(number, _)| *number));
+        found.into_iter().for_each(|(_, case)| self.hold(case));
         is_one
     }
 
@@ -96,6 +118,71 @@ impl Cases {
             settled += u64::from(all_old);
         }
         self.unsettled = self.unsettled.max(self.dropped).saturating_add(settled);
+    }
+
+    /// From now on it is noted what changes.
+    pub(super) fn keep_track(&mut self) {
+        self.unsaved = Some(Changed::default());
+    }
+
+    /// All cases with their numbers, and all that may become some.
+    pub(super) fn all(&self) -> (Vec<Numbered<'_>>, Vec<Numbered<'_>>) {
+        let held = (self.dropped..).zip(self.held.iter().map(Some)).collect();
+        (held, self.passing.iter().map(|(number, case)| (*number, Some(case))).collect())
+    }
+
+    /// Those of them that changed since this or `saved` was last called.
+    pub(super) fn changed(&self) -> (Vec<Numbered<'_>>, Vec<Numbered<'_>>) {
+        let Some(Changed { from, dropped, passed, gone }) = &self.unsaved else { return self.all() };
+        let (mut held, mut passing) = self.all();
+        held.retain(|(number, _)| number >= from);
+        passing.retain(|(number, _)| number >= passed);
+        held.extend((*dropped..self.dropped).map(|number| (number, None)));
+        passing.extend(gone.iter().map(|number| (*number, None)));
+        (held, passing)
+    }
+
+    /// What there is was saved.
+    pub(super) fn saved(&mut self) {
+        if let Some(changed) = &mut self.unsaved {
+            let from = self.unsettled.max(self.dropped);
+            *changed = Changed { from, dropped: self.dropped, passed: self.passed, gone: Vec::new() };
+        }
+    }
+
+    /// The first case about which more may become known.
+    pub(super) const fn unsettled(&self) -> u64 {
+        self.unsettled
+    }
+
+    /// Takes in a case that was held; they come in the order of their numbers, with none left out. False otherwise.
+    pub(super) fn restore(&mut self, number: u64, case: Case) -> bool {
+        if self.held.is_empty() {
+            (self.dropped, self.next) = (number, number);
+        }
+        let follows = number == self.next;
+        if follows {
+            self.hold(case);
+        }
+        follows
+    }
+
+    /// Takes in one that may become a case; likewise, some may be left out.
+    pub(super) fn restore_passing(&mut self, number: u64, case: Case) -> bool {
+        let follows = number >= self.passed;
+        self.passed = number.saturating_add(1);
+        self.passing.push((number, case));
+        follows
+    }
+
+    pub(super) const fn resume(&mut self, unsettled: u64) {
+        self.unsettled = unsettled;
+    }
+
+    fn has_gone(&mut self, number: Option<u64>) {
+        if let Some(changed) = &mut self.unsaved {
+            changed.gone.extend(number.filter(|number| *number < changed.passed));
+        }
     }
 
     /// Cases that made room before anything came of them.

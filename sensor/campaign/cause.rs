@@ -18,7 +18,7 @@ use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much the evidence amounts to (§4.4, minimum evidence).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Strength {
     None,
     Possible,
@@ -27,7 +27,7 @@ pub(crate) enum Strength {
 }
 
 /// A server that may be behind the cases.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Suspect {
     pub(crate) host: HostId,
     /// Cases whose path to it the sensor could have seen; of them in contact with it, and how many that would usually be.
@@ -56,7 +56,7 @@ pub(crate) struct Suspect {
 }
 
 /// The test's outcome for one set of cases.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Cause {
     pub(crate) cases: u32,
     pub(crate) candidates: u32,

@@ -6,14 +6,14 @@
 
 use super::ChainRule;
 use super::sessions::{Follower, Session, Sessions};
-use crate::base::Timestamp;
+use crate::base::{Timestamp, Word};
 use crate::detect::{Against, Beacon, Evidence, Rhythm, Severity, Value};
 use crate::event::{self, Transport, Uid};
 use crate::profile::{HostId, Profiles, Script, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One act, one machine, one destination.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Chain {
     pub(crate) server: HostId,
     pub(crate) host: HostId,
@@ -29,7 +29,8 @@ pub(crate) struct Chain {
     /// Hosts the actor did not touch that used the destination before.
     pub(crate) strangers: u32,
     /// Why it is held down, when it is.
-    pub(crate) held: Option<&'static str>,
+    #[serde(with = "crate::base::word::maybe")]
+    pub(crate) held: Option<Word>,
     pub(crate) uids: Vec<Uid>,
 }
 

@@ -11,13 +11,13 @@ use super::pairs::Mark;
 use super::rollout::{is_rollout, spread};
 use super::story::{Plot, Story};
 use super::tails::real;
-use crate::base::Timestamp;
+use crate::base::{Timestamp, key_of};
 use crate::detect::Severity;
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What holds a set of cases together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Cluster {
     /// The same destination.
     Tenant(TenantId),
@@ -25,6 +25,20 @@ pub(super) enum Cluster {
     Provider(Box<str>),
     /// The same day and nothing else that is known.
     Day,
+}
+
+impl Cluster {
+    /// The key of its record.
+    pub(super) fn key(&self) -> (u32, u32) {
+        match self {
+            Self::Tenant(tenant) => (0, tenant.0),
+            Self::Day => (1, 0),
+            Self::Provider(name) => {
+                let (high, low) = key_of(name);
+                (high | 1 << 31, low)
+            }
+        }
+    }
 }
 
 /// The cases of one destination, in order of time.

@@ -12,7 +12,7 @@ use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the companions say about one server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Companion {
     /// Cases that are its clients, and its share of the fleet.
     pub(crate) managed: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Companion {
 }
 
 /// A moment at which a server was in contact with many.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Sweep {
     pub(crate) at: u32,
     pub(crate) touched: u32,

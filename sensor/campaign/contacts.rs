@@ -7,6 +7,7 @@ use super::case::{Case, Exposure};
 use super::cases::Cases;
 use super::hubs::{Hub, SLACK_S};
 use super::pairs::{Added, DAY_S, HostLog, Mark, PerMark, moment};
+use super::unsaved::Unsaved;
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::WeakCase;
 use crate::profile::{HostId, Moved, TenantId, Touch};
@@ -15,20 +16,24 @@ use std::collections::BTreeSet;
 /// The contact index.
 #[derive(Clone, Debug)]
 pub(crate) struct Contacts {
-    hosts: Capped<HostId, HostLog>,
-    hubs: Capped<HostId, Hub>,
-    cases: Cases,
+    pub(super) hosts: Capped<HostId, HostLog>,
+    pub(super) hubs: Capped<HostId, Hub>,
+    pub(super) cases: Cases,
     /// Destinations with a new case since the last look.
-    touched: BTreeSet<TenantId>,
+    pub(super) touched: BTreeSet<TenantId>,
     /// Hosts whose traffic to a destination is unusual, and whether the kind of program is among what is.
-    unusual: Capped<(HostId, TenantId), bool>,
+    pub(super) unusual: Capped<(HostId, TenantId), bool>,
     /// Steady host-bins and boots of all hosts together; decay is the hosts' own, so this is an upper bound.
-    bins: f64,
-    boots: f64,
+    pub(super) bins: f64,
+    pub(super) boots: f64,
     /// Hosts active in the present hour and in the one before.
-    active: (u32, u32, u32),
+    pub(super) active: (u32, u32, u32),
     /// The first moment seen.
-    began: u32,
+    pub(super) began: u32,
+    /// What is to be saved, while somebody saves.
+    pub(super) unsaved_logs: Unsaved<HostId>,
+    pub(super) unsaved_hubs: Unsaved<HostId>,
+    pub(super) unsaved_unusual: Unsaved<(HostId, TenantId)>,
 }
 
 impl Contacts {
@@ -43,6 +48,9 @@ impl Contacts {
             boots: 0.0,
             active: (0, 0, 0),
             began: 0,
+            unsaved_logs: Unsaved::default(),
+            unsaved_hubs: Unsaved::default(),
+            unsaved_unusual: Unsaved::default(),
         }
     }
 
@@ -52,6 +60,7 @@ impl Contacts {
         if self.began == 0 {
             self.began = at;
         }
+        self.unsaved_logs.note(host);
         let log = self.hosts.entry(host, HostLog::default);
         let stir = log.stir(at, self.began);
         if stir.bin || stir.boot {
@@ -59,6 +68,7 @@ impl Contacts {
             self.boots += f64::from(u8::from(stir.boot));
             for peer in &log.peers {
                 if let Some(hub) = self.hubs.get_mut(&peer.host) {
+                    self.unsaved_hubs.note(peer.host);
                     hub.client_bins += f32::from(u8::from(stir.bin));
                     hub.client_boots += f32::from(u8::from(stir.boot));
                 }
@@ -105,6 +115,7 @@ impl Contacts {
         for (host, server, bytes) in [(seen.orig, seen.resp, seen.resp_bytes), (seen.resp, seen.orig, seen.orig_bytes)]
         {
             let large = self.hubs.get_mut(&server).is_some_and(|hub| hub.sent(seen.port, bytes));
+            self.unsaved_hubs.note(server);
             if large {
                 self.marked(host, server, Mark::Large, at);
             }
@@ -183,6 +194,7 @@ impl Contacts {
         // Before the fleet is known nobody can say so.
         if case.p.is_some() {
             self.unusual.insert((case.host, tenant), odd_client);
+            self.unsaved_unusual.note((case.host, tenant));
         }
         self.touched.insert(tenant);
         if !self.cases.promote(case.host, tenant)
@@ -244,9 +256,14 @@ impl Contacts {
         let log = self.hosts.entry(host, HostLog::default);
         let (added, out) = log.touch(server, at);
         let Added { pair, bin, boot, slot } = added;
-        if let Some(hub) = out.and_then(|out| self.hubs.get_mut(&out)) {
+        if let Some(out) = out
+            && let Some(hub) = self.hubs.get_mut(&out)
+        {
             hub.lost();
+            self.unsaved_hubs.note(out);
         }
+        self.unsaved_logs.note(host);
+        self.unsaved_hubs.note(server);
         let steady = log.steady;
         let hub = self.hubs.entry(server, Hub::default);
         hub.touch(host, at, slot);
@@ -311,7 +328,7 @@ const MAX_HUBS: usize = 65_536;
 /// (host, destination) pairs known to be unusual.
 const MAX_UNUSUAL: usize = 32_768;
 /// Peers a case remembers, nearest first.
-const MAX_EXPOSURES: usize = 16;
+pub(super) const MAX_EXPOSURES: usize = 16;
 /// The longest scale without a mark.
 const NEAR_S: u32 = 3600;
 /// The short scales, which slots of five minutes cannot tell apart.

@@ -5,6 +5,7 @@
 //! stretch up to the campaign is said for each hop by itself, and never multiplied into one number.
 
 use super::tails::real;
+use super::unsaved::Unsaved;
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::profile::HostId;
 
@@ -16,20 +17,37 @@ pub(crate) struct Hops {
     /// New pairs of all machines, and when the first act of all was seen.
     newcomers: f64,
     began: Option<Timestamp>,
+    /// Pairs to be saved, while somebody saves.
+    pub(super) unsaved: Unsaved<(HostId, HostId)>,
 }
 
 /// When an actor acted on a machine.
-#[derive(Clone, Copy, Debug)]
-struct Pair {
-    first: Timestamp,
-    last: Timestamp,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Pair {
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
 }
 
 /// A machine that was acted on: by whom, oldest first.
-#[derive(Clone, Debug, Default)]
-struct Machine {
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Machine {
     actors: Vec<HostId>,
     newcomers: u32,
+}
+
+impl Machine {
+    /// Under other ids; who has none there is left out.
+    pub(super) fn renamed(&self, host: impl Fn(HostId) -> Option<HostId>) -> Self {
+        Self { actors: self.actors.iter().filter_map(|actor| host(*actor)).collect(), newcomers: self.newcomers }
+    }
+
+    /// Adds what another sensor knows.
+    pub(super) fn join(&mut self, other: Self) {
+        self.newcomers = self.newcomers.saturating_add(other.newcomers);
+        self.actors.retain(|actor| !other.actors.contains(actor));
+        self.actors.extend(other.actors);
+        self.actors.drain(..self.actors.len().saturating_sub(MAX_ACTORS));
+    }
 }
 
 /// One hop behind a server.
@@ -49,6 +67,7 @@ impl Hops {
             machines: Capped::new(Budget::new("hops.machines", MAX_MACHINES, 40)),
             newcomers: 0.0,
             began: None,
+            unsaved: Unsaved::default(),
         }
     }
 
@@ -58,6 +77,7 @@ impl Hops {
             return;
         }
         self.began.get_or_insert(ts);
+        self.unsaved.note((by, on));
         if let Some(pair) = self.pairs.get_mut(&(by, on)) {
             if ts.secs_since(pair.last) <= REACH_S {
                 pair.last = pair.last.max(ts);
@@ -132,6 +152,45 @@ impl Hops {
     /// Whether acts had been watched for long enough that one at `ts` is known to be new.
     fn is_known(&self, ts: Timestamp) -> bool {
         self.began.is_some_and(|began| ts.secs_since(began) >= DAY_S)
+    }
+
+    /// New pairs so far, and when the first act was seen.
+    pub(super) const fn counts(&self) -> (f64, Option<Timestamp>) {
+        (self.newcomers, self.began)
+    }
+
+    pub(super) const fn resume(&mut self, (newcomers, began): (f64, Option<Timestamp>)) {
+        (self.newcomers, self.began) = (newcomers, began);
+    }
+
+    pub(super) fn pair(&self, pair: (HostId, HostId)) -> Option<&Pair> {
+        self.pairs.get(&pair)
+    }
+
+    pub(super) fn machine(&self, on: HostId) -> Option<&Machine> {
+        self.machines.get(&on)
+    }
+
+    /// All pairs and machines.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = ((HostId, HostId), &Pair)> {
+        self.pairs.iter().map(|(pair, when)| (*pair, when))
+    }
+
+    pub(super) fn machines(&self) -> impl Iterator<Item = (HostId, &Machine)> {
+        self.machines.iter().map(|(on, machine)| (*on, machine))
+    }
+
+    pub(super) fn restore_pair(&mut self, pair: (HostId, HostId), when: Pair) {
+        self.pairs.insert(pair, when);
+    }
+
+    /// Takes in a machine; false when this code cannot have written it.
+    pub(super) fn restore_machine(&mut self, on: HostId, machine: Machine) -> bool {
+        let is_whole = machine.actors.len() <= MAX_ACTORS;
+        if is_whole {
+            self.machines.insert(on, machine);
+        }
+        is_whole
     }
 
     pub(crate) fn tables(&self) -> [Table; 2] {

@@ -8,7 +8,7 @@ use crate::profile::HostId;
 use std::collections::VecDeque;
 
 /// One host seen from those it is in contact with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Hub {
     first: u32,
     day: u16,
@@ -31,23 +31,25 @@ pub(crate) struct Hub {
 }
 
 /// Five minutes of a hub.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Slot {
     slot: u32,
     hosts: PerMark<u32>,
-    /// Hosts of all slots before it, wrapping: the sum over a span is a difference.
+    /// Hosts of all slots before it, wrapping: the sum over a span is a difference. Counted anew after a pause.
+    #[serde(skip)]
     before: PerMark<u32>,
 }
 
 /// Payload sent on one port, in half octaves, decayed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Sizes {
+    #[serde(with = "counts")]
     counts: Box<[f32; SIZE_BINS]>,
     all: f32,
 }
 
 /// A kind of contact: who began it, on which port or by which channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Kind {
     key: u32,
     first: u32,
@@ -189,6 +191,85 @@ impl Hub {
         if both.is_empty() { 0.0 } else { count(shared.count()) / count(both.len()) }
     }
 
+    /// When it was last in contact with anybody.
+    pub(crate) fn last(&self) -> u32 {
+        let slot = self.slots.back().map_or(self.first, |slot| slot.slot.saturating_mul(SLOT_S));
+        self.moments.back().map_or(slot, |(at, _)| *at)
+    }
+
+    /// Continues from what was saved; false when this code cannot have written it.
+    pub(crate) fn resume(&mut self) -> bool {
+        let mut before = PerMark::default();
+        for slot in &mut self.slots {
+            slot.before = before;
+            for (sum, hosts) in before.iter_mut().zip(slot.hosts) {
+                *sum = u32::wrapping_add(*sum, hosts);
+            }
+        }
+        self.moments.len() <= MAX_MOMENTS
+            && self.slots.len() <= MAX_SLOTS
+            && self.sizes.len() <= MAX_PORTS
+            && self.kinds.len() <= MAX_KINDS
+            && self.sketch.len() <= SKETCH
+            && self.sketch.is_sorted()
+            && self.slots.iter().is_sorted_by_key(|slot| slot.slot)
+            && self.kinds.iter().all(|kind| kind.first >= self.first)
+    }
+
+    /// Under other ids.
+    pub(super) fn renamed(mut self, host: impl Fn(HostId) -> Option<HostId>) -> Self {
+        self.moments = self.moments.into_iter().filter_map(|(at, id)| Some((at, host(id)?))).collect();
+        self
+    }
+
+    /// Adds what another sensor knows: counts add up, the present is that of who saw it last.
+    pub(super) fn join(&mut self, mut other: Self) {
+        if other.last() > self.last() {
+            std::mem::swap(self, &mut other);
+        }
+        self.first = [self.first, other.first].into_iter().filter(|first| *first > 0).min().unwrap_or(0);
+        self.contacts += other.contacts;
+        self.bins.iter_mut().zip(other.bins).for_each(|(own, bins)| *own += bins);
+        self.boots += other.boots;
+        self.client_bins += other.client_bins;
+        self.client_boots += other.client_boots;
+        self.clients = self.clients.max(other.clients);
+        for theirs in other.slots {
+            match self.slots.binary_search_by_key(&theirs.slot, |slot| slot.slot) {
+                Ok(at) => {
+                    let own = self.slots.get_mut(at).into_iter().flat_map(|slot| &mut slot.hosts);
+                    own.zip(theirs.hosts).for_each(|(own, hosts)| *own = own.saturating_add(hosts));
+                }
+                Err(at) => self.slots.insert(at, theirs),
+            }
+        }
+        self.slots.drain(..self.slots.len().saturating_sub(MAX_SLOTS));
+        for (port, theirs) in other.sizes {
+            match self.sizes.iter_mut().find(|(known, _)| *known == port) {
+                Some((_, own)) => {
+                    own.counts.iter_mut().zip(theirs.counts.iter()).for_each(|(own, count)| *own += count);
+                    own.all += theirs.all;
+                }
+                None => self.sizes.push((port, theirs)),
+            }
+        }
+        for theirs in other.kinds {
+            match self.kinds.iter_mut().find(|kind| kind.key == theirs.key) {
+                Some(own) => own.first = own.first.min(theirs.first),
+                None => self.kinds.push(theirs),
+            }
+        }
+        self.sizes.truncate(MAX_PORTS);
+        self.kinds.truncate(MAX_KINDS);
+    }
+
+    /// Its clients, all of them.
+    pub(super) fn recount(&mut self, clients: &[HostId]) {
+        self.clients = 0;
+        self.sketch.clear();
+        clients.iter().for_each(|host| self.gained(*host));
+    }
+
     fn count(&mut self, mark: Mark, at: u32) {
         let slot = at / SLOT_S;
         if self.slots.back().is_none_or(|last| last.slot < slot) {
@@ -232,6 +313,23 @@ impl Hub {
             }
         }
         self.day = self.day.max(day);
+    }
+}
+
+/// The counts of a port, written as a list.
+mod counts {
+    use super::SIZE_BINS;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::borrowed_box, reason = "what serde hands over")]
+    pub(super) fn serialize<S: Serializer>(counts: &Box<[f32; SIZE_BINS]>, to: S) -> Result<S::Ok, S::Error> {
+        counts.as_slice().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[f32; SIZE_BINS]>, D::Error> {
+        let counts = Vec::<f32>::deserialize(from)?.into_boxed_slice();
+        counts.try_into().map_err(|_| D::Error::custom("a port has another number of counts"))
     }
 }
 

@@ -15,6 +15,7 @@ mod contacts;
 mod enrich;
 mod hops;
 mod hubs;
+mod merge;
 mod ongoing;
 mod pairs;
 mod permute;
@@ -22,11 +23,15 @@ mod rollout;
 mod scope;
 mod scoping;
 mod sessions;
+mod snapshot;
 mod story;
 mod tails;
+mod unsaved;
 
 pub(crate) use chain::Chain;
+pub(crate) use merge::merged;
 pub(crate) use scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
+pub(crate) use snapshot::Restoring;
 pub(crate) use story::{Plot, Story, Telling};
 
 pub(crate) use crate::profile::HostId;

@@ -12,6 +12,7 @@ use super::enrich::enrich;
 use super::sessions::Sessions;
 use super::story::{Plot, Story, Telling, join};
 use super::tails::real;
+use super::unsaved::Unsaved;
 use crate::base::Timestamp;
 use crate::detect::{Beacon, Severity};
 use crate::profile::{HostId, Profiles, TenantId};
@@ -31,10 +32,29 @@ pub(super) struct Ongoing {
     tested: BTreeMap<Cluster, Tested>,
     /// When a destination last had a case, for two hours: a timer shows itself soon after.
     young: BTreeMap<TenantId, Timestamp>,
+    /// What is to be saved, while somebody saves.
+    pub(super) unsaved_hosts: Unsaved<HostId>,
+    pub(super) unsaved_clusters: Unsaved<Cluster>,
+}
+
+/// A machine as it is saved: when it was last touched, and its chains.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct SavedChains {
+    warm: Option<Timestamp>,
+    chains: Vec<Chain>,
+}
+
+/// A cluster as it is saved: its story if it has one, what it was when it was tested, when it last had a case.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct SavedCluster {
+    cluster: Cluster,
+    story: Option<Story>,
+    tested: Option<Tested>,
+    young: Option<Timestamp>,
 }
 
 /// Cases and marked cases of a cluster, and cases before those that do not stand were left out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Tested {
     all: usize,
     cases: usize,
@@ -59,16 +79,32 @@ impl Ongoing {
         tenants: BTreeSet<TenantId>,
         on: &Basis<'_>,
     ) -> bool {
+        hosts.iter().for_each(|host| self.unsaved_hosts.note(*host));
+        tenants.iter().for_each(|tenant| self.unsaved_clusters.note(Cluster::Tenant(*tenant)));
         self.warm_hosts.extend(hosts.iter().map(|host| (*host, now)));
         let (mut hosts, mut tenants) = (hosts, tenants);
         let hourly = now.secs().rem_euclid(HOUR_S) == 0;
         self.young.extend(tenants.iter().map(|tenant| (*tenant, now)));
         if now.secs().rem_euclid(QUARTER_S) == 0 {
-            self.young.retain(|_, at| now.secs_since(*at) <= YOUNG_S);
+            let Self { young, unsaved_clusters, .. } = self;
+            young.retain(|tenant, at| {
+                let stays = now.secs_since(*at) <= YOUNG_S;
+                if !stays {
+                    unsaved_clusters.note(Cluster::Tenant(*tenant));
+                }
+                stays
+            });
             tenants.extend(self.young.keys());
         }
         if hourly {
-            self.warm_hosts.retain(|_, at| now.secs_since(*at) <= WARM_S);
+            let Self { warm_hosts, unsaved_hosts, .. } = self;
+            warm_hosts.retain(|host, at| {
+                let stays = now.secs_since(*at) <= WARM_S;
+                if !stays {
+                    unsaved_hosts.note(*host);
+                }
+                stays
+            });
             hosts.extend(self.warm_hosts.keys());
             // A timer shows itself hours after the first contact.
             let recent = |tenant: &TenantId| {
@@ -106,6 +142,70 @@ impl Ongoing {
         Telling { chains, stories }
     }
 
+    /// From now on it is noted what changes.
+    pub(super) fn keep_track(&mut self) {
+        self.unsaved_hosts.keep_track();
+        self.unsaved_clusters.keep_track();
+    }
+
+    /// Machines and clusters there is anything to save of.
+    pub(super) fn all(&self) -> (BTreeSet<HostId>, BTreeSet<Cluster>) {
+        let hosts = self.chains.keys().chain(self.warm_hosts.keys()).copied().collect();
+        let young = self.young.keys().map(|tenant| Cluster::Tenant(*tenant));
+        (hosts, self.shared.keys().chain(self.tested.keys()).cloned().chain(young).collect())
+    }
+
+    pub(super) fn saved_chains(&self, host: HostId) -> Option<SavedChains> {
+        let (warm, chains) = (self.warm_hosts.get(&host).copied(), self.chains.get(&host));
+        let chains = chains.cloned().unwrap_or_default();
+        (warm.is_some() || !chains.is_empty()).then_some(SavedChains { warm, chains })
+    }
+
+    pub(super) fn saved_cluster(&self, cluster: &Cluster) -> Option<SavedCluster> {
+        let young = match cluster {
+            Cluster::Tenant(tenant) => self.young.get(tenant).copied(),
+            _ => None,
+        };
+        let (story, tested) = (self.shared.get(cluster).cloned(), self.tested.get(cluster).copied());
+        let any = story.is_some() || tested.is_some() || young.is_some();
+        any.then(|| SavedCluster { cluster: cluster.clone(), story, tested, young })
+    }
+
+    pub(super) fn restore_chains(&mut self, host: HostId, saved: SavedChains) {
+        self.warm_hosts.extend(saved.warm.map(|at| (host, at)));
+        if !saved.chains.is_empty() {
+            self.chains.insert(host, saved.chains);
+        }
+    }
+
+    pub(super) fn restore_cluster(&mut self, saved: SavedCluster) {
+        let SavedCluster { cluster, story, tested, young } = saved;
+        if let Cluster::Tenant(tenant) = &cluster {
+            self.young.extend(young.map(|at| (*tenant, at)));
+        }
+        self.tested.extend(tested.map(|tested| (cluster.clone(), tested)));
+        self.shared.extend(story.map(|story| (cluster, story)));
+    }
+
+    /// Tests of the last day: at each moment so many.
+    pub(super) fn saved_tests(&self) -> Vec<(Timestamp, u32)> {
+        let mut all: Vec<(Timestamp, u32)> = Vec::new();
+        for at in &self.tests {
+            match all.last_mut() {
+                Some((last, count)) if last == at => *count = count.saturating_add(1),
+                _ => all.push((*at, 1)),
+            }
+        }
+        all
+    }
+
+    pub(super) fn restore_tests(&mut self, tests: &[(Timestamp, u32)]) {
+        for (at, count) in tests {
+            let room = MAX_TESTS.saturating_sub(self.tests.len());
+            self.tests.extend(std::iter::repeat_n(*at, room.min(usize::try_from(*count).unwrap_or(room))));
+        }
+    }
+
     fn weigh(
         &mut self,
         now: Timestamp,
@@ -119,7 +219,11 @@ impl Ongoing {
             for host in hosts {
                 let chains = told(chains_on(*host, on.sessions, &on.rules.execution_chain, on.usual, on.beacons));
                 let known = self.chains.get(host);
-                changed |= known.map_or(!chains.is_empty(), |known| *known != chains);
+                let anew = known.map_or(!chains.is_empty(), |known| *known != chains);
+                if anew {
+                    self.unsaved_hosts.note(*host);
+                }
+                changed |= anew;
                 if chains.is_empty() {
                     self.chains.remove(host);
                 } else {
@@ -160,6 +264,7 @@ impl Ongoing {
             self.tests.pop_front();
         }
         self.tests.push_back(now);
+        self.unsaved_clusters.note(key.clone());
         let probable_p = rule.probable_p.min(rule.false_per_day / real(self.tests.len()));
         let known = self.shared.get(key);
         match story(key, cases, probable_p, now, on) {
@@ -202,8 +307,10 @@ impl Ongoing {
         });
         if grew {
             if self.tested.len() >= MAX_TESTED {
-                self.tested.pop_first();
+                let out = self.tested.pop_first();
+                out.into_iter().for_each(|(out, _)| self.unsaved_clusters.note(out));
             }
+            self.unsaved_clusters.note(key.clone());
             self.tested.insert(key.clone(), Tested { all, cases: cases.len(), marked });
         }
         grew

@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::profile::HostId;
 
 /// What a contact shows besides being one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Mark {
     /// Any contact at all.
     Any,
@@ -48,7 +48,7 @@ impl Mark {
 pub(crate) type PerMark<T> = [T; Mark::ALL.len()];
 
 /// One host's activity and its peers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct HostLog {
     /// When the present stretch of activity began, and whether it followed two hours of silence.
     session: u32,
@@ -77,7 +77,7 @@ pub(crate) struct Stir {
 }
 
 /// One peer of a host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Peer {
     pub(crate) host: HostId,
     /// The latest contacts, newest first; 0 for none.
@@ -181,6 +181,39 @@ impl HostLog {
         (peer.touch(at, in_boot, session), out)
     }
 
+    /// When it was last active.
+    pub(crate) const fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// Whether this code can have written it.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.peers.len() <= MAX_PEERS
+    }
+
+    /// Under other ids; peers that have none there are left out.
+    pub(super) fn renamed(mut self, host: impl Fn(HostId) -> Option<HostId>) -> Self {
+        self.peers = self.peers.into_iter().filter_map(|peer| Some(Peer { host: host(peer.host)?, ..peer })).collect();
+        self
+    }
+
+    /// Adds what another sensor knows: counts add up, the present is that of who saw it last.
+    pub(super) fn join(&mut self, mut other: Self) {
+        if other.last > self.last {
+            std::mem::swap(self, &mut other);
+        }
+        self.steady += other.steady;
+        self.boots += other.boots;
+        for theirs in other.peers {
+            match self.peer_mut(theirs.host) {
+                Some(own) => own.join(&theirs),
+                None => self.peers.push(theirs),
+            }
+        }
+        self.peers.sort_by_key(|peer| std::cmp::Reverse((peer.marked_at(Mark::Execution) > 0, peer.times[0])));
+        self.peers.truncate(MAX_PEERS);
+    }
+
     /// Lets a day's worth of the past go.
     fn age(&mut self, at: u32) {
         let day = u16::try_from(at / DAY_S).unwrap_or(u16::MAX);
@@ -212,6 +245,17 @@ impl HostLog {
 impl Peer {
     fn new(host: HostId) -> Self {
         Self { host, times: [0; 4], marked: [0; 4], bins: [0.0; 4], boots: 0.0, boot: 0 }
+    }
+
+    fn join(&mut self, other: &Self) {
+        let mut times = [self.times, other.times].concat();
+        times.sort_unstable_by_key(|time| std::cmp::Reverse(*time));
+        times.dedup();
+        self.times.iter_mut().zip(times.into_iter().chain([0; 4])).for_each(|(own, time)| *own = time);
+        self.marked.iter_mut().zip(other.marked).for_each(|(own, time)| *own = (*own).max(time));
+        self.bins.iter_mut().zip(other.bins).for_each(|(own, bins)| *own += bins);
+        self.boots += other.boots;
+        self.boot = self.boot.max(other.boot);
     }
 
     /// The latest contact with a mark; 0 for none.

@@ -5,7 +5,7 @@ use crate::profile::HostId;
 use std::net::IpAddr;
 
 /// Everything that belongs to one campaign.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Scope {
     /// Most likely first.
     pub(crate) servers: Vec<ScopeServer>,
@@ -14,7 +14,7 @@ pub(crate) struct Scope {
 }
 
 /// A server that touched the hosts, or one behind it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ScopeServer {
     pub(crate) id: HostId,
     pub(crate) ip: IpAddr,
@@ -26,7 +26,7 @@ pub(crate) struct ScopeServer {
 }
 
 /// How sure it is that a host is affected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Tier {
     /// Two kinds of evidence, or an execution mark and the destination.
     Confirmed,
@@ -48,7 +48,7 @@ impl Tier {
 }
 
 /// An affected host.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ScopeHost {
     pub(crate) id: HostId,
     /// What the machine is told by, the same in every run: `mac:…`, `name:…`, `ip:…`.
@@ -65,7 +65,7 @@ pub(crate) struct ScopeHost {
 }
 
 /// What kind of thing a destination's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum DestinationKind {
     Name,
     Ip,
@@ -85,7 +85,7 @@ impl DestinationKind {
 }
 
 /// What to do about a destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Advice {
     /// Nobody outside the scope uses it.
     Block,
@@ -106,7 +106,7 @@ impl Advice {
 }
 
 /// Where the affected hosts went.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ScopeDestination {
     pub(crate) value: Box<str>,
     pub(crate) kind: DestinationKind,

@@ -5,6 +5,7 @@
 //! in either order, because a contact is judged once its destination is known.
 
 use super::ChainRule;
+use super::unsaved::Unsaved;
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::Deed;
 use crate::event::{self, Uid};
@@ -12,7 +13,7 @@ use crate::profile::{Act, Contact, HostId, Profiles, TenantId};
 use std::collections::BTreeSet;
 
 /// What one host did to another in one go.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Session {
     pub(crate) by: HostId,
     pub(crate) on: HostId,
@@ -24,11 +25,11 @@ pub(crate) struct Session {
     /// Sessions of the same two hosts before this one.
     pub(crate) before: u32,
     /// Acts that run or place something.
-    acts: Vec<(Timestamp, event::Act)>,
+    pub(super) acts: Vec<(Timestamp, event::Act)>,
 }
 
 /// A first contact after an act.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Follower {
     pub(crate) tenant: TenantId,
     pub(crate) ts: Timestamp,
@@ -52,12 +53,18 @@ impl Follower {
 pub(crate) struct Sessions {
     on: Capped<HostId, Vec<Session>>,
     /// Machines with a new follower since the last look.
-    touched: BTreeSet<HostId>,
+    pub(super) touched: BTreeSet<HostId>,
+    /// Machines to be saved, while somebody saves.
+    pub(super) unsaved: Unsaved<HostId>,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { on: Capped::new(Budget::new("sessions.on", MAX_HOSTS, 2_000)), touched: BTreeSet::new() }
+        Self {
+            on: Capped::new(Budget::new("sessions.on", MAX_HOSTS, 2_000)),
+            touched: BTreeSet::new(),
+            unsaved: Unsaved::default(),
+        }
     }
 
     /// Takes in an act. A contact stamped up to the slack before it still follows it.
@@ -65,6 +72,7 @@ impl Sessions {
         if seen.by == seen.on {
             return;
         }
+        self.unsaved.note(seen.on);
         let deed = Deed::of(&seen.what);
         let sessions = self.on.entry(seen.on, Vec::new);
         let at = open_session(sessions, seen);
@@ -117,6 +125,7 @@ impl Sessions {
         for session in sessions.iter_mut().filter(|session| !session.follows(seen.tenant)) {
             if let Some((act_at, act)) = session.act_before(seen.ts, rule) {
                 self.touched.insert(seen.host);
+                self.unsaved.note(seen.host);
                 session.add(Follower {
                     tenant: seen.tenant,
                     ts: seen.ts,
@@ -163,6 +172,21 @@ impl Sessions {
     /// Sessions on `host`.
     pub(crate) fn on(&self, host: HostId) -> &[Session] {
         self.on.get(&host).map_or(&[], Vec::as_slice)
+    }
+
+    /// All machines with their sessions.
+    pub(super) fn all(&self) -> impl Iterator<Item = (HostId, &Vec<Session>)> {
+        self.on.iter().map(|(host, sessions)| (*host, sessions))
+    }
+
+    /// Takes in the sessions of a machine; false when this code cannot have written them.
+    pub(super) fn restore(&mut self, on: HostId, sessions: Vec<Session>) -> bool {
+        let is_whole =
+            sessions.len() <= MAX_SESSIONS && sessions.iter().all(|s| s.on == on && s.acts.len() <= MAX_ACTS);
+        if is_whole {
+            self.on.insert(on, sessions);
+        }
+        is_whole
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -244,7 +268,7 @@ const SESSION_GAP_S: f64 = 600.0;
 /// Machines with sessions.
 const MAX_HOSTS: usize = 100_000;
 /// Sessions remembered for a machine.
-const MAX_SESSIONS: usize = 24;
+pub(super) const MAX_SESSIONS: usize = 24;
 const MAX_ACTS: usize = 64;
 const MAX_DEEDS: usize = 32;
 const MAX_UIDS: usize = 16;

@@ -14,7 +14,7 @@ use crate::profile::{HostId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What sort of story it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Plot {
     /// One server, several machines, what they then met outside.
     Campaign,
@@ -27,7 +27,7 @@ pub(crate) enum Plot {
 }
 
 /// One story.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Story {
     pub(crate) plot: Plot,
     pub(crate) severity: Severity,

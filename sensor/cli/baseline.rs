@@ -5,10 +5,11 @@ use super::analyze::exit_of;
 use super::site::SiteFlags;
 use super::stop_on_signal;
 use crate::base::{Kind, Timestamp};
+use crate::campaign;
 use crate::config::Loaded;
 use crate::engine::{self, Copies, Job, Setup, Store, StoreError};
 use crate::output::{Progress, shown};
-use crate::profile::{Baseline, Difference, Extent, Overview, SavedApproval};
+use crate::profile::{Baseline, Difference, Extent, Inside, Overview, SavedApproval};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -227,7 +228,7 @@ fn write(path: &Path, baseline: &Baseline) -> Result<u64, Wrong> {
 }
 
 fn show(baseline: &Baseline) -> String {
-    let Overview { span, hosts, ready_hosts, owners, ties, waiting, held, meters, utc_offset_s, approvals } =
+    let Overview { span, hosts, ready_hosts, owners, ties, waiting, held, meters, utc_offset_s, approvals, inside } =
         baseline.overview();
     let mut text = String::new();
     if let Some((first, last)) = span {
@@ -236,6 +237,12 @@ fn show(baseline: &Baseline) -> String {
     let _ = writeln!(text, "hosts     {hosts}, of which {ready_hosts} for more than seven active days");
     let _ = writeln!(text, "meets     {owners} destination owners, {ties} pairs, {meters} of them metered");
     let _ = writeln!(text, "waits     {waiting} first contacts in quarantine, {held} pairs held by open incidents");
+    let Inside { machines, cases, hops, stories, alerts } = inside;
+    let _ = writeln!(
+        text,
+        "inside    {machines} machines with their contacts, {hops} pairs of which one acts on the other"
+    );
+    let _ = writeln!(text, "open      {cases} cases, {stories} clusters and chains, {alerts} alerts");
     for approval in approvals {
         let expires = Timestamp::from_secs(approval.expires.saturating_mul(86_400)).to_string();
         let (day, _) = expires.split_once('T').unwrap_or((&expires, ""));
@@ -291,7 +298,7 @@ fn merge(files: &[PathBuf], out: &Path) -> Result<String, Wrong> {
     // Clap asks for two at least.
     let mut merged = all.next().ok_or_else(|| Wrong::Exists(out.to_owned()))??;
     for other in all {
-        merged.merge(&other?);
+        merged.merge(&other?, campaign::merged).map_err(|bad| StoreError::bad(out, bad))?;
     }
     let records = write(out, &merged)?;
     let hosts = merged.overview().hosts;

@@ -1,12 +1,12 @@
 //! What a detector says: numbers first, words later. The fields are those of the output contract.
 
-use crate::base::{Text, Timestamp};
+use crate::base::{Text, Timestamp, Word};
 use crate::event::Uid;
 use crate::profile::{HostId, Profiles, Tie};
 use std::net::IpAddr;
 
 /// How much it matters. `info` is for the record, from `low` on somebody should look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     Info,
@@ -33,7 +33,7 @@ impl Severity {
 }
 
 /// What an entity is in the story.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Role {
     AffectedHost,
     StagingServer,
@@ -54,7 +54,7 @@ impl Role {
 }
 
 /// Somebody or something a finding is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Entity {
     pub(crate) role: Role,
     pub(crate) ip: Option<IpAddr>,
@@ -75,49 +75,53 @@ impl Entity {
 }
 
 /// A measured value, as it is written into records.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Value {
     Count(u64),
-    Number(f64),
+    Number(#[serde(with = "crate::base::real")] f64),
     Text(Box<str>),
 }
 
 /// What a measured value is held against.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Against {
     /// What this subject, or the fleet, usually shows.
     Usual(Value),
     /// A limit from a rule file.
     Limit(Value),
     /// Nothing; but the rule gives what was observed this weight in the score, in nats.
-    Weight(f64),
+    Weight(#[serde(with = "crate::base::real")] f64),
     Nothing,
 }
 
 /// One reason: enough of them to recompute the score.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Evidence {
     /// Stable name, `gap_dispersion`.
-    pub(crate) measure: &'static str,
+    #[serde(with = "crate::base::word")]
+    pub(crate) measure: Word,
     pub(crate) observed: Value,
     pub(crate) against: Against,
     /// `seconds`, `bytes`, `hosts`, `nats`, `probability`; empty when the value has none.
-    pub(crate) unit: &'static str,
+    #[serde(with = "crate::base::word")]
+    pub(crate) unit: Word,
 }
 
 /// One detector's claim about one subject.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Finding {
     /// Derived from detector, subject, scope key and the UTC day of `first_seen`: the same cause has the same id in
     /// every run.
     pub(crate) id: Box<str>,
-    pub(crate) detector: &'static str,
+    #[serde(with = "crate::base::word")]
+    pub(crate) detector: Word,
     /// When it was found (event time).
     pub(crate) time: Timestamp,
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Timestamp,
     pub(crate) severity: Severity,
     /// 0 to 1.
+    #[serde(with = "crate::base::real")]
     pub(crate) score: f64,
     /// Calibrated probability, where there is one.
     pub(crate) p: Option<f64>,

@@ -33,7 +33,7 @@ pub(super) struct SavedMeter {
 }
 
 /// What the meter reads.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Rhythm {
     /// Gaps it rests on, after dropping retries and nights.
     pub(crate) gaps: u32,

@@ -10,7 +10,7 @@ use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::event::{self, Channel, Uid};
 use crate::profile::{Act, Activity, HostId, Profiles, What};
 use std::collections::BTreeMap;
@@ -66,15 +66,17 @@ struct Deeds {
 }
 
 /// One kind of deed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Deed {
     /// `svcctl`, `wmi`, `file`, `rdp`, …
-    pub(crate) channel: &'static str,
+    #[serde(with = "crate::base::word")]
+    pub(crate) channel: Word,
     pub(crate) act: event::Act,
     /// Operation, path or nothing.
     pub(crate) operation: Option<Box<str>>,
     pub(crate) endpoint: Option<Box<str>>,
-    pub(crate) technique: Option<&'static str>,
+    #[serde(with = "crate::base::word::maybe")]
+    pub(crate) technique: Option<Word>,
 }
 
 impl Deed {

@@ -9,7 +9,7 @@ use super::shown::{Shown, Windows};
 use super::store::{Store, StoreError};
 use crate::alert::{Alert, AllowList, Book, Context, Rules, Status};
 use crate::base::{BadRecord, Record, Table, Timestamp};
-use crate::campaign::{Campaigns, Telling};
+use crate::campaign::{self, Campaigns, Telling};
 use crate::detect::{Checked, Detectors, Finding, Role, RuleError, Said, Scorer, Severity, Which};
 use crate::event::{FlowRecord, Observation, Uid};
 use crate::intel::Intel;
@@ -39,6 +39,10 @@ pub(crate) struct Analysis {
     glance: Timestamp,
     /// Before this moment it is learned and nothing told.
     judge_from: Timestamp,
+    /// Before this moment it was learned by this run: what was not told is not saved as told.
+    told_from: Timestamp,
+    /// It continues from a baseline and has observed nothing yet.
+    goes_on: bool,
     /// What readers outside this thread see, when there are any.
     shown: Option<Shown>,
 }
@@ -102,6 +106,8 @@ impl Analysis {
             next: Timestamp::MIN,
             glance: Timestamp::MIN,
             judge_from: Timestamp::MIN,
+            told_from: Timestamp::MIN,
+            goes_on: false,
             shown: None,
         })
     }
@@ -126,6 +132,9 @@ impl Analysis {
 
     /// Takes in the next observation; they come ordered by (ts, uid, n).
     pub(crate) fn observe(&mut self, seen: &Observation) {
+        if std::mem::take(&mut self.goes_on) {
+            self.judge_from = self.judge_from.max(seen.ts);
+        }
         if seen.ts >= self.next {
             self.step(seen.ts);
         } else if seen.ts >= self.glance {
@@ -166,12 +175,15 @@ impl Analysis {
     /// Until this moment everything is learned and nothing is told.
     pub(crate) const fn learn_until(&mut self, moment: Timestamp) {
         self.judge_from = moment;
+        self.told_from = moment;
     }
 
     /// From now on it is noted what changes, for `save`.
     pub(crate) fn keep_track(&mut self) {
         self.profiles.keep_track();
         self.detectors.keep_track();
+        self.campaigns.keep_track();
+        self.book.keep_track();
     }
 
     /// Saves what is known: everything once a local day and the first time, else what changed. A live sensor calls it
@@ -182,18 +194,26 @@ impl Analysis {
             self.profiles.save(extent, put);
             self.detectors.save(extent, put);
             self.scorer.save(put);
+            self.campaigns.save(extent, put);
+            self.book.save(extent, self.told_from, put);
         })
     }
 
-    /// Continues from what was saved; nothing may have been observed yet.
+    /// Continues from what was saved; nothing may have been observed yet. What was over before the first observation was
+    /// told by whoever saved it, or was learned from.
     pub(crate) fn restore(&mut self, records: &[Record]) -> Result<(), BadRecord> {
-        let mut restoring = Restoring::default();
+        let (mut restoring, mut campaigns) = (Restoring::default(), campaign::Restoring::default());
         for record in records {
             self.profiles.restore(record, &mut restoring)?;
             self.detectors.restore(record)?;
             self.scorer.restore(record)?;
+            self.campaigns.restore(record, &mut campaigns)?;
+            self.book.restore(record)?;
         }
         self.profiles.restored(restoring);
+        self.campaigns.restored(campaigns);
+        self.book.restored(self.campaigns.telling(&self.profiles, &self.detectors.beacon));
+        self.goes_on = true;
         Ok(())
     }
 
@@ -218,6 +238,11 @@ impl Analysis {
     /// Alerts that are new, changed or absorbed since the last call.
     pub(crate) fn fresh(&mut self) -> Vec<Alert> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// Whether there are any.
+    pub(crate) const fn has_news(&self) -> bool {
+        !self.fresh.is_empty()
     }
 
     /// The best name of a flow's responder, for its record. Holds until the observation after its `FlowClosed`.

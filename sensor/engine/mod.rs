@@ -46,6 +46,8 @@ mod scene;
 #[cfg(test)]
 mod habit_tests;
 #[cfg(test)]
+mod resume_tests;
+#[cfg(test)]
 mod server_tests;
 #[cfg(test)]
 mod staging_tests;

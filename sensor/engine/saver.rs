@@ -19,10 +19,11 @@ impl Saver {
         Self { store, every, next: None }
     }
 
-    /// Event time reached `now`: saves when it is due. Gives back how many records were written.
+    /// Event time reached `now`: saves when it is due, and before an alert goes out, so that who goes on from the file
+    /// knows of each alert that anybody has. Gives back how many records were written.
     pub(crate) fn reached(&mut self, now: Timestamp, analysis: &mut Analysis) -> Result<u64, StoreError> {
         match self.next {
-            Some(next) if now < next => Ok(0),
+            Some(next) if now < next && !analysis.has_news() => Ok(0),
             None => {
                 self.next = Some(now.plus(self.every));
                 Ok(0)

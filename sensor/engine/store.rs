@@ -280,7 +280,7 @@ const RECORDS: TableDefinition<'static, (u8, u32, u32), &[u8]> = TableDefinition
 const ABOUT: TableDefinition<'static, (), (u64, u64)> = TableDefinition::new("about");
 const MAGIC: &[u8; 2] = b"YB";
 /// Of the frames and of what is in them. Older versions stay readable.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 const HEAD: usize = 12;
 /// Damaged files kept beside a baseline.
 const MOST_ASIDE: u32 = 100;
@@ -355,7 +355,7 @@ mod tests {
         let mut newer = frame(Kind::Host, (1, 0), b"x");
         newer[2] = VERSION + 1;
         let path = Path::new("b");
-        assert!(matches!(unframed(path, (1, 1, 0), &newer), Err(StoreError::Newer { version: 2, .. })));
+        assert!(matches!(unframed(path, (1, 1, 0), &newer), Err(StoreError::Newer { version: 3, .. })));
         let good = frame(Kind::Host, (1, 0), b"x");
         assert!(unframed(path, (1, 1, 0), &good).is_ok());
         assert!(unframed(path, (1, 2, 0), &good).is_err(), "of another key");

@@ -237,6 +237,7 @@ named! {
 
 named! {
     /// What the act means for the machine it is done to.
+    #[derive(serde::Serialize, serde::Deserialize)]
     Act {
         /// Code is made to run there: service started, task run, process created, shell opened.
         Execute = "execute",

@@ -76,7 +76,7 @@ pub enum Event {
 }
 
 /// Identifies one flow: derived from its first timestamp and endpoints, so the same packets give the same uid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Uid(pub [u32; 3]);
 
 /// In two words: several tables are asked for it at every observation.

@@ -47,6 +47,17 @@ pub(crate) struct Overview {
     pub(crate) meters: usize,
     pub(crate) utc_offset_s: i32,
     pub(crate) approvals: Vec<SavedApproval>,
+    pub(crate) inside: Inside,
+}
+
+/// What the stages behind this one remember, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inside {
+    pub(crate) machines: usize,
+    pub(crate) cases: usize,
+    pub(crate) hops: usize,
+    pub(crate) stories: usize,
+    pub(crate) alerts: usize,
 }
 
 /// What is in one baseline and not in the other.
@@ -81,6 +92,7 @@ impl Baseline {
     pub(crate) fn overview(&self) -> Overview {
         let count = |kind| self.known.keys().filter(|(of, _)| *of == kind).count();
         let fleet = self.fleet();
+        let other = |kind| self.others.keys().filter(|(of, _)| *of == kind).count();
         let ready = |host: &&SavedHost| host.habit.as_ref().is_some_and(|habit| habit.age.active_days() > READY_DAYS);
         Overview {
             span: fleet.and_then(|fleet| fleet.span).map(|(first, last)| (Timestamp(first), Timestamp(last))),
@@ -90,9 +102,16 @@ impl Baseline {
             ties: count(Kind::Tie),
             waiting: count(Kind::Waiting),
             held: count(Kind::Held),
-            meters: self.others.keys().filter(|(of, _)| *of == Kind::Meter).count(),
+            meters: other(Kind::Meter),
             utc_offset_s: fleet.map_or(0, |fleet| fleet.utc_offset_s),
             approvals: self.approvals().map(|(_, approval)| approval.clone()).collect(),
+            inside: Inside {
+                machines: other(Kind::Log),
+                cases: other(Kind::Case),
+                hops: other(Kind::Hop),
+                stories: other(Kind::Chain) + other(Kind::Cluster),
+                alerts: other(Kind::Alert),
+            },
         }
     }
 

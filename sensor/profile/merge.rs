@@ -10,11 +10,23 @@ use crate::base::{Kind, Record};
 use std::collections::BTreeMap;
 
 impl Baseline {
-    /// Adds another baseline to this one.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        let ids = Ids::new(self, other);
+    /// Adds another baseline to this one. `others` joins the records of the stages behind this one: of this baseline, of
+    /// the other one, and which ids the latter have in the joint one.
+    pub(crate) fn merge<E>(
+        &mut self,
+        other: &Self,
+        others: impl FnOnce(&[Record], &[Record], &Renamed) -> Result<Vec<Record>, E>,
+    ) -> Result<(), E> {
+        let ids = Renamed::new(self, other);
+        let later = |baseline: &Self| {
+            let later = baseline.parts().1.values().filter(|record| record.kind >= Kind::Watch);
+            later.cloned().collect::<Vec<_>>()
+        };
+        let joined = others(&later(self), &later(other), &ids)?;
         let (known, others) = self.parts();
         let (mut known, mut others) = (known.clone(), others.clone());
+        others.retain(|(kind, _), _| *kind < Kind::Watch);
+        others.extend(joined.into_iter().map(|record| ((record.kind, record.key), record)));
         let (theirs, their_others) = other.parts();
         let mut approvals = known.keys().filter(|(kind, _)| *kind == Kind::Approval).map(|(_, (n, _))| *n + 1).max();
         for ((kind, key), saved) in theirs {
@@ -58,17 +70,19 @@ impl Baseline {
             (fleet.next_host, fleet.next_owner) = ids.next;
         }
         *self = Self::of_parts(known, others);
+        Ok(())
     }
 }
 
 /// Ids of the second baseline → ids of the joint one.
-struct Ids {
+#[derive(Debug)]
+pub(crate) struct Renamed {
     hosts: BTreeMap<u32, u32>,
     owners: BTreeMap<u32, u32>,
     next: (u32, u32),
 }
 
-impl Ids {
+impl Renamed {
     fn new(one: &Baseline, two: &Baseline) -> Self {
         let next = one.fleet().map_or((0, 0), |fleet| (fleet.next_host, fleet.next_owner));
         let known: BTreeMap<&str, u32> = one.hosts().map(|(id, host)| (host.key.as_str(), id)).collect();
@@ -78,11 +92,11 @@ impl Ids {
         Self { hosts, owners, next: (next_host, next_owner) }
     }
 
-    fn host(&self, id: u32) -> Option<u32> {
+    pub(crate) fn host(&self, id: u32) -> Option<u32> {
         self.hosts.get(&id).copied()
     }
 
-    fn owner(&self, id: u32) -> Option<u32> {
+    pub(crate) fn owner(&self, id: u32) -> Option<u32> {
         self.owners.get(&id).copied()
     }
 }

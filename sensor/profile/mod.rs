@@ -40,7 +40,7 @@ mod volume;
 mod written;
 
 pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
-pub(crate) use baseline::{Baseline, Difference, Overview};
+pub(crate) use baseline::{Baseline, Difference, Inside, Overview};
 pub(crate) use days::ASLEEP_BELOW;
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use habits::Rarity;
@@ -48,6 +48,7 @@ pub(crate) use host_days::Drift;
 pub(crate) use hosts::{Disagreement, Host, HostId};
 pub(crate) use keys::{IdentityCounts, Join};
 pub(crate) use maturity::{Learnt, Maturity};
+pub(crate) use merge::Renamed;
 pub(crate) use saved::SavedApproval;
 pub(crate) use shared::SharedBy;
 pub(crate) use snapshot::{Extent, Restoring};

@@ -1,0 +1,188 @@
+//! Killed and started again, as a specification: the same alerts as without a break, none twice, none lost.
+
+use super::analysis::Analysis;
+use super::saver::Saver;
+use super::store::Store;
+use super::world::World;
+use crate::alert::{self, Alert, Rules, Status};
+use crate::base::{Kind, Record};
+use crate::detect::Role;
+use crate::event::{Act, Channel, Observation, Site};
+use crate::intel::Intel;
+use crate::profile::Declared;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Half a day of an office, and three stories in it: an update server whose clients keep a new timer, an administrator's
+/// machine that makes a dozen others call back, one machine alone with a beacon.
+fn day() -> Vec<Observation> {
+    let mut world = World::new(1_600_000_000);
+    world.background();
+    let clients: Vec<String> = (10..40).map(|n| format!("172.16.0.{n}")).collect();
+    for (n, host) in (0_i64..).zip(&clients) {
+        for hour in 0..9 {
+            world.touch(hour * 3600 + n * 110, host, "172.16.0.5", 8080);
+        }
+        world.touch(n * 60, host, "172.16.0.2", 445);
+    }
+    for (n, host) in (0_i64..).zip(clients.iter().take(20)) {
+        world.beacon(4 * 3600 + n * 110 + 12 + n % 5, host, "203.0.113.5", 443, Some("tenant.files.example"), 40, 180);
+    }
+    for n in 0..12 {
+        let host = format!("172.16.1.{n}");
+        world.contact(600 + n * 30, &host, "192.0.2.80", 443, Some("www.usual.example"));
+        world.act(5 * 3600 + n * 200, "172.16.0.8", &host, 5985, Channel::Winrm, Act::Execute, "Command");
+        world.beacon(5 * 3600 + n * 200 + 4, &host, "203.0.113.77", 80, None, 30, 240);
+    }
+    world.beacon(3600, "172.16.2.9", "198.51.100.9", 443, Some("a.lone.example"), 60, 300);
+    world.observations()
+}
+
+fn analysis() -> Analysis {
+    let declared = Declared {
+        site: Site::new(&["172.16.0.0/16".parse().unwrap()], &[]),
+        hosts: Vec::new(),
+        policies: Vec::new(),
+        utc_offset_s: 0,
+    };
+    Analysis::new(Arc::new(declared), Arc::new(Intel::shipped()), &Rules::shipped()).unwrap()
+}
+
+/// Event time between two saves of a live sensor.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a reader acts on.
+type Claim = (alert::Kind, u8, String, BTreeSet<String>, BTreeSet<String>, BTreeSet<String>);
+
+/// Alerts by id as a reader has them after all that came.
+#[derive(Default)]
+struct Reader {
+    has: BTreeMap<Box<str>, Claim>,
+}
+
+impl Reader {
+    fn take(&mut self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            if alert.status == Status::Absorbed {
+                self.has.remove(&alert.finding.id);
+                continue;
+            }
+            let of = |role: Role| -> BTreeSet<String> {
+                let of = alert.finding.entities.iter().filter(|entity| entity.role == role);
+                of.map(|entity| format!("{:?} {:?}", entity.ip, entity.name)).collect()
+            };
+            let claim = (
+                alert.kind,
+                alert.tier,
+                format!("{:?} {:?}", alert.finding.severity, alert.finding.attack),
+                of(Role::AffectedHost),
+                of(Role::StagingServer),
+                of(Role::Destination),
+            );
+            self.has.insert(alert.finding.id.clone(), claim);
+        }
+    }
+}
+
+fn unbroken<'a>(seen: impl Iterator<Item = &'a Observation>) -> Reader {
+    let (mut analysis, mut reader, mut last) = (analysis(), Reader::default(), None);
+    for observation in seen {
+        analysis.observe(observation);
+        reader.take(analysis.fresh());
+        last = Some(observation.ts);
+    }
+    reader.take(analysis.finish(last.unwrap()).alerts);
+    reader
+}
+
+/// What a reader has, but for affected hosts among the `lost`.
+fn known(reader: &Reader, lost: &BTreeSet<String>) -> BTreeMap<Box<str>, Claim> {
+    let mut has = reader.has.clone();
+    let named = |host: &String| lost.iter().any(|ip| host.contains(&format!("({ip})")));
+    has.values_mut().for_each(|claim| claim.3.retain(|host| !named(host)));
+    has
+}
+
+fn records(path: &Path) -> Vec<Record> {
+    Store::read(path).unwrap()
+}
+
+#[test]
+fn who_was_killed_at_any_point_goes_on_and_tells_what_one_without_a_break_tells() {
+    let seen = day();
+    let whole = unbroken(seen.iter());
+    let kinds: BTreeSet<alert::Kind> = whole.has.values().map(|claim| claim.0).collect();
+    assert!(kinds.contains(&alert::Kind::StagingCampaign) && kinds.len() >= 2, "{kinds:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let (mut seed, mut exact) = (5_u64, 0);
+    for round in 0..6 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Most of them fall into the hours in which stories are open.
+        let mut killed = seen.len() / 4 + usize::try_from(seed >> 33).unwrap() % (seen.len() * 3 / 4 - 50);
+        let path = folder.path().join(format!("b{round}"));
+        let (mut first, mut reader, mut saved) = (analysis(), Reader::default(), 0);
+        let mut saver = Saver::new(Store::open(&path).unwrap(), MINUTE, &mut first);
+        for (n, observation) in seen.iter().enumerate() {
+            first.observe(observation);
+            if saver.reached(observation.ts, &mut first).unwrap() > 0 {
+                saved = n + 1;
+            }
+            reader.take(first.fresh());
+            // Half of them right after a save, so that nothing is missing.
+            if n + 1 >= killed && (round % 2 == 0 || saved == n + 1) {
+                killed = n + 1;
+                break;
+            }
+        }
+        drop((first, saver));
+        assert!(seen[killed - 1].ts.secs_since(seen[saved].ts) <= 60.0, "a minute is missing at most");
+        let mut second = analysis();
+        second.restore(&records(&path)).unwrap();
+        for observation in &seen[killed..] {
+            second.observe(observation);
+            reader.take(second.fresh());
+        }
+        reader.take(second.finish(seen.last().unwrap().ts).alerts);
+        // Of whom something came between the last save and the end it may be unknown.
+        let lost = &seen[saved..killed];
+        let lost: BTreeSet<String> =
+            lost.iter().flat_map(|o| [o.orig.ip, o.resp.ip]).map(|ip| ip.to_string()).collect();
+        let what = format!("round {round}: saved at {saved}, killed at {killed} of {}", seen.len());
+        assert_eq!(known(&reader, &lost), known(&whole, &lost), "{what}");
+        exact += u32::from(lost.is_empty());
+    }
+    assert!(exact > 0);
+}
+
+#[test]
+fn saving_what_changed_saves_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (steps, end) = (folder.path().join("steps"), folder.path().join("end"));
+    let mut analysis = analysis();
+    analysis.keep_track();
+    let mut store = Store::open(&steps).unwrap();
+    let seen = day();
+    for (n, observation) in seen.iter().enumerate() {
+        analysis.observe(observation);
+        if n % 150 == 0 {
+            analysis.save(&mut store).unwrap();
+        }
+    }
+    analysis.save(&mut store).unwrap();
+    drop(store);
+    analysis.keep_track();
+    analysis.save(&mut Store::open(&end).unwrap()).unwrap();
+    let (steps, end) = (records(&steps), records(&end));
+    for (a, b) in steps.iter().zip(&end) {
+        assert_eq!((a.kind, a.key), (b.kind, b.key));
+        // For how long nothing was known grows in an alert with every step, which by itself is no change.
+        assert!(a == b || a.kind == Kind::Alert, "{:?} {:?}", a.kind, a.key);
+    }
+    assert_eq!(steps.len(), end.len());
+    let kinds: BTreeSet<&str> = end.iter().map(|record| record.kind.name()).collect();
+    for kind in ["log", "hub", "case", "session", "hop", "machine", "chain", "cluster", "finding", "alert"] {
+        assert!(kinds.contains(kind), "nothing of the kind {kind}: {kinds:?}");
+    }
+}
