@@ -134,6 +134,10 @@ impl Analysis {
     pub(crate) fn observe(&mut self, seen: &Observation) {
         if std::mem::take(&mut self.goes_on) {
             self.judge_from = self.judge_from.max(seen.ts);
+            // What was touched before the break is weighed at the step it would have been weighed at without one.
+            if let Some((_, last)) = self.profiles.counts().span.filter(|(_, last)| *last <= seen.ts) {
+                (self.next, self.glance) = (after(last, STEP_S), after(last, GLANCE_S));
+            }
         }
         if seen.ts >= self.next {
             self.step(seen.ts);
@@ -386,6 +390,11 @@ impl Analysis {
             }
         }
     }
+}
+
+/// The first multiple of `span_s` after a moment.
+fn after(ts: Timestamp, span_s: i64) -> Timestamp {
+    Timestamp::from_secs(ts.secs().div_euclid(span_s).saturating_add(1).saturating_mul(span_s))
 }
 
 fn context<'a>(
