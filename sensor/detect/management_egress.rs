@@ -3,8 +3,9 @@
 //!
 //! Such servers have tight habits and reach every endpoint, so what is ordinary for a person is not for them. Measure:
 //! first contact, after three days of learning, or at once for kinds of service that attackers hide in, for addresses
-//! without a name and for script agents. Benign look-alikes: a vendor's new address, the first backup target. Evasion:
-//! a destination the server uses already.
+//! without a name and for script agents. Whom nobody declared is such a server when its dealings with others say so; it
+//! may call any such product's vendor, and less is said of it. Benign look-alikes: a vendor's new address, the first
+//! backup target. Evasion: a destination the server uses already.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, keep};
@@ -14,7 +15,7 @@ use super::ledger::Ledger;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::Uid;
-use crate::profile::{Activity, Contact, Fetch, HostId, Profiles, TenantId};
+use crate::profile::{Activity, Contact, Fetch, HostId, HostRole, Hub, Profiles, TenantId};
 use std::collections::BTreeMap;
 
 /// In the table of detectors.
@@ -44,6 +45,8 @@ struct Rule {
     nameless: Severity,
     learned: Severity,
     learning: Severity,
+    undeclared_notable: Severity,
+    undeclared: Severity,
     /// Roles, with the kinds of products whose vendors they may call.
     vendors: BTreeMap<String, Vec<String>>,
 }
@@ -55,8 +58,16 @@ struct ManagementEgress {
     noted: Ledger<(HostId, TenantId), Reached>,
 }
 
+/// Why a host counts as a server that manages others.
+#[derive(Clone, Copy, Debug)]
+enum Duty {
+    Declared(HostRole),
+    Learned(Hub),
+}
+
 #[derive(Clone, Debug)]
 struct Reached {
+    duty: Duty,
     first: Timestamp,
     severity: Severity,
     why: &'static str,
@@ -90,10 +101,11 @@ impl Detector for ManagementEgress {
 
 impl ManagementEgress {
     fn contact(&mut self, seen: &Contact, usual: &Profiles, said: &mut Said) {
-        if !seen.first || seen.background || !self.rule.is_management(seen.host, usual) {
+        if !seen.first || seen.background {
             return;
         }
-        if seen.name.as_deref().is_some_and(|name| self.rule.is_vendor(seen.host, name, usual)) {
+        let Some(duty) = self.rule.duty(seen.host, usual) else { return };
+        if seen.name.as_deref().is_some_and(|name| self.rule.is_vendor(seen.host, duty, name, usual)) {
             return;
         }
         let watched_s = usual.host(seen.host).map_or(0.0, |host| host.watched_s(seen.ts));
@@ -107,7 +119,13 @@ impl ManagementEgress {
             () if learned => (self.rule.learned, "new to it after days of the same", "EG-001"),
             () => (self.rule.learning, "not its vendor; what is usual is still being learned", "EG-001"),
         };
+        let severity = match duty {
+            Duty::Declared(_) => severity,
+            Duty::Learned(_) if notable => self.rule.undeclared_notable,
+            Duty::Learned(_) => self.rule.undeclared,
+        };
         self.noted.note_once((seen.host, seen.tenant), || Reached {
+            duty,
             first: seen.ts,
             severity,
             why,
@@ -130,25 +148,36 @@ impl ManagementEgress {
     fn fetch(&mut self, seen: &Fetch) {
         let key = (seen.host, seen.tenant);
         let script = matches!(seen.agent.as_deref(), Some("script" | "tool"));
-        let worse = |reached: &&Reached| script && reached.severity < self.rule.script;
-        if self.noted.get(&key).filter(worse).is_some()
+        let severity = |reached: &Reached| match reached.duty {
+            Duty::Declared(_) => self.rule.script,
+            Duty::Learned(_) => self.rule.undeclared_notable,
+        };
+        let worse = self.noted.get(&key).map(|reached| (severity(reached), reached.severity));
+        if let Some((severity, _)) = worse.filter(|(severity, known)| script && known < severity)
             && let Some(reached) = self.noted.amend(&key)
         {
             (reached.severity, reached.why, reached.catalogue) =
-                (self.rule.script, "asked for by a script or command line tool", "EG-003");
+                (severity, "asked for by a script or command line tool", "EG-003");
             keep(&mut reached.uids, seen.uid);
         }
     }
 }
 
 impl Rule {
-    fn is_management(&self, host: HostId, usual: &Profiles) -> bool {
-        usual.roles(host).iter().any(|role| self.vendors.contains_key(role.name()))
+    fn duty(&self, host: HostId, usual: &Profiles) -> Option<Duty> {
+        let declared = usual.roles(host).iter().find(|role| self.vendors.contains_key(role.name()));
+        declared.copied().map(Duty::Declared).or_else(|| usual.learned_hub(host).map(Duty::Learned))
     }
 
-    fn is_vendor(&self, host: HostId, name: &str, usual: &Profiles) -> bool {
-        let kinds = usual.roles(host).iter().filter_map(|role| self.vendors.get(role.name()));
-        let kinds: Vec<&str> = kinds.flatten().map(String::as_str).collect();
+    /// Whether a name is that of a vendor whose products are on such a server; on one that nobody declared, any.
+    fn is_vendor(&self, host: HostId, duty: Duty, name: &str, usual: &Profiles) -> bool {
+        let kinds: Vec<&str> = match duty {
+            Duty::Declared(_) => {
+                let kinds = usual.roles(host).iter().filter_map(|role| self.vendors.get(role.name()));
+                kinds.flatten().map(String::as_str).collect()
+            }
+            Duty::Learned(_) => self.vendors.values().flatten().map(String::as_str).collect(),
+        };
         usual.intel().is_vendor(name, &kinds)
     }
 
@@ -160,7 +189,12 @@ impl Rule {
         usual: &Profiles,
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
-        let role = usual.roles(host).iter().find(|role| self.vendors.contains_key(role.name()))?;
+        let (role, duty) = match reached.duty {
+            Duty::Declared(role) => (role.name(), say!("management_egress.declared", role = role.name())),
+            Duty::Learned(Hub { way, machines, .. }) => {
+                (Hub::NAME, say!("management_egress.learned", machines = machines, way = way.to_string()))
+            }
+        };
         let destination = tie.destination(Some(&owner.key));
         let claim = Claim {
             detector: SPEC.stem,
@@ -180,7 +214,7 @@ impl Rule {
                 explanation: say!(
                     "management_egress.explanation",
                     host = &ip,
-                    role = role.name(),
+                    duty = duty,
                     destination = &destination,
                     at = reached.first.clock(),
                     why = Arg::term(reached.why),
@@ -190,7 +224,7 @@ impl Rule {
                     fleet = usual.fleet(),
                 ),
                 reasons: vec![
-                    reason("role", Value::Text(role.name().into()), ""),
+                    reason("role", Value::Text(role.into()), ""),
                     reason("why", Value::Text(reached.why.into()), ""),
                     reason("bytes_out", Value::Count(tie.up), "bytes"),
                     reason("bytes_in", Value::Count(tie.down), "bytes"),

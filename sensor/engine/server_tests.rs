@@ -40,6 +40,25 @@ fn a_management_server_reaches_its_vendor_and_nobody_else() {
 }
 
 #[test]
+fn a_server_that_nobody_declared_is_known_by_its_dealings() {
+    for (what, machines, port, days, name, expected) in [
+        ("storage in a cloud", 25, 21112, 4, "x.blob.core.windows.net", vec![Severity::Medium]),
+        ("an ordinary name", 25, 21112, 4, "www.new.example", vec![Severity::Info]),
+        ("a vendor of such products", 25, 21112, 4, "x.activeupdate.trendmicro.com", vec![]),
+        ("one machine less", 19, 21112, 4, "x.blob.core.windows.net", vec![]),
+        ("two days", 25, 21112, 2, "x.blob.core.windows.net", vec![]),
+        ("a resolver", 25, 53, 4, "x.blob.core.windows.net", vec![]),
+    ] {
+        let mut world = World::new(START);
+        for (day, n) in (0..days).flat_map(|day| (0..machines).map(move |n| (day, n))) {
+            world.talk(day * DAY + n * 30, &format!("172.16.1.{n}"), SERVER, port, 2_000);
+        }
+        world.contact(4 * DAY + 7_200, SERVER, OUTSIDE, 443, Some(name));
+        assert_eq!(severities(&world.told(), "management_egress"), expected, "{what}");
+    }
+}
+
+#[test]
 fn a_script_on_a_management_server_raises_what_it_reaches() {
     for (what, agent, expected) in [
         (

@@ -12,6 +12,7 @@ mod flows;
 mod habits;
 mod host_days;
 mod hosts;
+mod hubs;
 mod identity;
 mod judge;
 mod keys;
@@ -46,6 +47,7 @@ pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use habits::Rarity;
 pub(crate) use host_days::Drift;
 pub(crate) use hosts::{Disagreement, Host, HostId};
+pub(crate) use hubs::Hub;
 pub(crate) use keys::{IdentityCounts, Join};
 pub(crate) use maturity::{Learnt, Maturity};
 pub(crate) use merge::Renamed;
@@ -64,6 +66,7 @@ use days::Days;
 use flows::{InnerFlow, OpenFlows};
 use habits::Habits;
 use hosts::Hosts;
+use hubs::Hubs;
 use names::NameMemory;
 use shared::Shared;
 use std::net::IpAddr;
@@ -80,6 +83,7 @@ pub(crate) struct Profiles {
     tenants: Tenants,
     ties: Capped<(HostId, TenantId), Tie>,
     hosts: Hosts,
+    hubs: Hubs,
     habits: Habits,
     days: Days,
     flows: OpenFlows,
@@ -120,6 +124,7 @@ impl Profiles {
             tenants: Tenants::new(),
             ties: Capped::new(Budget::new("profile.ties", MAX_TIES, 160)),
             hosts: Hosts::new(declared.clone()),
+            hubs: Hubs::new(),
             habits: Habits::new(),
             days: Days::new(),
             flows: OpenFlows::new(),
@@ -188,6 +193,12 @@ impl Profiles {
     /// Roles somebody declared for a host.
     pub(crate) fn roles(&self, id: HostId) -> &[HostRole] {
         self.hosts.roles(id)
+    }
+
+    /// What a host's dealings with others say it is for, where nobody declared it.
+    pub(crate) fn learned_hub(&self, id: HostId) -> Option<Hub> {
+        let now = self.counts.span.map_or(Timestamp::MIN, |(_, last)| last);
+        self.hubs.of(id, self.day(now)).filter(|_| self.roles(id).is_empty())
     }
 
     /// The latest address of a host or outside actor.
@@ -320,7 +331,7 @@ impl Profiles {
         let own = [self.ties.table(), self.admin_shares.table(), self.inner.table(), self.agents.table()];
         let parts = own.into_iter().chain(self.names.tables()).chain(self.tenants.tables());
         let parts = parts.chain(self.hosts.tables()).chain(self.flows.tables());
-        let parts = parts.chain(self.habits.tables()).chain(self.days.tables());
+        let parts = parts.chain(self.hubs.tables()).chain(self.habits.tables()).chain(self.days.tables());
         parts.chain(self.shared.tables()).chain(self.visibility.tables()).collect()
     }
 }

@@ -173,6 +173,7 @@ impl Profiles {
         self.entered(seen, record, out);
         if self.declared.site.reach(seen.orig.ip, seen.resp.ip) == Reach::Internal {
             self.moved(seen, &record.counters, out);
+            self.dealt(seen, record);
         }
         self.inner.remove(&seen.uid);
         let flow = self.flows.close(seen.uid);
@@ -197,6 +198,15 @@ impl Profiles {
             if !background {
                 self.moved_out(flow.host, record, (up, down, sent), class.as_deref());
             }
+        }
+    }
+
+    /// Two machines of the site talked; a port that was only tried says nothing of anybody.
+    fn dealt(&mut self, seen: &Observation, record: &FlowRecord) {
+        let Counters { orig_bytes, resp_bytes, .. } = record.counters;
+        if orig_bytes > 0 && resp_bytes > 0 && is_unicast(record.resp.ip) {
+            let (ends, day) = (self.ends(seen), self.day(record.last));
+            self.hubs.talked(ends, (record.resp, record.transport), day, self.fleet());
         }
     }
 

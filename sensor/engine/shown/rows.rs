@@ -4,7 +4,7 @@ use super::{Kept, Moved, Shown, group, tally};
 use crate::api::{DestinationRow, HostEntry, HostRow, TieRow};
 use crate::intel::destination_class_name;
 use crate::output::metrics::Labelled as _;
-use crate::profile::{HostId, Profiles, TenantId, Tie};
+use crate::profile::{HostId, Hub, Profiles, TenantId, Tie};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Shown {
             ip: host.ip,
             name: usual.host_name(id).map(Into::into),
             role: group.name(),
-            roles: roles.iter().map(|role| role.name()).collect(),
+            roles: roles.iter().map(|role| role.name()).chain(usual.learned_hub(id).map(|_| Hub::NAME)).collect(),
             baseline: tally::baseline(host, group, host.last_seen).name(),
             first_seen: host.first_seen,
             last_seen: host.last_seen,

@@ -1,0 +1,256 @@
+//! Who of the site manages others, by how it deals with them: the learned role of `detection.md` §4.2.
+//!
+//! Over a week a server talks with many machines of the site on one port: it calls them, or they call it. That is told
+//! whatever its product and its port. What every network has – names, addresses, time, directories, printing – does not
+//! count, and one busy day does not make a habit. A learned role makes a server more suspicious, never less: nothing is
+//! quiet because of it, so nobody gains by earning it.
+
+use super::HostId;
+use crate::base::{Budget, Capped, Endpoint, Table, Transport};
+use std::fmt;
+
+/// How a server deals with those it manages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Way {
+    /// It calls them; else they call it.
+    pub(crate) calls: bool,
+    pub(crate) transport: Transport,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Way {
+    /// `to tcp/21112`, `at tcp/8530`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let transport = match self.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+            _ => "other",
+        };
+        write!(f, "{} {transport}/{}", if self.calls { "to" } else { "at" }, self.port)
+    }
+}
+
+/// A learned role: a server that manages others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hub {
+    pub(crate) way: Way,
+    /// Machines of the site in the week in which it was last found to be one; an estimate beyond eight.
+    pub(crate) machines: u32,
+    /// The local day of that.
+    day: i32,
+}
+
+impl Hub {
+    /// The role's name in records.
+    pub(crate) const NAME: &str = "management_hub";
+}
+
+/// Everybody's dealings within the site, and who was found to manage others.
+#[derive(Debug)]
+pub(super) struct Hubs {
+    fans: Capped<(HostId, Way), Fan>,
+    learned: Capped<HostId, Hub>,
+}
+
+/// One host's machines on one port, this week and in the one before.
+#[derive(Debug)]
+struct Fan {
+    week: i32,
+    machines: Machines,
+    /// Bits of the week's days.
+    days: u8,
+    /// Machines and days of the week before.
+    before: (u32, u32),
+}
+
+/// Distinct machines: the first few by themselves, more by linear counting (Whang, Vander-Zanden, Taylor 1990), which is
+/// within 3 % up to 8,000.
+#[derive(Debug)]
+enum Machines {
+    Few(Vec<HostId>),
+    Many(Box<[u64; WORDS]>),
+}
+
+impl Hubs {
+    pub(super) fn new() -> Self {
+        Self {
+            fans: Capped::new(Budget::new("hubs.fans", MAX_FANS, 64)),
+            learned: Capped::new(Budget::new("hubs.learned", MAX_HUBS, 0)),
+        }
+    }
+
+    /// Two machines of a site of `fleet` had a conversation on a local day.
+    pub(super) fn talked(
+        &mut self,
+        (orig, resp): (HostId, HostId),
+        (at, transport): (Endpoint, Transport),
+        day: i32,
+        fleet: u32,
+    ) {
+        if orig == resp || EVERYBODYS.contains(&at.port) {
+            return;
+        }
+        for (hub, machine, calls) in [(orig, resp, true), (resp, orig, false)] {
+            let way = Way { calls, transport, port: at.port };
+            let fan = self.fans.entry((hub, way), || Fan::new(day));
+            if let Some(machines) = fan.note(machine, day, fleet) {
+                self.learned.insert(hub, Hub { way, machines, day });
+            }
+        }
+    }
+
+    /// What was learned of a host, as of a local day.
+    pub(super) fn of(&self, host: HostId, day: i32) -> Option<Hub> {
+        self.learned.get(&host).copied().filter(|hub| day.saturating_sub(hub.day) <= KEPT_DAYS)
+    }
+
+    pub(super) fn tables(&self) -> [Table; 2] {
+        [self.fans.table(), self.learned.table()]
+    }
+}
+
+impl Fan {
+    const fn new(day: i32) -> Self {
+        Self { week: day.div_euclid(WEEK), machines: Machines::Few(Vec::new()), days: 0, before: (0, 0) }
+    }
+
+    /// Notes a machine; how many there were when that is a hub's number.
+    fn note(&mut self, machine: HostId, day: i32, fleet: u32) -> Option<u32> {
+        self.turn(day.div_euclid(WEEK));
+        self.days |= 1 << day.rem_euclid(WEEK);
+        self.machines.add(machine);
+        let least = LEAST_MACHINES.max(fleet / SITE_SHARE);
+        let (machines, days) = (self.machines.count(), self.days.count_ones());
+        // A week that has just begun knows little: the one before it counts as well.
+        let found = |machines: u32, days: u32| machines >= least && days >= LEAST_DAYS;
+        (found(machines, days) || found(self.before.0, self.before.1)).then_some(machines.max(self.before.0))
+    }
+
+    fn turn(&mut self, week: i32) {
+        match week.saturating_sub(self.week) {
+            ..=0 => return,
+            1 => self.before = (self.machines.count(), self.days.count_ones()),
+            _ => self.before = (0, 0),
+        }
+        (self.week, self.days, self.machines) = (week, 0, Machines::Few(Vec::new()));
+    }
+}
+
+impl Machines {
+    fn add(&mut self, machine: HostId) {
+        match self {
+            Self::Few(few) if few.contains(&machine) => {}
+            Self::Few(few) if few.len() < FEW => few.push(machine),
+            Self::Few(few) => {
+                let mut many = Box::new([0; WORDS]);
+                few.iter().chain([&machine]).for_each(|machine| mark(&mut many, *machine));
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => mark(many, machine),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of thousands")]
+    fn count(&self) -> u32 {
+        match self {
+            Self::Few(few) => u32::try_from(few.len()).unwrap_or(u32::MAX),
+            Self::Many(many) => {
+                let set: u32 = many.iter().map(|word| word.count_ones()).sum();
+                let clear = f64::from(BITS.saturating_sub(set)).max(0.5);
+                (-f64::from(BITS) * (clear / f64::from(BITS)).ln()).round() as u32
+            }
+        }
+    }
+}
+
+/// Ids follow each other; a finaliser (Steele, Lea, Flood 2014) puts them far apart.
+fn mark(many: &mut [u64; WORDS], machine: HostId) {
+    let mixed = u64::from(machine.0).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let at = usize::try_from((mixed >> 32) % u64::from(BITS)).unwrap_or(0);
+    if let Some(word) = many.get_mut(at / 64) {
+        *word |= 1 << (at % 64);
+    }
+}
+
+/// What all machines of a site ask somebody for: names, addresses, time, sign-in, directories, shares' and calls' location,
+/// printing.
+const EVERYBODYS: &[u16] = &[
+    53, 67, 68, 88, 123, 135, 137, 138, 139, 389, 464, 515, 546, 547, 631, 636, 853, 1900, 3268, 3269, 5353, 5355, 9100,
+];
+/// `detection.md` §4.2: at least 20 machines, and at least 3 % of the site.
+const LEAST_MACHINES: u32 = 20;
+const SITE_SHARE: u32 = 33;
+/// A habit, not an incident: days of a week on which it dealt with them.
+const LEAST_DAYS: u32 = 3;
+const WEEK: i32 = 7;
+/// A server that was none for a month is none.
+const KEPT_DAYS: i32 = 30;
+/// Machines held by themselves.
+const FEW: usize = 8;
+const WORDS: usize = 64;
+const BITS: u32 = 64 * 64;
+/// (host, way) pairs, the ones not used for longest make room: those of a hub are used all the time.
+const MAX_FANS: usize = 300_000;
+/// More servers than manage others anywhere.
+const MAX_HUBS: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server 1 that deals with `machines` on each of `days`; what was learned of it by `asked`.
+    fn learned(port: u16, calls: bool, machines: u32, days: i32, (fleet, asked): (u32, i32)) -> Option<Hub> {
+        let mut hubs = Hubs::new();
+        for (day, machine) in (0..days).flat_map(|day| (0..machines).map(move |machine| (day, HostId(100 + machine)))) {
+            let ends = if calls { (HostId(1), machine) } else { (machine, HostId(1)) };
+            hubs.talked(
+                ends,
+                (Endpoint::new("10.0.0.1".parse().unwrap(), port), Transport::Tcp),
+                7 * 2_900 + day,
+                fleet,
+            );
+        }
+        assert_eq!(hubs.of(HostId(100), 7 * 2_900 + asked), None, "a machine that is managed");
+        hubs.of(HostId(1), 7 * 2_900 + asked)
+    }
+
+    #[test]
+    fn who_deals_with_many_on_one_port_for_days_manages_them() {
+        for (what, port, calls, machines, days, fleet, asked, expected) in [
+            ("an agent's own port", 21112, true, 20, 3, 100, 3, true),
+            ("clients that ask for updates", 8530, false, 20, 3, 100, 3, true),
+            ("one machine less", 8530, false, 19, 7, 100, 3, false),
+            ("one busy morning", 21112, true, 500, 1, 100, 3, false),
+            ("two days", 21112, true, 500, 2, 100, 3, false),
+            ("a share of a large site", 8530, false, 70, 3, 2_000, 3, true),
+            ("too small a share", 8530, false, 50, 3, 2_000, 3, false),
+            ("sign-in", 88, false, 500, 7, 1_000, 3, false),
+            ("names", 53, false, 500, 7, 1_000, 3, false),
+            ("a month later", 8530, false, 40, 3, 100, 31, true),
+            ("after that", 8530, false, 40, 3, 100, 34, false),
+        ] {
+            assert_eq!(learned(port, calls, machines, days, (fleet, asked)).is_some(), expected, "{what}");
+        }
+        let way = learned(21112, true, 40, 4, (100, 4)).unwrap().way;
+        assert_eq!(way.to_string(), "to tcp/21112");
+    }
+
+    #[test]
+    fn a_week_that_has_just_begun_knows_what_the_last_one_knew() {
+        for (days, latest) in [(7, 6), (8, 7)] {
+            let hub = learned(8530, false, 40, days, (100, days)).unwrap();
+            assert_eq!((hub.day - 7 * 2_900, hub.machines), (latest, 40), "{days} days");
+        }
+    }
+
+    #[test]
+    fn machines_are_counted_to_the_few_percent_and_in_bounds() {
+        for machines in [1_u32, 8, 9, 100, 2_000, 8_000] {
+            let mut some = Machines::Few(Vec::new());
+            (0..2).for_each(|_| (0..machines).for_each(|n| some.add(HostId(n))));
+            let error = (f64::from(some.count()) - f64::from(machines)).abs() / f64::from(machines);
+            assert!(error <= if machines > 8 { 0.05 } else { 0.0 }, "{machines}: {}", some.count());
+        }
+    }
+}
