@@ -17,7 +17,8 @@ const START: i64 = 1_600_000_000;
 const DAY: i64 = 86_400;
 const HOST: &str = "172.16.0.7";
 
-/// Some days of a small office: 40 people, one destination each never met before, one that everybody uses.
+/// Some days of a small office: 40 people, one destination each never met before, one that everybody uses, a server that
+/// all of them ask for updates.
 fn office(days: std::ops::Range<i64>) -> World {
     let mut world = World::new(START);
     world.declare("172.16.0.2", HostRole::FileServer);
@@ -27,6 +28,7 @@ fn office(days: std::ops::Range<i64>) -> World {
             let at = day * DAY + 3600 + n * 60;
             world.contact(at, &from, "192.0.2.9", 443, Some("www.a.example"));
             world.contact(at + 20, &from, "198.51.100.7", 443, Some(&format!("s{day}x{n}.new.example")));
+            world.talk(at + 30, &from, "172.16.0.5", 8530, 2_000);
         }
         world.say(
             day * DAY + 9000,
@@ -89,6 +91,16 @@ fn a_run_that_goes_on_from_a_file_knows_what_one_without_a_break_knows() {
     (one.inside.stories, other.inside.stories) = (0, 0);
     assert_eq!(one, other);
     assert_eq!(whole.difference(&broken), Default::default());
+}
+
+#[test]
+fn who_manages_others_is_known_from_a_file() {
+    for (what, days, expected) in [("after five days", 5, vec![Severity::Medium]), ("after two days", 2, vec![])] {
+        let mut morning = World::new(START);
+        morning.contact(days * DAY + 600, "172.16.0.5", "203.0.113.9", 443, Some("x.blob.core.windows.net"));
+        let told = judged(&learned(0..days), morning);
+        assert_eq!(severities(&told, "management_egress"), expected, "{what}");
+    }
 }
 
 #[test]

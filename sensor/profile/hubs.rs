@@ -7,21 +7,23 @@
 
 use super::HostId;
 use crate::base::{Budget, Capped, Endpoint, Table, Transport};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How a server deals with those it manages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Way {
     /// It calls them; else they call it.
-    pub(crate) calls: bool,
-    pub(crate) transport: Transport,
-    pub(crate) port: u16,
+    calls: bool,
+    /// IANA number.
+    transport: u8,
+    port: u16,
 }
 
 impl fmt::Display for Way {
     /// `to tcp/21112`, `at tcp/8530`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = match self.transport {
+        let transport = match Transport::from_number(self.transport) {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
             _ => "other",
@@ -31,7 +33,7 @@ impl fmt::Display for Way {
 }
 
 /// A learned role: a server that manages others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hub {
     pub(crate) way: Way,
     /// Machines of the site in the week in which it was last found to be one; an estimate beyond eight.
@@ -47,13 +49,17 @@ impl Hub {
 
 /// Everybody's dealings within the site, and who was found to manage others.
 #[derive(Debug)]
-pub(super) struct Hubs {
-    fans: Capped<(HostId, Way), Fan>,
-    learned: Capped<HostId, Hub>,
+pub(super) struct Hubs(Capped<HostId, Dealings>);
+
+/// What is remembered of one host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Dealings {
+    fans: Vec<(Way, Fan)>,
+    learned: Option<Hub>,
 }
 
 /// One host's machines on one port, this week and in the one before.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Fan {
     week: i32,
     machines: Machines,
@@ -65,18 +71,15 @@ struct Fan {
 
 /// Distinct machines: the first few by themselves, more by linear counting (Whang, Vander-Zanden, Taylor 1990), which is
 /// within 3 % up to 8,000.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Machines {
-    Few(Vec<HostId>),
-    Many(Box<[u64; WORDS]>),
+    Few(Vec<u32>),
+    Many(Vec<u64>),
 }
 
 impl Hubs {
     pub(super) fn new() -> Self {
-        Self {
-            fans: Capped::new(Budget::new("hubs.fans", MAX_FANS, 64)),
-            learned: Capped::new(Budget::new("hubs.learned", MAX_HUBS, 0)),
-        }
+        Self(Capped::new(Budget::new("hubs.dealings", MAX_HOSTS, 1_536)))
     }
 
     /// Two machines of a site of `fleet` had a conversation on a local day.
@@ -91,21 +94,60 @@ impl Hubs {
             return;
         }
         for (hub, machine, calls) in [(orig, resp, true), (resp, orig, false)] {
-            let way = Way { calls, transport, port: at.port };
-            let fan = self.fans.entry((hub, way), || Fan::new(day));
-            if let Some(machines) = fan.note(machine, day, fleet) {
-                self.learned.insert(hub, Hub { way, machines, day });
-            }
+            let way = Way { calls, transport: transport.number(), port: at.port };
+            self.0.entry(hub, Dealings::default).note(way, machine, day, fleet);
         }
     }
 
     /// What was learned of a host, as of a local day.
     pub(super) fn of(&self, host: HostId, day: i32) -> Option<Hub> {
-        self.learned.get(&host).copied().filter(|hub| day.saturating_sub(hub.day) <= KEPT_DAYS)
+        self.0.get(&host)?.learned.filter(|hub| day.saturating_sub(hub.day) <= KEPT_DAYS)
     }
 
-    pub(super) fn tables(&self) -> [Table; 2] {
-        [self.fans.table(), self.learned.table()]
+    /// What is worth keeping between runs: not that a PC deals with three others.
+    pub(super) fn saved(&self, host: HostId) -> Option<Dealings> {
+        let dealings = self.0.get(&host)?;
+        let fans: Vec<_> = dealings.fans.iter().filter(|(_, fan)| fan.most() > SMALL).cloned().collect();
+        let worth = dealings.learned.is_some() || !fans.is_empty();
+        worth.then_some(Dealings { fans, learned: dealings.learned })
+    }
+
+    pub(super) fn restore(&mut self, host: HostId, dealings: Dealings) {
+        self.0.insert(host, dealings);
+    }
+
+    pub(super) fn table(&self) -> Table {
+        self.0.table()
+    }
+}
+
+impl Dealings {
+    fn note(&mut self, way: Way, machine: HostId, day: i32, fleet: u32) {
+        let known = self.fans.iter().position(|(known, _)| *known == way);
+        let at = known.unwrap_or_else(|| {
+            let machines = |at: &usize| self.fans.get(*at).map(|(_, fan)| fan.most_by(day.div_euclid(WEEK)));
+            if self.fans.len() >= MAX_WAYS
+                && let Some(least) = (0..self.fans.len()).rev().min_by_key(machines)
+            {
+                self.fans.remove(least);
+            }
+            self.fans.push((way, Fan::new(day)));
+            self.fans.len().saturating_sub(1)
+        });
+        if let Some((_, fan)) = self.fans.get_mut(at)
+            && let Some(machines) = fan.note(machine, day, fleet)
+        {
+            self.learned = Some(Hub { way, machines, day });
+        }
+    }
+
+    /// Whether what was read from disk can have been written by this code.
+    pub(super) fn is_whole(&self) -> bool {
+        let whole = |fan: &Fan| match &fan.machines {
+            Machines::Few(few) => few.len() <= FEW,
+            Machines::Many(many) => many.len() == WORDS,
+        };
+        self.fans.len() <= MAX_WAYS && self.fans.iter().all(|(_, fan)| whole(fan))
     }
 }
 
@@ -114,16 +156,26 @@ impl Fan {
         Self { week: day.div_euclid(WEEK), machines: Machines::Few(Vec::new()), days: 0, before: (0, 0) }
     }
 
+    /// Machines of the busier of the two weeks.
+    fn most(&self) -> u32 {
+        self.machines.count().max(self.before.0)
+    }
+
+    /// The same as of a week: what is older is nothing.
+    fn most_by(&self, week: i32) -> u32 {
+        if week.saturating_sub(self.week) > 1 { 0 } else { self.most() }
+    }
+
     /// Notes a machine; how many there were when that is a hub's number.
     fn note(&mut self, machine: HostId, day: i32, fleet: u32) -> Option<u32> {
         self.turn(day.div_euclid(WEEK));
         self.days |= 1 << day.rem_euclid(WEEK);
-        self.machines.add(machine);
+        self.machines.add(machine.0);
         let least = LEAST_MACHINES.max(fleet / SITE_SHARE);
-        let (machines, days) = (self.machines.count(), self.days.count_ones());
         // A week that has just begun knows little: the one before it counts as well.
         let found = |machines: u32, days: u32| machines >= least && days >= LEAST_DAYS;
-        (found(machines, days) || found(self.before.0, self.before.1)).then_some(machines.max(self.before.0))
+        let is_hub = found(self.machines.count(), self.days.count_ones()) || found(self.before.0, self.before.1);
+        is_hub.then(|| self.most())
     }
 
     fn turn(&mut self, week: i32) {
@@ -137,12 +189,12 @@ impl Fan {
 }
 
 impl Machines {
-    fn add(&mut self, machine: HostId) {
+    fn add(&mut self, machine: u32) {
         match self {
             Self::Few(few) if few.contains(&machine) => {}
             Self::Few(few) if few.len() < FEW => few.push(machine),
             Self::Few(few) => {
-                let mut many = Box::new([0; WORDS]);
+                let mut many = vec![0; WORDS];
                 few.iter().chain([&machine]).for_each(|machine| mark(&mut many, *machine));
                 *self = Self::Many(many);
             }
@@ -164,8 +216,8 @@ impl Machines {
 }
 
 /// Ids follow each other; a finaliser (Steele, Lea, Flood 2014) puts them far apart.
-fn mark(many: &mut [u64; WORDS], machine: HostId) {
-    let mixed = u64::from(machine.0).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn mark(many: &mut [u64], machine: u32) {
+    let mixed = u64::from(machine).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let at = usize::try_from((mixed >> 32) % u64::from(BITS)).unwrap_or(0);
     if let Some(word) = many.get_mut(at / 64) {
@@ -190,10 +242,13 @@ const KEPT_DAYS: i32 = 30;
 const FEW: usize = 8;
 const WORDS: usize = 64;
 const BITS: u32 = 64 * 64;
-/// (host, way) pairs, the ones not used for longest make room: those of a hub are used all the time.
-const MAX_FANS: usize = 300_000;
-/// More servers than manage others anywhere.
-const MAX_HUBS: usize = 16_384;
+/// Ways of one host; the one with the fewest machines makes room, the newest of several, so that no flood of ports hides a
+/// habit.
+const MAX_WAYS: usize = 16;
+/// Machines that are not worth keeping between runs.
+const SMALL: u32 = 3;
+/// Hosts; the ones not heard for longest make room, and a hub is heard all the time.
+const MAX_HOSTS: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -245,10 +300,35 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_ports_hides_no_habit_and_a_habit_outlives_the_run() {
+        let (mut hubs, end) = (Hubs::new(), |port| (Endpoint::new("10.0.0.1".parse().unwrap(), port), Transport::Tcp));
+        for (day, machine) in (0..3).flat_map(|day| (0..25).map(move |machine| (day, HostId(100 + machine)))) {
+            hubs.talked((machine, HostId(1)), end(8530), day, 100);
+            (20_000..20_050).for_each(|port| hubs.talked((machine, HostId(1)), end(port), day, 100));
+        }
+        // What was used before a month is nobody's habit, and in nobody's way.
+        (30_000..30_050).for_each(|port| hubs.talked((HostId(100), HostId(2)), end(port), -30, 100));
+        for (day, machine) in (0..3).flat_map(|day| (0..25).map(move |machine| (day, HostId(100 + machine)))) {
+            hubs.talked((machine, HostId(2)), end(8530), day, 100);
+        }
+        assert!(hubs.of(HostId(2), 3).is_some());
+        assert!(hubs.of(HostId(1), 3).is_some());
+        let saved = hubs.saved(HostId(1)).unwrap();
+        let read: Dealings = serde_json::from_value(serde_json::to_value(&saved).unwrap()).unwrap();
+        assert!(read.is_whole() && read == saved && read.fans.len() <= MAX_WAYS);
+        assert_eq!(Hubs::new().saved(HostId(1)), None);
+        let mut resumed = Hubs::new();
+        resumed.restore(HostId(1), read);
+        assert_eq!(resumed.of(HostId(1), 3), hubs.of(HostId(1), 3));
+        hubs.talked((HostId(7), HostId(8)), end(445), 0, 100);
+        assert_eq!(hubs.saved(HostId(7)), None, "a PC and a file server");
+    }
+
+    #[test]
     fn machines_are_counted_to_the_few_percent_and_in_bounds() {
         for machines in [1_u32, 8, 9, 100, 2_000, 8_000] {
             let mut some = Machines::Few(Vec::new());
-            (0..2).for_each(|_| (0..machines).for_each(|n| some.add(HostId(n))));
+            (0..2).for_each(|_| (0..machines).for_each(|n| some.add(n)));
             let error = (f64::from(some.count()) - f64::from(machines)).abs() / f64::from(machines);
             assert!(error <= if machines > 8 { 0.05 } else { 0.0 }, "{machines}: {}", some.count());
         }

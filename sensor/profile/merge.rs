@@ -173,6 +173,8 @@ impl SavedHost {
             (Some(own), Some(theirs)) => own.merge(theirs),
             (own, theirs) => *own = own.take().or_else(|| theirs.clone()),
         }
+        // Whom it deals with stands under the other's ids: what is known here is better.
+        self.dealings = self.dealings.take().or_else(|| other.dealings.clone());
     }
 }
 

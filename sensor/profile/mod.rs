@@ -331,7 +331,7 @@ impl Profiles {
         let own = [self.ties.table(), self.admin_shares.table(), self.inner.table(), self.agents.table()];
         let parts = own.into_iter().chain(self.names.tables()).chain(self.tenants.tables());
         let parts = parts.chain(self.hosts.tables()).chain(self.flows.tables());
-        let parts = parts.chain(self.hubs.tables()).chain(self.habits.tables()).chain(self.days.tables());
+        let parts = parts.chain([self.hubs.table()]).chain(self.habits.tables()).chain(self.days.tables());
         parts.chain(self.shared.tables()).chain(self.visibility.tables()).collect()
     }
 }

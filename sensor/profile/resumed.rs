@@ -23,6 +23,7 @@ impl Hosts {
             firsts: host.firsts,
             habit: None,
             days: None,
+            dealings: None,
         })
     }
 

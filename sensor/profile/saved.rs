@@ -6,6 +6,7 @@
 use super::days::GroupDays;
 use super::habits::{Fleet, Habit};
 use super::host_days::HostDays;
+use super::hubs::Dealings;
 use super::novelty::Novelty;
 use super::prevalence::Destination;
 use super::volume::Day;
@@ -47,6 +48,9 @@ pub(super) struct SavedHost {
     pub(super) firsts: u32,
     pub(super) habit: Option<Habit>,
     pub(super) days: Option<HostDays>,
+    /// With many machines of the site; added later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dealings: Option<Dealings>,
 }
 
 /// A destination owner and its users.
@@ -223,6 +227,7 @@ impl Saved {
             Self::Host(host) => {
                 host.habit.as_ref().is_none_or(|habit| habit.seen.is_whole() && habit.novelty.is_whole())
                     && host.days.as_ref().is_none_or(HostDays::is_whole)
+                    && host.dealings.as_ref().is_none_or(Dealings::is_whole)
             }
             Self::Owner(owner) => owner.destination.as_ref().is_none_or(Destination::is_whole),
             Self::Peers(peers) => peers.novelty.is_whole() && peers.days.is_whole(),

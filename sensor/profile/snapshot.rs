@@ -148,6 +148,9 @@ impl Profiles {
                 if let Some(days) = saved.days {
                     self.days.hosts.insert(HostId(a), days);
                 }
+                if let Some(dealings) = saved.dealings {
+                    self.hubs.restore(HostId(a), dealings);
+                }
             }
             Some(Saved::Owner(saved)) => {
                 let users = saved.users.into_iter().map(|(host, ts)| (HostId(host), Timestamp(ts))).collect();
@@ -228,6 +231,7 @@ impl Profiles {
         let mut saved: SavedHost = self.hosts.saved(id)?;
         saved.habit = self.habits.hosts.get(&id).cloned();
         saved.days = self.days.hosts.get(&id).cloned();
+        saved.dealings = self.hubs.saved(id);
         Some(Saved::Host(Box::new(saved)).record((id.0, 0)))
     }
 
