@@ -6,9 +6,10 @@ pub(crate) fn poisson_binomial_tail(probabilities: &[f64], k: usize) -> f64 {
     if let Some(none) = chance.first_mut() {
         *none = 1.0;
     }
-    for q in probabilities {
+    for (seen, q) in probabilities.iter().enumerate() {
         let mut below = 0.0;
-        for at in &mut chance {
+        // More than were asked so far cannot have happened.
+        for at in chance.iter_mut().take(seen + 2) {
             let here = *at;
             *at = here * (1.0 - q) + below * q;
             below = here;

@@ -56,6 +56,11 @@ impl Case {
         self.exposures.iter().any(|e| e.marked.get(Mark::Execution.index()).copied().is_some_and(within))
     }
 
+    /// Whether `server` did, as far as is remembered.
+    pub(crate) fn is_acted_on_by(&self, server: HostId) -> bool {
+        self.contact(server, Mark::Execution).is_some_and(|time| moment(self.ts).saturating_sub(time) <= DAY_S)
+    }
+
     /// The latest contact with `server` that bore `mark`, no later than the case.
     pub(crate) fn contact(&self, server: HostId, mark: Mark) -> Option<u32> {
         let exposure = self.exposure(server)?;
@@ -66,12 +71,7 @@ impl Case {
         }
     }
 
-    /// Whether such a contact fell into the `span` seconds before it.
-    pub(crate) fn is_exposed(&self, server: HostId, mark: Mark, span: u32) -> bool {
-        self.contact(server, mark).is_some_and(|time| moment(self.ts).saturating_sub(time) <= span)
-    }
-
-    /// How probable that is by the host's own habits, from its chance in ten minutes and at a boot. Contacts at a boot
+    /// How probable a contact in the `span` seconds before it is by the host's own habits, from its chance in ten minutes and at a boot. Contacts at a boot
     /// crowd together, so a window that holds a boot is given its whole chance.
     pub(crate) fn habit(&self, usual: &PerMark<f32>, at_boot: f32, mark: Mark, span: u32) -> f64 {
         let rate = f64::from(usual.get(mark.index()).copied().unwrap_or(0.0)).min(0.999_999);

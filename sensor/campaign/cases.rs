@@ -14,6 +14,8 @@ pub(crate) struct Cases {
     held: Ring<Case>,
     /// Numbers of the cases of each destination. A case keeps its number; the oldest one held has number `dropped`.
     by_tenant: BTreeMap<TenantId, VecDeque<u64>>,
+    /// The same of each host.
+    by_host: BTreeMap<HostId, VecDeque<u64>>,
     dropped: u64,
     next: u64,
     /// The first case about which more may become known.
@@ -43,6 +45,7 @@ impl Cases {
         Self {
             held: Ring::new(MAX_CASES),
             by_tenant: BTreeMap::new(),
+            by_host: BTreeMap::new(),
             dropped: 0,
             next: 0,
             unsettled: 0,
@@ -55,14 +58,11 @@ impl Cases {
     /// Holds a case; the oldest makes room.
     pub(crate) fn hold(&mut self, case: Case) {
         self.by_tenant.entry(case.tenant).or_default().push_back(self.next);
+        self.by_host.entry(case.host).or_default().push_back(self.next);
         self.next = self.next.saturating_add(1);
         if let Some(oldest) = self.held.push(case) {
-            if let Some(numbers) = self.by_tenant.get_mut(&oldest.tenant) {
-                numbers.pop_front();
-                if numbers.is_empty() {
-                    self.by_tenant.remove(&oldest.tenant);
-                }
-            }
+            forget_first(&mut self.by_tenant, &oldest.tenant);
+            forget_first(&mut self.by_host, &oldest.host);
             self.dropped = self.dropped.saturating_add(1);
         }
     }
@@ -88,8 +88,23 @@ impl Cases {
 
     /// Cases with a destination, in the order they became some.
     pub(crate) fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Case> {
-        let numbers = self.by_tenant.get(&tenant).into_iter().flatten();
-        numbers.filter_map(|number| self.held.get(usize::try_from(number.saturating_sub(self.dropped)).ok()?))
+        self.numbered(self.by_tenant.get(&tenant))
+    }
+
+    /// Cases of a host, likewise.
+    pub(crate) fn of_host(&self, host: HostId) -> impl Iterator<Item = &Case> {
+        self.numbered(self.by_host.get(&host))
+    }
+
+    fn numbered(&self, numbers: Option<&VecDeque<u64>>) -> impl Iterator<Item = &Case> {
+        let at = |number: &u64| usize::try_from(number.saturating_sub(self.dropped)).ok();
+        numbers.into_iter().flatten().filter_map(move |number| self.held.get(at(number)?))
+    }
+
+    /// The one that became a case last.
+    pub(crate) fn latest(&self, tenant: TenantId) -> Option<&Case> {
+        let number = self.by_tenant.get(&tenant)?.back()?;
+        self.held.get(usize::try_from(number.saturating_sub(self.dropped)).ok()?)
     }
 
     /// How many those are.
@@ -191,6 +206,15 @@ impl Cases {
     }
 }
 
+/// Takes the oldest number of `key` off the list: it made room.
+fn forget_first<K: Ord>(numbers: &mut BTreeMap<K, VecDeque<u64>>, key: &K) {
+    let Some(of_key) = numbers.get_mut(key) else { return };
+    of_key.pop_front();
+    if of_key.is_empty() {
+        numbers.remove(key);
+    }
+}
+
 /// Cases held, at most 1.6 kB each; detection.md §4.5 plans twice as many, smaller ones.
 const MAX_CASES: usize = 32_768;
 /// First contacts with well-known destinations that are remembered.
@@ -223,6 +247,8 @@ mod tests {
         assert_eq!((hosts.first(), hosts.len()), (Some(&10), cases.count(TenantId(1))));
         assert!(hosts.iter().all(|host| host % 3 == 1));
         assert_eq!(cases.of(TenantId(7)).count(), 0);
+        assert_eq!(cases.of_host(HostId(9)).count(), 0, "it made room");
+        assert_eq!(cases.of_host(HostId(11)).map(|case| case.tenant.0).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

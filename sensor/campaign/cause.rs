@@ -123,9 +123,10 @@ pub(crate) fn common_cause(cases: &[&Case], ask: &Question<'_>) -> Cause {
 }
 
 fn round(cases: &[&Case], ask: &Question<'_>) -> Cause {
-    let hosts: BTreeSet<HostId> = cases.iter().map(|case| case.host).collect();
+    // A server that was taken over calls the same destination before the machines it touches do: a case may be a cause,
+    // of the others.
     let mut candidates: BTreeMap<HostId, u32> = BTreeMap::new();
-    for exposure in cases.iter().flat_map(|case| &case.exposures).filter(|e| !hosts.contains(&e.peer)) {
+    for exposure in cases.iter().flat_map(|case| &case.exposures) {
         *candidates.entry(exposure.peer).or_default() += 1;
     }
     candidates.retain(|_, exposed| *exposed >= 2);
@@ -157,12 +158,15 @@ fn round(cases: &[&Case], ask: &Question<'_>) -> Cause {
 
 /// One server against the cases, at the scale and mark that speak most against it.
 fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspect> {
-    let visible: Vec<&Case> = cases.iter().copied().filter(|case| (ask.sees)(case.host, server)).collect();
-    let habits: Vec<Habit> = visible.iter().map(|case| Habit::of(case, server, ask.contacts)).collect();
+    let visible: Vec<&Case> =
+        cases.iter().copied().filter(|case| case.host != server && (ask.sees)(case.host, server)).collect();
+    // What is usual is asked only for a server that at least two were in contact with.
+    let mut habits: Option<Vec<Habit<'_>>> = None;
     let mut all: Vec<Row> = Vec::new();
     let mut tried = 0_usize;
     for mark in Mark::ALL.into_iter().filter(|mark| !ask.rare_only || *mark != Mark::Any) {
-        let mut contacts: Vec<u32> = visible.iter().filter_map(|case| case.contact(server, mark)).collect();
+        let latest: Vec<Option<u32>> = visible.iter().map(|case| case.contact(server, mark)).collect();
+        let mut contacts: Vec<u32> = latest.iter().copied().flatten().collect();
         contacts.sort_unstable();
         let day = (mark != Mark::Any).then_some(DAY_S);
         for span in ask.rule.scales_s.iter().copied().chain(day) {
@@ -170,15 +174,20 @@ fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspec
             if contacts.len() < 2 {
                 continue;
             }
-            let exposed: Vec<bool> = visible.iter().map(|case| case.is_exposed(server, mark, span)).collect();
+            let within = |(case, time): (&&Case, &Option<u32>)| {
+                time.is_some_and(|time| moment(case.ts).saturating_sub(time) <= span)
+            };
+            let exposed: Vec<bool> = visible.iter().zip(&latest).map(within).collect();
             let count = exposed.iter().filter(|x| **x).count();
             if count < 2 {
                 continue;
             }
+            let habits = habits
+                .get_or_insert_with(|| visible.iter().map(|case| Habit::of(case, server, ask.contacts)).collect());
             let usual: Vec<f64> = visible
                 .iter()
-                .zip(&habits)
-                .map(|(case, row)| row.usual(case, server, (mark, span), &contacts, visible.len()))
+                .zip(habits.iter())
+                .map(|(case, row)| row.usual(case, (mark, span), &contacts, visible.len()))
                 .collect();
             let p = at_least(&usual, count);
             all.push(Row { at: (mark, span), exposed, usual, p });
@@ -188,6 +197,11 @@ fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspec
     let equals = all.iter().filter(|row| row.p <= least).map(|row| row.suspect(server, &visible));
     let mut best = equals.max_by(|a, b| a.llr.total_cmp(&b.llr))?;
     best.p = (best.p * real(tried)).min(1.0);
+    best.companion = companion(server, &visible, ask);
+    // Nobody is attributed to a server that is not even listed.
+    if best.p.min(best.companion.population_p).min(best.companion.sweep_p) >= ask.rule.possible_p {
+        return Some(best);
+    }
     // Who was in contact a little earlier than the best scale reaches is attributed by the scale that does.
     for row in &all {
         for (case, (_, q)) in visible.iter().zip(row.exposed.iter().zip(&row.usual)).filter(|(_, (x, _))| **x) {
@@ -195,36 +209,36 @@ fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspec
             best.attribution.entry(case.host).and_modify(|r| *r = r.max(by));
         }
     }
-    best.companion = companion(server, &visible, ask);
     Some(best)
 }
 
 /// What is usual for one case and one server.
-struct Habit {
+struct Habit<'a> {
+    exposure: Option<&'a Exposure>,
     usual: super::pairs::PerMark<f32>,
     at_boot: f32,
     met: super::pairs::PerMark<[u32; 2]>,
 }
 
-impl Habit {
-    fn of(case: &Case, server: HostId, contacts: &Contacts) -> Self {
+impl<'a> Habit<'a> {
+    fn of(case: &'a Case, server: HostId, contacts: &Contacts) -> Self {
         match case.exposure(server) {
             Some(exposure) => {
                 let known = exposure.met != Exposure::UNKNOWN;
                 let met = if known { exposure.met } else { contacts.met(server, case.ts) };
-                Self { usual: exposure.usual, at_boot: exposure.at_boot, met }
+                Self { exposure: Some(exposure), usual: exposure.usual, at_boot: exposure.at_boot, met }
             }
             None => {
                 let (usual, at_boot) = contacts.usual(case.host, server, case.ts);
-                Self { usual, at_boot, met: contacts.met(server, case.ts) }
+                Self { exposure: None, usual, at_boot, met: contacts.met(server, case.ts) }
             }
         }
     }
 
     /// Chance of being exposed: the larger of the host's own habit and the calendar, which leaves the cases out.
-    fn usual(&self, case: &Case, server: HostId, (mark, span): (Mark, u32), contacts: &[u32], cases: usize) -> f64 {
+    fn usual(&self, case: &Case, (mark, span): (Mark, u32), contacts: &[u32], cases: usize) -> f64 {
         let own = case.habit(&self.usual, self.at_boot, mark, span);
-        let met = Case::met(case.exposure(server), &self.met, mark, span).unwrap_or(0.0);
+        let met = Case::met(self.exposure, &self.met, mark, span).unwrap_or(0.0);
         let at = moment(case.ts);
         let from = contacts.partition_point(|time| *time < at.saturating_sub(span));
         let to = contacts.partition_point(|time| *time <= at.saturating_add(super::hubs::SLACK_S));

@@ -96,9 +96,13 @@ fn stands(case: &Case, on: &Basis<'_>) -> bool {
 /// Whether the fleet used a destination before `ts`.
 fn is_common(tenant: TenantId, ts: Timestamp, on: &Basis<'_>) -> bool {
     let rule = &on.rules.common_cause;
-    let Some(owner) = on.usual.tenant(tenant) else { return false };
-    let before = owner.users.iter().filter(|(_, first)| *first < ts).count();
-    real(before) >= f64::from(rule.common_hosts).max(rule.common_share * f64::from(on.usual.fleet()))
+    let common = f64::from(rule.common_hosts).max(rule.common_share * f64::from(on.usual.fleet()));
+    real(users_before(tenant, ts, on)) >= common
+}
+
+/// Hosts known by name to have used a destination before `ts`.
+fn users_before(tenant: TenantId, ts: Timestamp, on: &Basis<'_>) -> usize {
+    on.usual.tenant(tenant).map_or(0, |owner| owner.users.iter().filter(|(_, first)| *first < ts).count())
 }
 
 /// The story of a set of cases, when a server stands out. `probable_p` is the chance it must stay below.
@@ -112,8 +116,10 @@ pub(super) fn story(key: &Cluster, cases: &[&Case], probable_p: f64, now: Timest
         probable_p,
         rare_only: *key == Cluster::Day,
     };
-    let cause = common_cause(cases, &question);
+    let mut cause = common_cause(cases, &question);
     let suspect = cause.suspects.first().filter(|suspect| suspect.strength >= Strength::Probable)?.clone();
+    // The others were needed for the comparison only; a story is copied each time it is told.
+    cause.suspects = Vec::new();
     let caused = |case: &&&Case| suspect.attribution.get(&case.host).is_some_and(|r| *r > 0.5);
     let caused: Vec<&Case> = cases.iter().filter(caused).copied().collect();
     let hosts: BTreeSet<HostId> = caused.iter().map(|case| case.host).collect();
@@ -165,7 +171,13 @@ fn plot(
     let happened = !suspect.companion.names;
     let followed = happened || suspect.companion.sweep_p < rule.sweep_p;
     let rollout = (mature || happened || followed && cause.baseline).then_some((Plot::Rollout, Severity::Info));
-    if is_rollout(spread, suspect, damning, rule) {
+    // Code was made to run on them: evidence of its own, whichever mark the test rests on, and no rollout's.
+    let acted = caused.iter().filter(|case| case.is_acted_on_by(suspect.host)).count();
+    let executed = acted >= rule.min_hosts && real(acted) >= rule.marked_share * real(hosts.len());
+    // Not where the fleet goes already: there it is an administrator who fetches what others fetch too.
+    let executed =
+        executed && caused.iter().all(|case| users_before(case.tenant, first, on) < rule.common_hosts as usize);
+    if !executed && is_rollout(spread, suspect, damning, rule) {
         return rollout;
     }
     if !followed && !mature && !is_marked {
@@ -175,7 +187,7 @@ fn plot(
         return None;
     }
     match () {
-        () if is_marked && cause.baseline => Some((Plot::Campaign, Severity::Critical)),
+        () if (is_marked || executed) && cause.baseline => Some((Plot::Campaign, Severity::Critical)),
         () if is_marked => Some((Plot::SharedDestination, Severity::High)),
         () if !mature => rollout,
         // Contacts and time alone: wait until a rollout would have shown itself.

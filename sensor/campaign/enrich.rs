@@ -46,8 +46,8 @@ fn shared(
     usual: &Profiles,
 ) -> Vec<(TenantId, f64)> {
     let mut met: BTreeMap<TenantId, BTreeSet<HostId>> = BTreeMap::new();
-    let ours = |host: &HostId, ts: Timestamp| hosts.contains(host) && ts >= begin;
-    for case in contacts.cases().iter().filter(|case| ours(&case.host, case.ts)) {
+    let of_hosts = hosts.iter().flat_map(|host| contacts.cases().of_host(*host));
+    for case in of_hosts.filter(|case| case.ts >= begin) {
         met.entry(case.tenant).or_default().insert(case.host);
     }
     let (fleet, cases) = (usual.fleet(), u32::try_from(hosts.len()).unwrap_or(u32::MAX));

@@ -1,7 +1,7 @@
 //! What stands so far: chains and shared destinations, weighed again when something touched them.
 //!
 //! A step looks at what was touched since the last one. What was touched within a day is looked at again every hour,
-//! because marks (a timer, a script) come later than the first contact.
+//! within a week every six hours, because marks (a timer, a script) come later than the first contact.
 
 use super::CampaignRules;
 use super::case::Case;
@@ -106,10 +106,10 @@ impl Ongoing {
                 stays
             });
             hosts.extend(self.warm_hosts.keys());
-            // A timer shows itself hours after the first contact.
+            // A timer shows itself hours after the first contact, a slow one days after it.
+            let within = if now.secs().rem_euclid(SLOWLY_S) == 0 { CLUSTER_S } else { WARM_S };
             let recent = |tenant: &TenantId| {
-                let last = on.contacts.cases().of(*tenant).last();
-                last.is_some_and(|case| now.secs_since(case.ts) <= CLUSTER_S)
+                on.contacts.cases().latest(*tenant).is_some_and(|case| now.secs_since(case.ts) <= within)
             };
             tenants.extend(on.contacts.cases().tenants().filter(recent));
         }
@@ -344,9 +344,12 @@ const MAX_TESTED: usize = 20_000;
 const MAX_TESTS: usize = 100_000;
 /// Cases up to which each further one is worth a test: it is the fifth that has to be told soon.
 const FEW_CASES: usize = 8;
-/// Seconds after its latest case for which a cluster is looked at again (detection.md §4.5).
+/// Seconds after its latest case for which a cluster is looked at again at all (detection.md §4.5).
 const CLUSTER_S: f64 = 604_800.0;
 const HOUR_S: i64 = 3600;
+/// Seconds after which clusters without a case within the day are looked at again: what shows itself only then keeps a
+/// timer of hours.
+const SLOWLY_S: i64 = 21_600;
 /// Seconds after which marks of small clusters are looked for again, cases up to which one is small, and for how long.
 const QUARTER_S: i64 = 900;
 const SMALL: usize = 64;

@@ -9,9 +9,10 @@
 use super::beacon::reason;
 use super::chances::{cauchy, poisson_tail};
 use super::claim::{Claim, Words, keep};
-use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
+use super::finding::{Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
+use crate::base::stats::poisson_binomial_tail;
 use crate::base::{Arg, Budget, Capped, Table, Text, Timestamp, say};
 use crate::event::{self, Uid};
 use crate::profile::{Act, Activity, Contact, HostId, Profiles, What};
@@ -75,6 +76,8 @@ struct Hub {
     /// Hours watched, machines acted on for the first time, faded.
     hours: f64,
     firsts: f64,
+    /// Machines acted on, and of them those for the first time.
+    reached: Kinds,
     /// Hours of the day, working days and weekends apart, with an act; faded, and days of each kind.
     clock: [[f64; 24]; 2],
     days: [f64; 2],
@@ -281,7 +284,11 @@ impl Hub {
         let above: f64 = self.by_machines.iter().skip(at).sum();
         let volume = if machines == 0 { 1.0 } else { (above + 1.0) / (self.hours + 1.0) };
         let rate = (self.firsts + 1.0) / (self.hours + rule.shrink_hours);
-        let firsts = poisson_tail(rate, now.firsts);
+        // New machines come in bursts, an administrator's list: how many were acted on is the first sign's to judge, and so
+        // many of them new must be odd for this server as well.
+        let acted_on = vec![self.reached.chance(rule.shrink); machines];
+        let among = poisson_binomial_tail(&acted_on, usize::try_from(now.firsts).unwrap_or(usize::MAX));
+        let firsts = poisson_tail(rate, now.firsts).max(among);
         let once = |happened: bool, p: f64| if happened { p } else { 1.0 };
         let any = |n: u32, p: f64| if n == 0 { 1.0 } else { 1.0 - (1.0 - p).powf(f64::from(n)) };
         let channel = once(now.new_channel.is_some(), self.channels.chance(rule.shrink));
@@ -325,6 +332,7 @@ impl Hub {
             self.day = self.hour.div_euclid(24);
         }
         self.firsts += f64::from(now.firsts);
+        self.reached.learn(u32::try_from(now.machines.len()).unwrap_or(u32::MAX), now.firsts);
         self.channels
             .learn(u32::try_from(now.channels.len()).unwrap_or(u32::MAX), u32::from(now.new_channel.is_some()));
         self.outside.learn(now.outside.min(MOST_AT_ONCE), now.new_outside.min(MOST_AT_ONCE));
@@ -352,7 +360,7 @@ impl Hub {
         for count in [&mut self.hours, &mut self.firsts] {
             *count *= keep;
         }
-        for kinds in [&mut self.channels, &mut self.outside, &mut self.admins] {
+        for kinds in [&mut self.reached, &mut self.channels, &mut self.outside, &mut self.admins] {
             kinds.met *= keep;
             kinds.new *= keep;
         }
@@ -380,6 +388,11 @@ impl Rule {
             SIGNS.iter().zip(hour.signs).map(|((sign, _), p)| reason(sign, Value::Number(p), "probability")).collect();
         reasons.push(reason("combined_p", Value::Number(hour.p), "probability"));
         reasons.push(reason("hosts_acted_on_first", Value::Count(u64::from(hour.firsts)), "hosts"));
+        // Whom it acted on is exposed and no more (detection.md §8): it is the server that behaves unlike itself.
+        let exposed: Vec<String> = hour.machines.iter().take(MAX_NAMED).map(|on| usual.address_text(*on)).collect();
+        if !exposed.is_empty() {
+            reasons.push(reason("exposed_hosts", Value::Text(exposed.join(" ").into()), ""));
+        }
         let finding = claim.say(
             usual,
             Words {
@@ -391,7 +404,7 @@ impl Rule {
                     odd = Arg::list(odd),
                 ),
                 reasons,
-                others: hour.machines.iter().map(|on| Entity::host(Role::AffectedHost, *on, usual)).collect(),
+                others: Vec::new(),
                 uids: hour.uids.clone(),
             },
         );
@@ -457,6 +470,10 @@ mod tests {
         odd.now.new_channel = Some("svcctl");
         let odd = odd.judge(&rule).unwrap();
         assert!(odd.p < 1e-6 && odd.acted, "{odd:?}");
+        let mut desk = Hub { reached: Kinds { met: 60.0, new: 54.0 }, ..hub.clone() };
+        work(&mut desk, 5, 5);
+        let desk = desk.judge(&rule).unwrap();
+        assert!(desk.signs[1] > 0.1, "whoever always has new machines: {desk:?}");
         hub.hour += 14;
         work(&mut hub, 2, 0);
         let night = hub.judge(&rule).unwrap();

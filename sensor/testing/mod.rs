@@ -12,7 +12,7 @@ use crate::engine::{Analysis, Copies, EchConfigs, Pipeline, Setup, shown_tables}
 use crate::event::{Direction, Observation};
 use crate::flow;
 use crate::intel::Intel;
-use crate::output::{Trail, alert_line, sink_tables};
+use crate::output::{Trail, alert_line, finding_line, sink_tables};
 use crate::protocol::{Input, Output, PORT_BOUND, PROTOCOLS, Probe, Progress, Protocol};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -225,9 +225,12 @@ impl Right {
         self.analysis.checked().map(|(_, checked)| (checked.host_days, checked.at_most)).collect()
     }
 
-    /// The input ended: all alerts as they stand.
-    pub fn finish(self) -> Vec<Value> {
-        self.analysis.finish(self.last).alerts.iter().filter_map(value).collect()
+    /// The input ended: all alerts as they stand. `hear` is told each finding, as in `findings.jsonl`, one at a time:
+    /// there may be a hundred thousand.
+    pub fn finish(self, mut hear: impl FnMut(Value)) -> Vec<Value> {
+        let told = self.analysis.finish(self.last);
+        told.findings.iter().filter_map(|f| serde_json::from_slice(&finding_line(f)).ok()).for_each(&mut hear);
+        told.alerts.iter().filter_map(value).collect()
     }
 }
 

@@ -40,7 +40,20 @@ fn main() -> ExitCode {
         ["--report", date] => report(date),
         ["--generate", size, days] => generate(size.parse().unwrap(), days.parse().unwrap()),
         ["--look", size, days, seed, ref without @ ..] => {
-            look(size.parse().unwrap(), days.parse().unwrap(), seed.parse().unwrap(), without)
+            let size: usize = size.parse().unwrap();
+            let campaigns = if size < 200 { vec![5] } else { vec![5, 9, 3, 20] };
+            let quiet = Story::quiet(seed.parse().unwrap(), size, days.parse().unwrap());
+            look(Story { campaigns, lone: true, ..quiet }, without)
+        }
+        ["--quiet", size, days, seed, ref without @ ..] => {
+            let seed: u64 = seed.parse().unwrap();
+            look(
+                Story {
+                    benign: plan::benign(seed),
+                    ..Story::quiet(seed, size.parse().unwrap(), days.parse().unwrap())
+                },
+                without,
+            )
         }
         [plan] => score(&plan.parse().unwrap()),
         [] => score(&Plan::Development),
@@ -48,12 +61,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// One fleet of any size, with everything in it, told alert by alert, some rules off: for those who work on a detector.
-fn look(size: usize, days: u32, seed: u64, without: &[&str]) -> ExitCode {
-    let campaigns = if size < 200 { vec![5] } else { vec![5, 9, 3, 20] };
-    let story = Story { campaigns, lone: true, ..Story::quiet(seed, size, days) };
+/// One fleet, told alert by alert, some rules off: for those who work on a detector.
+fn look(story: Story, without: &[&str]) -> ExitCode {
     let without = without.iter().map(|stem| (*stem).to_owned()).collect();
-    let trial = Trial { group: "attack".to_owned(), story, without };
+    let trial = Trial { group: "look".to_owned(), story, without };
     let mut lines = Vec::new();
     let outcome = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone()))).unwrap();
     for (at, alert) in &lines {

@@ -60,6 +60,14 @@ impl Claim {
         }
     }
 
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.tier == other.tier
+            && self.kind == other.kind
+            && self.hosts == other.hosts
+            && self.servers == other.servers
+            && self.destinations == other.destinations
+    }
+
     /// Whether it is about this campaign.
     fn is_of(&self, staged: &Staged) -> bool {
         let own = |host: &u32| staged.victims.iter().any(|v| v.host == *host) || staged.servers.contains(host);
@@ -76,7 +84,9 @@ impl Claim {
         let own = |host: &&u32| lone.hosts.contains(host);
         let named = self.hosts.iter().chain(&self.servers);
         let in_time = told >= lone.from && told <= lone.until + 2 * DAY;
-        in_time && named.clone().filter(own).count() * 2 >= named.count().max(1)
+        // What one server did is one incident: the act may be told within a larger one, by name.
+        let whole = self.tier <= 2 && lone.hosts.iter().all(|host| self.hosts.contains(host));
+        in_time && (whole || named.clone().filter(own).count() * 2 >= named.count().max(1))
     }
 }
 
@@ -127,13 +137,41 @@ pub(crate) struct Verdict {
     pub(crate) notices: usize,
 }
 
-/// Judges all versions of all alerts, in the order they were told.
-pub(crate) fn judge(told: &[(Ns, Value)], truth: &Truth, leases: &Leases, days: u32) -> Verdict {
-    let mut versions: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
-    for (at, alert) in told {
-        let claim = Claim::read(*at, alert, leases);
-        versions.entry(claim.id.clone()).or_default().push(claim);
+/// All versions of all alerts that claim something new, by id, in the order they were told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    versions: BTreeMap<String, Vec<Claim>>,
+    /// Hosts and destinations with a rhythm that has a chance of at most 0.001, told or for the record.
+    rhythms: BTreeSet<(u32, String)>,
+}
+
+impl Told {
+    /// Takes in a finding.
+    pub(crate) fn hear(&mut self, finding: &Value, leases: &Leases) {
+        if finding["detector"] != "beacon" || finding["p"].as_f64().is_none_or(|p| p > RHYTHM_P) {
+            return;
+        }
+        let claim = Claim::read(START, finding, leases);
+        for host in &claim.hosts {
+            self.rhythms.extend(claim.destinations.iter().map(|to| (*host, to.clone())));
+        }
     }
+
+    /// Takes in alerts as they are told; what differs in figures alone is the same claim.
+    pub(crate) fn take(&mut self, alerts: &[(Ns, Value)], leases: &Leases) {
+        for (at, alert) in alerts {
+            let claim = Claim::read(*at, alert, leases);
+            let versions = self.versions.entry(claim.id.clone()).or_default();
+            if versions.last().is_none_or(|last| !last.says_the_same(&claim)) {
+                versions.push(claim);
+            }
+        }
+    }
+}
+
+/// Judges all that was told.
+pub(crate) fn judge(told: &Told, truth: &Truth, days: u32) -> Verdict {
+    let versions = &told.versions;
     let mut verdict = Verdict { by_day: vec![0; days as usize + 1], ..Verdict::default() };
     let mut accused = BTreeSet::new();
     let mut looked: Vec<u64> = vec![4; truth.lookalikes.len()];
@@ -179,12 +217,14 @@ pub(crate) fn judge(told: &[(Ns, Value)], truth: &Truth, leases: &Leases, days: 
     }
     verdict.accused = accused.len();
     verdict.lookalikes = truth.lookalikes.iter().zip(looked).map(|(l, tier)| (l.kind.to_owned(), tier)).collect();
-    verdict.campaigns = truth.campaigns.iter().map(|staged| fate(staged, &versions)).collect();
-    verdict.lone = truth.lone.iter().map(|lone| found(lone, &versions)).collect();
+    verdict.campaigns = truth.campaigns.iter().map(|staged| fate(staged, versions, &victims)).collect();
+    verdict.lone = truth.lone.iter().map(|lone| found(lone, told)).collect();
     verdict
 }
 
-fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>) -> Fate {
+/// `victims` are everybody's: who fell to another campaign through the same server is rightly in its one incident, and
+/// counts neither for nor against this one's scope.
+fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>, victims: &BTreeSet<u32>) -> Fate {
     let calls = staged.visible_calls();
     let names_it = |claim: &Claim| {
         let hosts = claim.hosts.iter().filter(|h| staged.victims.iter().any(|v| v.host == **h)).count();
@@ -197,7 +237,8 @@ fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>) -> Fate {
     let best = lasts().max_by_key(|c| (overlap(c), c.tier == 1));
     let cause = lasts().filter(|c| c.tier == 1 && !c.servers.is_empty()).max_by_key(overlap);
     let called: BTreeSet<u32> = staged.victims.iter().filter(|v| v.called.is_some()).map(|v| v.host).collect();
-    let endpoints = |c: &&Claim| c.hosts.iter().filter(|h| !staged.servers.contains(h)).count();
+    let own = |host: &u32| staged.victims.iter().any(|v| v.host == *host);
+    let endpoints = |c: &&Claim| c.hosts.iter().filter(|h| own(h) || !victims.contains(h)).count();
     let mark = calls.get(4).or_else(|| calls.last());
     let push = staged.victims.iter().map(|v| v.pushed).min();
     Fate {
@@ -220,8 +261,17 @@ fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>) -> Fate {
     }
 }
 
-fn found(lone: &Lone, versions: &BTreeMap<String, Vec<Claim>>) -> (String, bool, String) {
-    let about = versions.values().filter_map(|claims| claims.iter().find(|c| c.tier <= 3 && c.is_about(lone, c.told)));
+fn found(lone: &Lone, told: &Told) -> (String, bool, String) {
+    if let Some(to) = &lone.timer {
+        // What is claimed of timers is that they are seen to be ones; whether that is worth an alert, other cues decide.
+        let seen = lone.hosts.iter().any(|host| told.rhythms.contains(&(*host, to.clone())));
+        return (lone.family.to_owned(), seen, if seen { "rhythm".to_owned() } else { String::new() });
+    }
+    let about =
+        told.versions.values().filter_map(|claims| claims.iter().find(|c| c.tier <= 3 && c.is_about(lone, c.told)));
     let kinds: BTreeSet<&str> = about.map(|claim| claim.kind.as_str()).collect();
     (lone.family.to_owned(), !kinds.is_empty(), kinds.into_iter().collect::<Vec<_>>().join(", "))
 }
+
+/// A rhythm this improbable for independent events is one (detection.md §9).
+const RHYTHM_P: f64 = 0.001;

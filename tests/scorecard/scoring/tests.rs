@@ -1,6 +1,6 @@
 //! The judge on alerts whose worth is plain.
 
-use super::scoring::judge::judge;
+use super::scoring::judge::{Told, Verdict, judge};
 use crate::fleet::{HOUR, Leases, Lone, MINUTE, Ns, START, Staged, Truth, truth::Victim};
 use serde_json::{Value, json};
 
@@ -28,6 +28,12 @@ fn alert(id: &str, tier: u64, hosts: &[u32], server: Option<u32>, destination: &
     json!({"id": id, "kind": "staging_campaign", "tier": tier, "entities": entities})
 }
 
+fn judged(told: &[(Ns, Value)], truth: &Truth, days: u32) -> Verdict {
+    let mut all = Told::default();
+    all.take(told, &Leases::default());
+    judge(&all, truth, days)
+}
+
 #[test]
 fn a_campaign_is_found_by_its_hosts_or_its_destination_and_by_nothing_else() {
     let truth = Truth { campaigns: vec![campaign()], ..Truth::default() };
@@ -39,7 +45,7 @@ fn a_campaign_is_found_by_its_hosts_or_its_destination_and_by_nothing_else() {
         ("strangers for the most", alert("a", 2, &[1, 40, 41], None, "x.example"), false, None, 2),
         ("two of three", alert("a", 2, &[1, 2, 40], None, "x.example"), true, None, 1),
     ] {
-        let verdict = judge(&[(START + 2 * HOUR, told)], &truth, &Leases::default(), 2);
+        let verdict = judged(&[(START + 2 * HOUR, told)], &truth, 2);
         let fate = &verdict.campaigns[0];
         assert_eq!((fate.detected, fate.right_server, verdict.accused), (detected, server, wrongly), "{what}");
     }
@@ -51,7 +57,7 @@ fn time_runs_from_the_fifth_visible_call_to_the_first_version_that_names_it() {
     let calm = (START + 90 * MINUTE, alert("a", 4, &[1, 2], Some(90), "c2.example"));
     let told = (START + 2 * HOUR, alert("a", 1, &[1, 2, 4, 5], Some(90), "c2.example"));
     let later = (START + 5 * HOUR, alert("a", 1, &[1, 2, 3, 4, 5, 6, 7], Some(90), "c2.example"));
-    let verdict = judge(&[calm, told, later], &truth, &Leases::default(), 2);
+    let verdict = judged(&[calm, told, later], &truth, 2);
     let fate = &verdict.campaigns[0];
     // Visible calls at 61, 62, 64, 65, 66 minutes.
     assert_eq!(fate.minutes, Some(54.0));
@@ -63,18 +69,18 @@ fn time_runs_from_the_fifth_visible_call_to_the_first_version_that_names_it() {
 #[test]
 fn what_belongs_to_nothing_is_false_and_counted_by_kind() {
     let told = [(START + HOUR, alert("a", 1, &[7, 8, 9], Some(50), "x.example"))];
-    let verdict = judge(&told, &Truth::default(), &Leases::default(), 2);
+    let verdict = judged(&told, &Truth::default(), 2);
     assert_eq!(verdict.false_by_kind.get("staging_campaign T1"), Some(&1));
     assert_eq!((verdict.false_servers, verdict.accused, verdict.upper), (1, 3, (0, 1)));
 }
 
 #[test]
 fn what_is_told_again_at_the_end_was_told_in_time() {
-    let lone = Lone { family: "dns tunnel", hosts: vec![7], from: START, until: START + HOUR };
+    let lone = Lone { family: "dns tunnel", hosts: vec![7], timer: None, from: START, until: START + HOUR };
     let truth = Truth { lone: vec![lone], ..Truth::default() };
     for (what, first, falses) in [("in time", START + 2 * HOUR, 0), ("days later", START + 100 * HOUR, 1)] {
         let told = [first, START + 200 * HOUR].map(|at| (at, alert("a", 3, &[7], None, "x.example")));
-        let verdict = judge(&told, &truth, &Leases::default(), 9);
+        let verdict = judged(&told, &truth, 9);
         let found = verdict.false_by_kind.values().sum::<usize>() + verdict.learning;
         assert_eq!(found, falses, "{what}");
     }

@@ -1,6 +1,6 @@
 //! One fleet through the right side of the waist, judged.
 
-use super::judge::{Fate, Verdict, judge};
+use super::judge::{Fate, Told, Verdict, judge};
 use crate::fleet::{self, Benign, Fleet, Ns, Story};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -47,19 +47,24 @@ impl Trial {
         let rules: Vec<(&str, &str)> = off.iter().map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
         let mut fleet = Fleet::new(self.story.clone());
         let mut right = Right::new(&fleet.site(), &rules)?;
-        let mut told: Vec<(Ns, Value)> = Vec::new();
+        let mut told = Told::default();
         loop {
+            let mut fresh: Vec<(Ns, Value)> = Vec::new();
             let goes_on =
-                fleet.go_on(|seen| told.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
+                fleet.go_on(|seen| fresh.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
+            fresh.iter().for_each(|(at, alert)| hear(*at, alert));
+            told.take(&fresh, fleet.leases());
             if !goes_on {
                 break;
             }
         }
         let end = fleet.now();
         let calibration = right.calibration();
-        told.extend(right.finish().into_iter().map(|alert| (end, alert)));
-        told.iter().for_each(|(at, alert)| hear(*at, alert));
-        let verdict = judge(&told, fleet.truth(), fleet.leases(), self.story.days);
+        let last = right.finish(|finding| told.hear(&finding, fleet.leases()));
+        let last: Vec<(Ns, Value)> = last.into_iter().map(|alert| (end, alert)).collect();
+        last.iter().for_each(|(at, alert)| hear(*at, alert));
+        told.take(&last, fleet.leases());
+        let verdict = judge(&told, fleet.truth(), self.story.days);
         Ok(Outcome {
             group: self.group.clone(),
             seed: self.story.seed,

@@ -39,12 +39,27 @@ pub(crate) fn run(ts: Ns, orig: u32, resp: u32, door: Door, dice: &mut Dice) -> 
     };
     let up = dice.octaves(8_000.0, 60_000.0) as u32;
     let lasts = dice.between(2_000.0, 30_000.0) as Ms;
-    Flow { ts, orig, resp, port, over: Over::Tcp, lasts, up, down: up / 2, says: Says::Facts(facts.into()) }
+    let says = Says::Facts(with_calls(facts).into());
+    Flow { ts, orig, resp, port, over: Over::Tcp, lasts, up, down: up / 2, says }
 }
 
 /// One act on one connection.
 pub(crate) fn single(ts: Ns, orig: u32, resp: u32, port: u16, event: Event) -> Flow {
-    Flow::inner(ts, orig, resp, port, 4_000, 3_000).saying(Says::Facts([(120, event)].into()))
+    Flow::inner(ts, orig, resp, port, 4_000, 3_000).saying(Says::Facts(with_calls(vec![(120, event)]).into()))
+}
+
+/// Who reads DCE-RPC tells each call, and then what it does to the machine, if it does anything.
+fn with_calls(facts: Vec<(Ms, Event)>) -> Vec<(Ms, Event)> {
+    let call = |event: &Event| {
+        let Event::Execution(act) = event else { return None };
+        let (interface, opnum) = (act.interface.clone()?, act.opnum?);
+        let (operation, endpoint) = (act.operation.clone(), act.endpoint.clone());
+        Some(Event::Rpc(Box::new(Rpc { interface: Some(interface), opnum, operation, endpoint })))
+    };
+    facts
+        .into_iter()
+        .flat_map(|(at, event)| call(&event).map(|call| (at, call)).into_iter().chain([(at, event)]))
+        .collect()
 }
 
 /// A file into the administrative share, a service made and started.
@@ -82,15 +97,7 @@ fn task(opnum: u16, operation: &str, what: Act) -> Event {
 /// Directory replication asked for.
 pub(crate) fn replicate() -> Event {
     let uuid = "e3514235-4b06-11d1-ab04-00c04fc2dcd2";
-    act(
-        Channel::Drsuapi,
-        Act::Administer,
-        Some(uuid),
-        Some(3),
-        "IDL_DRSGetNCChanges",
-        "ncacn_ip_tcp:49670",
-        "T1003.006",
-    )
+    act(Channel::Drsuapi, Act::Administer, Some(uuid), Some(3), "DRSGetNCChanges", "ncacn_ip_tcp:49670", "T1003.006")
 }
 
 /// A registry hive saved to a file.

@@ -65,15 +65,18 @@ pub(crate) fn stage(family: &'static str, s: &mut Stage<'_>) -> Option<Lone> {
     let mut until = at + DAY;
     let mut hosts = vec![s.pc()?];
     let host = hosts[0];
+    let mut timer = None;
     match family {
         "beacon" => {
             let to = s.own("beacon");
+            timer = s.text(&to);
             let (interval, jitter) = (s.dice.octaves(60.0, 600.0), s.dice.between(0.0, 0.5));
             until = at + 2 * DAY;
             s.callers.push(Caller::new(host, at, until, to, Client::Schannel).every(interval, jitter));
         }
         "beacon hourly" => {
             let to = s.own("hourly");
+            timer = s.text(&to);
             until = at + 6 * DAY;
             s.callers.push(Caller::new(host, at, until, to, Client::Schannel).every(3_600.0, 0.3));
         }
@@ -204,7 +207,7 @@ pub(crate) fn stage(family: &'static str, s: &mut Stage<'_>) -> Option<Lone> {
         }
         _ => return None,
     }
-    Some(Lone { family, hosts, from: at, until })
+    Some(Lone { family, hosts, timer, from: at, until })
 }
 
 impl Stage<'_> {
@@ -230,6 +233,11 @@ impl Stage<'_> {
         let found = pcs.get(self.dice.below(pcs.len())).copied()?;
         self.taken.push(found);
         Some(found)
+    }
+
+    fn text(&self, to: &To) -> Option<String> {
+        let To::Names(names) = to else { return None };
+        names.first().map(|name| self.names.text(*name).into())
     }
 
     /// A destination nobody else has.

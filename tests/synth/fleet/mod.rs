@@ -265,7 +265,10 @@ impl Fleet {
                 hubs::machine(world, hubs, names, host, from, plan);
                 software::polls(seed, apps, names, host, from, dns, plan);
             }
-            debug_assert!(plan[seen..].iter().all(|flow| flow.ts >= from - SLICE));
+            debug_assert!(
+                plan[seen..].iter().all(|flow| flow.ts >= from - SLICE - SECOND),
+                "a look-up and no more before it"
+            );
         }
         hubs::rounds(world, hubs, names, from, plan);
         hubs::wave(world, hubs, names, from, &self.waves, plan);
