@@ -2,6 +2,7 @@
 
 pub(crate) mod bounded;
 pub(crate) mod budget;
+mod meeting;
 pub(crate) mod net;
 pub(crate) mod real;
 pub(crate) mod record;
@@ -14,6 +15,7 @@ mod words;
 pub(crate) use bounded::{Capped, Ring};
 pub(crate) use budget::Budget;
 pub use budget::Table;
+pub(crate) use meeting::{LookBack, Meeting};
 pub use net::{Endpoint, Transport};
 pub(crate) use net::{Prefix, PrefixSet};
 pub(crate) use record::{BadRecord, Kind, Record, key_of};

@@ -56,11 +56,15 @@ pub(crate) enum Kind {
     Finding = 23,
     /// Likewise: alerts that were told.
     Alert = 24,
+    /// By owner and host, in the index on disk: who used it.
+    Met = 25,
+    /// By machine and actor, likewise: who acted on it.
+    Acted = 26,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Fleet,
         Self::Host,
         Self::Owner,
@@ -86,6 +90,8 @@ impl Kind {
         Self::Cluster,
         Self::Finding,
         Self::Alert,
+        Self::Met,
+        Self::Acted,
     ];
 
     /// The kind of a number on disk.
@@ -121,6 +127,8 @@ impl Kind {
             Self::Cluster => "cluster",
             Self::Finding => "finding",
             Self::Alert => "alert",
+            Self::Met => "met",
+            Self::Acted => "acted",
         }
     }
 }

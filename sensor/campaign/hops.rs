@@ -6,8 +6,9 @@
 
 use super::tails::real;
 use super::unsaved::Unsaved;
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Kind, LookBack, Table, Timestamp};
 use crate::profile::HostId;
+use std::collections::BTreeMap;
 
 /// Pairs of actor and machine, and how often a machine meets a new actor.
 #[derive(Debug)]
@@ -99,12 +100,19 @@ impl Hops {
     }
 
     /// The hops behind `server`, which was put to use at `at`; those who are `affected` themselves are none.
-    pub(crate) fn behind(&self, server: HostId, at: Timestamp, affected: impl Fn(HostId) -> bool) -> Vec<Hop> {
+    /// Pairs that memory let go of are looked up in what is `older`.
+    pub(crate) fn behind(
+        &self,
+        server: HostId,
+        at: Timestamp,
+        affected: impl Fn(HostId) -> bool,
+        older: &LookBack,
+    ) -> Vec<Hop> {
         let mut hops: Vec<Hop> = Vec::new();
         let (mut on, mut before) = (server, at);
         for number in 1..=MAX_HOPS {
             let seen = |by: HostId| by == server || affected(by) || hops.iter().any(|hop| hop.by == by);
-            let found = self.actors(on, before, seen);
+            let found = self.actors(on, before, seen, older);
             let Some((first, pair)) = found.first().copied() else { break };
             let p = self.newcomer(on, pair.first, before);
             hops.push(Hop { by: first, number, p });
@@ -121,12 +129,22 @@ impl Hops {
 
     /// Who began to act on a machine before `at`, the latest first; of those who did so before it could be known that they
     /// are new, whoever did it once in the last three days.
-    fn actors(&self, on: HostId, at: Timestamp, seen: impl Fn(HostId) -> bool) -> Vec<(HostId, Pair)> {
-        let known = self.machines.get(&on).map(|machine| machine.actors.as_slice()).unwrap_or_default();
+    fn actors(
+        &self,
+        on: HostId,
+        at: Timestamp,
+        seen: impl Fn(HostId) -> bool,
+        older: &LookBack,
+    ) -> Vec<(HostId, Pair)> {
+        let mut known: BTreeMap<HostId, Pair> = BTreeMap::new();
+        for met in older.at(Kind::Acted, on.0) {
+            known.insert(HostId(met.with), Pair { first: met.first, last: met.last });
+        }
+        let held = self.machines.get(&on).map(|machine| machine.actors.as_slice()).unwrap_or_default();
+        known.extend(held.iter().filter_map(|by| Some((*by, *self.pairs.get(&(*by, on))?))));
         let mut found: Vec<(HostId, Pair)> = known
-            .iter()
-            .filter(|by| !seen(**by))
-            .filter_map(|by| Some((*by, *self.pairs.get(&(*by, on))?)))
+            .into_iter()
+            .filter(|(by, _)| !seen(*by))
             .filter(|(_, pair)| {
                 let ago = at.secs_since(pair.first);
                 let once = pair.last.secs_since(pair.first) <= ONCE_S && ago <= SOON_S;
@@ -240,21 +258,27 @@ mod tests {
         let mut hops = usual();
         hops.act(HostId(3), HostId(2), at(3));
         hops.act(HostId(2), HostId(1), at(4));
-        let found = hops.behind(HostId(1), at(20), |_| false);
+        let found = hops.behind(HostId(1), at(20), |_| false, &LookBack::default());
         assert_eq!(found.iter().map(|hop| (hop.by.0, hop.number)).collect::<Vec<_>>(), [(2, 1), (3, 2)]);
         assert!(found.iter().all(|hop| hop.p.is_some_and(|p| (0.0..0.9).contains(&p))), "{found:?}");
-        let near = hops.behind(HostId(1), at(5), |_| false);
+        let near = hops.behind(HostId(1), at(5), |_| false, &LookBack::default());
         assert!(near[0].p < found[0].p, "the shorter the stretch the less probable: {near:?} {found:?}");
     }
 
     #[test]
     fn who_always_acts_there_or_is_affected_or_came_later_is_no_hop() {
         let mut hops = usual();
-        assert!(hops.behind(HostId(1), at(20), |_| false).is_empty(), "the usual administrator");
+        assert!(hops.behind(HostId(1), at(20), |_| false, &LookBack::default()).is_empty(), "the usual administrator");
         hops.act(HostId(5), HostId(1), at(10));
-        assert!(hops.behind(HostId(1), at(20), |by| by == HostId(5)).is_empty(), "affected itself");
-        assert!(hops.behind(HostId(1), at(9), |_| false).is_empty(), "after it began");
-        assert!(hops.behind(HostId(1), at(45), |_| false).is_empty(), "longer than a month before");
+        assert!(
+            hops.behind(HostId(1), at(20), |by| by == HostId(5), &LookBack::default()).is_empty(),
+            "affected itself"
+        );
+        assert!(hops.behind(HostId(1), at(9), |_| false, &LookBack::default()).is_empty(), "after it began");
+        assert!(
+            hops.behind(HostId(1), at(45), |_| false, &LookBack::default()).is_empty(),
+            "longer than a month before"
+        );
     }
 
     #[test]
@@ -262,7 +286,7 @@ mod tests {
         let mut hops = Hops::new();
         hops.act(HostId(2), HostId(1), at(0));
         hops.act(HostId(3), HostId(1), at(0));
-        let found = hops.behind(HostId(1), at(1), |_| false);
+        let found = hops.behind(HostId(1), at(1), |_| false, &LookBack::default());
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|hop| hop.p.is_none() && hop.number == 1));
     }

@@ -36,7 +36,7 @@ pub(crate) use story::{Plot, Story, Telling};
 
 pub(crate) use crate::profile::HostId;
 
-use crate::base::{Table, Timestamp};
+use crate::base::{LookBack, Table, Timestamp};
 use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
 use crate::profile::{Activity, Contact, Profiles, SharedBy, What};
@@ -131,6 +131,8 @@ pub(crate) struct Campaigns {
     contacts: Contacts,
     hops: Hops,
     ongoing: Ongoing,
+    /// What is on disk and no more in memory.
+    older: LookBack,
 }
 
 impl Campaigns {
@@ -141,7 +143,13 @@ impl Campaigns {
             contacts: Contacts::new(),
             hops: Hops::new(),
             ongoing: Ongoing::default(),
+            older: LookBack::default(),
         }
+    }
+
+    /// From now on what memory let go of is looked up there.
+    pub(crate) fn look_back(&mut self, at: LookBack) {
+        self.older = at;
     }
 
     /// Follows other rules from now on; what is open stays open.
@@ -217,7 +225,7 @@ impl Campaigns {
 
     /// What belongs to a story.
     pub(crate) fn scope(&self, story: &Story, usual: &Profiles, beacons: &Beacon) -> Scope {
-        scoping::scope(story, (&self.sessions, &self.hops), usual, beacons)
+        scoping::scope(story, (&self.sessions, &self.hops, &self.older), usual, beacons)
     }
 
     /// Addresses that took part in a story and have several machines behind them.

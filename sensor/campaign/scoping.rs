@@ -4,14 +4,19 @@ use super::hops::Hops;
 use super::scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use super::sessions::Sessions;
 use super::story::{Plot, Story};
-use crate::base::Timestamp;
+use crate::base::{Kind, LookBack, Timestamp};
 use crate::detect::Beacon;
 use crate::profile::{HostId, Profiles, SharedBy, TenantId, Tie};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The scope of a story.
-pub(crate) fn scope(story: &Story, (sessions, hops): (&Sessions, &Hops), usual: &Profiles, beacons: &Beacon) -> Scope {
+pub(crate) fn scope(
+    story: &Story,
+    (sessions, hops, older): (&Sessions, &Hops, &LookBack),
+    usual: &Profiles,
+    beacons: &Beacon,
+) -> Scope {
     let mut hosts: BTreeMap<HostId, ScopeHost> = BTreeMap::new();
     let (chained, begin) = (story.chained(), story.begin(usual));
     let tenants: Vec<TenantId> = story.tenants.iter().copied().chain(story.enriched.iter().map(|(t, _)| *t)).collect();
@@ -28,7 +33,17 @@ pub(crate) fn scope(story: &Story, (sessions, hops): (&Sessions, &Hops), usual: 
             let two_kinds =
                 chained.contains(host) || story.marked.contains(host) || beacons.rhythm(*host, *tenant).is_some();
             let tier = if is_case && two_kinds { Tier::Confirmed } else { Tier::Likely };
-            add(&mut hosts, *host, tier, tie, story, usual);
+            add(&mut hosts, *host, tier, (tie.first, tie.last, tie.up), story, usual);
+        }
+        // Of the others the index on disk knows when they met it and how much they sent.
+        for met in older.at(Kind::Met, tenant.0) {
+            let host = HostId(met.with);
+            let is_case = chained.contains(&host) || story.cases.contains(&host);
+            let belongs = is_case || others_belong && met.first >= begin;
+            let is_known = host == story.server || usual.tie(host, *tenant).is_some();
+            if belongs && !is_known && usual.shared_by(host).is_none() {
+                add(&mut hosts, host, Tier::Likely, (met.first, met.last, met.bytes), story, usual);
+            }
         }
     }
     if story.plot != Plot::Rollout {
@@ -50,7 +65,7 @@ pub(crate) fn scope(story: &Story, (sessions, hops): (&Sessions, &Hops), usual: 
     let p = story.cause.as_ref().filter(|(_, s)| s.host == story.server).map(|(_, suspect)| suspect.p_adjusted);
     let mut servers: Vec<ScopeServer> = server(story.server, p, 0, usual).into_iter().collect();
     let affected = |id: HostId| chained.contains(&id) || story.cases.contains(&id);
-    let behind = hops.behind(story.server, begin, affected);
+    let behind = hops.behind(story.server, begin, affected, older);
     servers.extend(behind.iter().filter_map(|hop| server(hop.by, hop.p, hop.number, usual)));
     let destinations = tenants.iter().filter_map(|tenant| destination(*tenant, &hosts, story, usual)).collect();
     let mut hosts: Vec<ScopeHost> = hosts.into_values().collect();
@@ -102,7 +117,15 @@ fn server(id: HostId, p: Option<f64>, hop: u32, usual: &Profiles) -> Option<Scop
     Some(ScopeServer { id, ip: usual.address(id)?, name: usual.host_name(id).map(Into::into), p, hop })
 }
 
-fn add(hosts: &mut BTreeMap<HostId, ScopeHost>, id: HostId, tier: Tier, tie: &Tie, story: &Story, usual: &Profiles) {
+/// Adds a host that was in contact from `first` to `last` and sent so much.
+fn add(
+    hosts: &mut BTreeMap<HostId, ScopeHost>,
+    id: HostId,
+    tier: Tier,
+    (first, last, up): (Timestamp, Timestamp, u64),
+    story: &Story,
+    usual: &Profiles,
+) {
     let attribution = match &story.cause {
         Some((_, suspect)) if suspect.host == story.server => suspect.attribution.get(&id).copied(),
         _ => None,
@@ -114,15 +137,15 @@ fn add(hosts: &mut BTreeMap<HostId, ScopeHost>, id: HostId, tier: Tier, tie: &Ti
         ip,
         name: usual.host_name(id).map(Into::into),
         tier,
-        first_seen: tie.first,
-        last_seen: tie.last,
+        first_seen: first,
+        last_seen: last,
         bytes_out: 0,
         attribution,
     });
     host.tier = host.tier.min(tier);
-    host.first_seen = host.first_seen.min(tie.first);
-    host.last_seen = host.last_seen.max(tie.last);
-    host.bytes_out = host.bytes_out.saturating_add(tie.up);
+    host.first_seen = host.first_seen.min(first);
+    host.last_seen = host.last_seen.max(last);
+    host.bytes_out = host.bytes_out.saturating_add(up);
 }
 
 fn destination(

@@ -11,7 +11,7 @@ use super::pairs::HostLog;
 use super::sessions::Session;
 use super::{Campaigns, Telling};
 use crate::base::record::halves;
-use crate::base::{BadRecord, Kind, Record, Timestamp};
+use crate::base::{BadRecord, Kind, Meeting, Record, Timestamp};
 use crate::detect::Beacon;
 use crate::profile::{Extent, HostId, Profiles, TenantId};
 use serde::{Deserialize, Serialize};
@@ -61,10 +61,14 @@ impl Campaigns {
         self.save_cases(extent, put);
         self.save_open(extent, put);
         let (sessions, hops) = (self.sessions.unsaved.take(), self.hops.unsaved.take());
+        let acted = |(by, on): (HostId, HostId), when: &Pair| {
+            Meeting { with: by.0, first: when.first, last: when.last, count: 0, bytes: 0 }.record(Kind::Acted, on.0)
+        };
         match extent {
             Extent::All => {
                 self.sessions.all().for_each(|(on, all)| put(Record::new(Kind::Session, (on.0, 0), all)));
                 self.hops.pairs().for_each(|((by, on), when)| put(Record::new(Kind::Hop, (by.0, on.0), when)));
+                self.hops.pairs().for_each(|(pair, when)| put(acted(pair, when)));
                 self.hops.machines().for_each(|(on, known)| put(Record::new(Kind::Machine, (on.0, 0), known)));
             }
             Extent::Changed => {
@@ -74,6 +78,7 @@ impl Campaigns {
                 for (by, on) in hops {
                     put(entry(Kind::Hop, (by.0, on.0), self.hops.pair((by, on))));
                     put(entry(Kind::Machine, (on.0, 0), self.hops.machine(on)));
+                    self.hops.pair((by, on)).into_iter().for_each(|when| put(acted((by, on), when)));
                 }
             }
         }

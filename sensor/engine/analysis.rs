@@ -8,7 +8,7 @@ use super::clock::Stopwatch;
 use super::shown::{Shown, Windows};
 use super::store::{Store, StoreError};
 use crate::alert::{Alert, AllowList, Book, Context, Rules, Status};
-use crate::base::{BadRecord, Record, Table, Timestamp};
+use crate::base::{BadRecord, LookBack, Record, Table, Timestamp};
 use crate::campaign::{self, Campaigns, Telling};
 use crate::detect::{Checked, Detectors, Finding, Role, RuleError, Said, Scorer, Severity, Which};
 use crate::event::{FlowRecord, Observation, Uid};
@@ -201,6 +201,11 @@ impl Analysis {
             self.campaigns.save(extent, put);
             self.book.save(extent, self.told_from, put);
         })
+    }
+
+    /// From now on what memory let go of is looked up there.
+    pub(crate) fn look_back(&mut self, at: LookBack) {
+        self.campaigns.look_back(at);
     }
 
     /// Continues from what was saved; nothing may have been observed yet. What was over before the first observation was

@@ -66,7 +66,9 @@ pub(super) fn keep(path: &Path, analysis: &mut Analysis) -> Result<Saver, StoreE
             Err(error) => return Err(error),
         }
     }
-    Ok(Saver::new(Store::open(path)?, SAVE_EVERY, analysis))
+    let store = Store::open(path)?;
+    analysis.look_back(store.archive().look_back());
+    Ok(Saver::new(store, SAVE_EVERY, analysis))
 }
 
 /// Takes in what was learned before.

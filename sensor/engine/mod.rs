@@ -1,6 +1,7 @@
 //! Control plane: the only module that knows all the others.
 
 mod analysis;
+mod archive;
 mod clock;
 mod ech;
 mod gauges;

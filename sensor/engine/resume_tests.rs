@@ -1,11 +1,13 @@
 //! Killed and started again, as a specification: the same alerts as without a break, none twice, none lost.
 
 use super::analysis::Analysis;
+use super::archive::Archive;
 use super::saver::Saver;
 use super::store::Store;
 use super::world::World;
 use crate::alert::{self, Alert, Rules, Status};
-use crate::base::{Kind, Record};
+use crate::base::{Kind, Record, Timestamp};
+use crate::campaign::Tier;
 use crate::detect::Role;
 use crate::event::{Act, Channel, Observation, Site};
 use crate::intel::Intel;
@@ -185,4 +187,87 @@ fn saving_what_changed_saves_all_of_it() {
     for kind in ["log", "hub", "case", "session", "hop", "machine", "chain", "cluster", "finding", "alert"] {
         assert!(kinds.contains(kind), "nothing of the kind {kind}: {kinds:?}");
     }
+}
+
+/// A server of another site takes over the update server; sixteen days later that one makes clients call back.
+fn sixteen_days_later(days: std::ops::Range<i64>) -> Vec<Observation> {
+    const DAY: i64 = 86_400;
+    let mut world = World::new(1_600_000_000);
+    for day in days {
+        // Somebody administers something every day.
+        world.act(day * DAY + 900, "172.16.0.3", "172.16.0.4", 5985, Channel::Winrm, Act::Execute, "Command");
+        world.contact(day * DAY + 1000, "172.16.0.3", "192.0.2.80", 443, Some("www.usual.example"));
+        match day {
+            4 => world.act(day * DAY + 5000, "172.16.9.9", "172.16.0.8", 5985, Channel::Winrm, Act::Execute, "Command"),
+            20 => {
+                for n in 0..6 {
+                    let host = format!("172.16.1.{n}");
+                    world.act(day * DAY + 6000 + n * 90, "172.16.0.8", &host, 5985, Channel::Winrm, Act::Execute, "x");
+                    world.beacon(day * DAY + 6004 + n * 90, &host, "203.0.113.77", 80, None, 12, 60);
+                }
+            }
+            _ => {}
+        }
+    }
+    world.observations()
+}
+
+#[test]
+fn a_hop_that_waited_for_sixteen_days_is_found_through_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b");
+    let mut first = analysis();
+    first.learn_until(Timestamp::MAX);
+    sixteen_days_later(0..12).iter().for_each(|seen| first.observe(seen));
+    first.save(&mut Store::open(&path).unwrap()).unwrap();
+    let all = records(&path);
+    let forgets = |record: &&Record| matches!(record.kind, Kind::Hop | Kind::Machine);
+    assert!(all.iter().any(|record| forgets(&record)));
+    let less: Vec<Record> = all.iter().filter(|record| !forgets(record)).cloned().collect();
+    for (what, from, index, hops) in [
+        ("from memory", &all, false, vec!["172.16.0.8", "172.16.9.9"]),
+        ("memory let go of it", &less, true, vec!["172.16.0.8", "172.16.9.9"]),
+        ("and there is no index", &less, false, vec!["172.16.0.8"]),
+    ] {
+        let mut second = analysis();
+        second.restore(from).unwrap();
+        if index {
+            second.look_back(Archive::open(&path).unwrap().look_back());
+        }
+        let seen = sixteen_days_later(12..21);
+        seen.iter().for_each(|seen| second.observe(seen));
+        let told = second.finish(seen.last().unwrap().ts);
+        let campaign = told.alerts.iter().find(|alert| alert.kind == alert::Kind::StagingCampaign).expect(what);
+        let servers = &campaign.scope.as_ref().unwrap().servers;
+        assert_eq!(servers.iter().map(|server| server.ip.to_string()).collect::<Vec<_>>(), hops, "{what}");
+    }
+}
+
+#[test]
+fn hosts_that_memory_let_go_of_are_in_the_scope_through_the_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b");
+    let seen = day();
+    let half = seen.len() * 3 / 4;
+    let mut first = analysis();
+    seen[..half].iter().for_each(|o| first.observe(o));
+    first.save(&mut Store::open(&path).unwrap()).unwrap();
+    let all = records(&path);
+    let affected = |told: &Alert| -> BTreeSet<String> {
+        let hosts = told.scope.iter().flat_map(|scope| &scope.hosts).filter(|host| host.tier != Tier::Exposed);
+        hosts.map(|host| host.ip.to_string()).collect()
+    };
+    let mut scopes = Vec::new();
+    for index in [true, false] {
+        let mut second = analysis();
+        // What every fourth machine had to do with anybody is forgotten.
+        let forgotten = |record: &&Record| record.kind == Kind::Tie && record.key.0.is_multiple_of(4);
+        second.restore(&all.iter().filter(|record| !forgotten(record)).cloned().collect::<Vec<_>>()).unwrap();
+        if index {
+            second.look_back(Archive::open(&path).unwrap().look_back());
+        }
+        let told = second.finish(seen[half].ts);
+        scopes.push(told.alerts.iter().flat_map(affected).collect::<BTreeSet<String>>());
+    }
+    assert!(scopes[0].is_superset(&scopes[1]) && scopes[0].len() > scopes[1].len(), "{scopes:?}");
 }

@@ -1,6 +1,7 @@
 //! Capture files → records: the whole pipeline, driven to the end of its input.
 
 use super::analysis::Told;
+use super::archive::Archive;
 use super::clock::Stopwatch;
 use super::learn::continue_from;
 use super::pipeline::{Pipeline, Setup};
@@ -83,6 +84,7 @@ pub(crate) fn analyze(
     let mut right = Right::new(&declared, &intel, &job.rules)?;
     if let Some(path) = job.baseline {
         continue_from(path, &mut right.analysis)?;
+        right.analysis.look_back(Archive::open(path)?.look_back());
     }
     right.analysis.learn_until(job.learn_until.unwrap_or(Timestamp::MIN));
     let mut pipeline = Pipeline::new(job.setup);

@@ -4,15 +4,17 @@
 //! that does not check, an unknown version or a record that makes no sense is an error with its place; nothing is
 //! silently left out or reset. Not power-loss proof beyond what the file system promises for fsync.
 
-use crate::base::{BadRecord, Kind, Record};
+use super::archive::{self, Archive};
+use crate::base::{BadRecord, Kind, Meeting, Record, Timestamp};
 use crate::profile::Extent;
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A baseline open for saving.
 pub(crate) struct Store {
-    db: Database,
+    db: Arc<Database>,
     path: PathBuf,
 }
 
@@ -78,7 +80,12 @@ impl Store {
             make(path)?;
         }
         let db = guarded(path, || Database::open(path).map_err(|error| told(path, error.into())))?;
-        Ok(Self { db, path: path.to_owned() })
+        Ok(Self { db: Arc::new(db), path: path.to_owned() })
+    }
+
+    /// Where to look things up while it is open for saving.
+    pub(super) fn archive(&self) -> Archive {
+        Archive::of(Arc::clone(&self.db), self.path.clone())
     }
 
     /// Saves in one transaction what `fill` hands over; gives back how many records that were.
@@ -93,6 +100,8 @@ impl Store {
         {
             let mut table = transaction.open_table(RECORDS).map_err(|error| wrong(error.into()))?;
             let mut about = transaction.open_table(ABOUT).map_err(|error| wrong(error.into()))?;
+            let mut meetings = transaction.open_table(archive::MEETINGS).map_err(|error| wrong(error.into()))?;
+            let mut newest = Timestamp::MIN;
             let mut sum = about.get(()).map_err(|error| wrong(error.into()))?.map_or((0, 0), |sum| sum.value());
             if extent == Extent::All {
                 // What a person said stays; what was learned is written anew.
@@ -109,6 +118,11 @@ impl Store {
             let mut failed: Option<redb::Error> = None;
             fill(&mut |record| {
                 if failed.is_some() {
+                    return;
+                }
+                if matches!(record.kind, Kind::Met | Kind::Acted) {
+                    newest = newest.max(Meeting::read(&record).map_or(newest, |meeting| meeting.last));
+                    failed = archive::enter(&mut meetings, &self.path, &record).err();
                     return;
                 }
                 let key = (record.kind as u8, record.key.0, record.key.1);
@@ -128,6 +142,12 @@ impl Store {
             });
             if let Some(error) = failed {
                 return Err(wrong(error));
+            }
+            if extent == Extent::All {
+                let pruned = archive::prune(&mut meetings, &self.path, newest).map_err(&wrong)?;
+                if pruned > 0 {
+                    tracing::info!(pruned, "pairs that last met more than 400 days ago were let go of");
+                }
             }
             about.insert((), sum).map_err(|error| wrong(error.into()))?;
         }
@@ -222,7 +242,7 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Resu
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(damaged()))
 }
 
-fn told(path: &Path, error: redb::Error) -> StoreError {
+pub(super) fn told(path: &Path, error: redb::Error) -> StoreError {
     match error {
         redb::Error::Io(source)
             if !matches!(source.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
@@ -234,7 +254,7 @@ fn told(path: &Path, error: redb::Error) -> StoreError {
 }
 
 /// Magic, version, kind, length and CRC-32 (of all before and after it), then the record's bytes.
-fn frame(kind: Kind, key: (u32, u32), value: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: Kind, key: (u32, u32), value: &[u8]) -> Vec<u8> {
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     let mut frame = Vec::with_capacity(value.len().saturating_add(HEAD));
     frame.extend_from_slice(MAGIC);
@@ -245,7 +265,7 @@ fn frame(kind: Kind, key: (u32, u32), value: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn unframed(path: &Path, (kind, a, b): (u8, u32, u32), frame: &[u8]) -> Result<Record, StoreError> {
+pub(super) fn unframed(path: &Path, (kind, a, b): (u8, u32, u32), frame: &[u8]) -> Result<Record, StoreError> {
     let damaged =
         |what: &str| StoreError::Damaged { path: path.to_owned(), reason: format!("record {kind}.{a}.{b}: {what}") };
     let (head, value) = frame.split_at_checked(HEAD).ok_or_else(|| damaged("it is cut"))?;

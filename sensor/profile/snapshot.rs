@@ -13,7 +13,7 @@ use super::saved::{
 use super::tenants::{Tenant, TenantId};
 use super::tie::{Script, Tie};
 use super::touched::Touched;
-use crate::base::{BadRecord, Endpoint, Kind, Record, Timestamp, Transport};
+use crate::base::{BadRecord, Endpoint, Kind, Meeting, Record, Timestamp, Transport};
 use crate::event::Observation;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,6 +75,7 @@ impl Profiles {
         }
         for (pair, tie) in self.ties.iter() {
             put(Saved::Tie(Box::new(saved_tie(tie))).record(key(*pair)));
+            self.met(*pair, tie).into_iter().for_each(&mut *put);
         }
         let groups = self.habits.groups.iter().map(|(group, _)| *group);
         let groups: BTreeSet<Group> = groups.chain(self.days.groups.iter().map(|(group, _)| *group)).collect();
@@ -111,6 +112,7 @@ impl Profiles {
                 Some(tie) => Saved::Tie(Box::new(saved_tie(tie))).record(key(*pair)),
                 None => Record::gone(Kind::Tie, key(*pair)),
             });
+            self.ties.get(pair).and_then(|tie| self.met(*pair, tie)).into_iter().for_each(&mut *put);
             put(match self.habits.quarantine.waiting(*pair) {
                 Some(waiting) => saved_waiting(*pair, waiting),
                 None => Record::gone(Kind::Waiting, key(*pair)),
@@ -221,6 +223,14 @@ impl Profiles {
         !owner.users.is_empty() || self.habits.destinations.get(&id).is_some()
     }
 
+    /// What the index on disk keeps of a tie: rare destinations only, of which somebody may once ask who used them.
+    fn met(&self, (host, owner): Pair, tie: &Tie) -> Option<Record> {
+        let used_by = self.tenants.get(owner)?.used_by();
+        let is_rare = used_by <= RARE_HOSTS.max(self.fleet() / 100);
+        let met = Meeting { with: host.0, first: tie.first, last: tie.last, count: tie.flows, bytes: tie.up };
+        (is_rare && !tie.background).then(|| met.record(Kind::Met, owner.0))
+    }
+
     fn saved_peers(&self, group: Group) -> Record {
         let novelty = self.habits.groups.get(&group).copied().unwrap_or_default();
         let days = self.days.groups.get(&group).cloned().unwrap_or_default();
@@ -312,5 +322,7 @@ const fn key(pair: Pair) -> (u32, u32) {
     (pair.0.0, pair.1.0)
 }
 
+/// Hosts of which one in a hundred uses it, or so many: a destination that somebody may ask about (detection.md §8).
+const RARE_HOSTS: u32 = 400;
 /// Addresses of an owner kept with a tie.
 const MAX_RESPS: usize = 4;
