@@ -8,7 +8,7 @@ DEMO     = pcaps/attack/staging-antivirus-push.pcap
 CORPUS  ?=
 SCORER  ?=
 
-.PHONY: demo test check lint bench bench-quick fuzz conformance scorecard licenses packaging tools help
+.PHONY: demo test check lint soak bench bench-quick fuzz conformance scorecard licenses packaging tools help
 
 help:
 	@echo 'make demo         build, analyse a shipped attack capture, print what was found'
@@ -17,6 +17,7 @@ help:
 	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations; CPU per message of each parser'
 	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000, REPORT=1'
 	@echo 'make fuzz         ten minutes of fuzzing, coverage-guided where the toolchain allows'
+	@echo 'make soak         ten minutes of traffic and troubles on a live sensor (MINUTES=60): memory, losses, series'
 	@echo 'make packaging    units, .deb, container file, manifests, man pages against the tools that read them'
 	@echo 'make conformance CORPUS=DIR SCORER=DIR    score against independent dissectors'
 
@@ -46,6 +47,11 @@ licenses:
 packaging:
 	$(CARGO) build --release --quiet
 	@bash tests/packaging.sh
+
+# The live sensor left alone with mixed traffic and troubles; MINUTES=60 for longer. Says SKIPPED without namespaces.
+MINUTES ?= 10
+soak:
+	SOAK_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test --quiet --test live soak -- --nocapture
 
 bench:
 	$(CARGO) bench --bench load

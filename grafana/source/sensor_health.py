@@ -123,6 +123,8 @@ ROWS = [
         stat("Rules", "Rules in force.", "sum(yukue_rules_loaded{@})", "none"),
     ]),
     ("What does the process need?", [
+        series("Troubles contained", "A second, by kind; each is in the log. What each means and what mends it: sensor/packaging/FAULTS.md.",
+               [query("sum by (fault) (rate(yukue_faults_total{@}[$__rate_interval]))", "{{fault}}")], "ops", bars=True, stacked=True, min=0),
         series("Processors", "Cores in use.", [query("sum by (instance) (rate(process_cpu_seconds_total{@}[$__rate_interval]))", "{{instance}}")], "none", min=0),
         series("Resident memory", "Of the whole process.", [query("sum by (instance) (process_resident_memory_bytes{@})", "{{instance}}")], "bytes", min=0),
         series("Open files", "Descriptors in use.", [query("sum by (instance) (process_open_fds{@})", "{{instance}}")], "none", min=0),

@@ -144,6 +144,7 @@ fn capture(
         baseline: plan.baseline.as_deref(),
         setup: Setup { shards: 1, copies: flags.duplicates.copies(), tick: None },
         log: &plan.log,
+        rotation: plan.rotation,
         queue_bytes: plan.queue_bytes,
         receivers: receivers.clone(),
         web: web.as_ref(),

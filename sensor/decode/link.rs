@@ -120,7 +120,8 @@ fn service_header<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Caus
 }
 
 /// Labels up to the bottom of the stack, then what the first nibble says (RFC 4928 §3; RFC 4448 §4.6).
-fn mpls<'a>(bytes: &'a [u8], walk: &Walk<'a>) -> Result<Next<'a>, Cause> {
+fn mpls<'a>(bytes: &'a [u8], walk: &mut Walk<'a>) -> Result<Next<'a>, Cause> {
+    walk.labelled = true;
     let mut r = Reader::new(bytes);
     for _ in 0..MAX_LABELS {
         let label = r.u32().ok_or_else(|| walk.short(Reason::Mpls))?;

@@ -127,6 +127,9 @@ impl Decoder {
                 Ok(Next::Datagram(datagram)) => match transport(&datagram, &mut walk, stats) {
                     Ok(Inside::Packet(packet)) => {
                         stats.transport(packet.transport);
+                        if walk.vlan != [None; 2] || walk.labelled || walk.carrier.is_some() {
+                            stats.unwrapped((walk.vlan, walk.labelled), walk.tunnel.iter().map(|layer| layer.name));
+                        }
                         return Decoded::Packet(packet, walk.identity);
                     }
                     Ok(Inside::Tunnel(inner)) => Ok(inner),
@@ -188,6 +191,8 @@ struct Walk<'a> {
     /// Bytes at the end of the frame that were not captured.
     cut: u32,
     vlan: [Option<u16>; 2],
+    /// Behind an MPLS label.
+    labelled: bool,
     tunnel: Tunnels,
     /// The 802.11 header is padded to four bytes.
     padded: bool,
@@ -204,6 +209,7 @@ impl<'a> Walk<'a> {
             origin: (frame.input, frame.number),
             cut: frame.wire_len.saturating_sub(captured),
             vlan: [None; 2],
+            labelled: false,
             tunnel: Tunnels::default(),
             padded: false,
             identity: None,

@@ -144,6 +144,7 @@ pub(crate) struct DecodeStats {
     udp: u64,
     icmp: u64,
     other_transport: u64,
+    encapsulated: [u64; ENCAPSULATIONS.len()],
     pub(super) fragments: FragmentCounts,
 }
 
@@ -190,6 +191,36 @@ impl DecodeStats {
         *count = count.saturating_add(1);
     }
 
+    /// A packet was found within these tags, labels and tunnels.
+    pub(super) fn unwrapped<'a>(
+        &mut self,
+        (vlan, labelled): ([Option<u16>; 2], bool),
+        tunnels: impl Iterator<Item = &'a str>,
+    ) {
+        let tag = match vlan {
+            [None, _] => None,
+            [Some(_), None] => Some("vlan"),
+            [Some(_), Some(_)] => Some("qinq"),
+        };
+        for name in tag.into_iter().chain(labelled.then_some("mpls")).chain(tunnels) {
+            if let Some(count) =
+                ENCAPSULATIONS.iter().position(|known| *known == name).and_then(|at| self.encapsulated.get_mut(at))
+            {
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+
+    /// Packets found within tags, labels and tunnels, by their name.
+    pub(crate) fn encapsulated(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ENCAPSULATIONS.into_iter().zip(self.encapsulated)
+    }
+
+    /// Packets understood, by what carries them.
+    pub(crate) const fn carried(&self) -> [(&'static str, u64); 4] {
+        [("tcp", self.tcp), ("udp", self.udp), ("icmp", self.icmp), ("other", self.other_transport)]
+    }
+
     pub(super) const fn tunnel(&mut self) {
         self.tunnels = self.tunnels.saturating_add(1);
     }
@@ -224,6 +255,8 @@ impl DecodeStats {
     }
 }
 
+/// Wrappings that a mirror or a network puts around packets.
+const ENCAPSULATIONS: [&str; 7] = ["vlan", "qinq", "mpls", "vxlan", "geneve", "gre", "erspan"];
 /// Causes told apart; traffic can name 65,536 EtherTypes.
 const MAX_CAUSES: usize = 64;
 

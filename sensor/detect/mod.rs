@@ -69,6 +69,7 @@ use crate::base::{Table, Timestamp};
 use crate::profile::{Activity, Profiles};
 use controller::Controllers;
 use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One way of looking at activities.
 pub(crate) trait Detector: Debug + Send {
@@ -151,6 +152,8 @@ pub(crate) const DETECTORS: &[Spec] = &[
 pub(crate) struct Detectors {
     pub(crate) beacon: Beacon,
     others: Vec<Box<dyn Detector>>,
+    /// Panics contained, by position in `others`.
+    panics: Vec<u64>,
     controllers: Controllers,
 }
 
@@ -161,6 +164,7 @@ impl Detectors {
         Ok(Self {
             beacon: Beacon::new(rules.parse("beacon")?, rules.parse("coordinated_poller")?),
             others: others.collect::<Result<_, _>>()?,
+            panics: vec![0; DETECTORS.len()],
             controllers: Controllers::new(),
         })
     }
@@ -179,9 +183,31 @@ impl Detectors {
             Activity::Touch(touch) => self.controllers.touch(touch, usual),
             _ => {}
         }
-        for detector in &mut self.others {
-            detector.observe(activity, usual, said);
+        self.each(|detector| detector.observe(activity, usual, said));
+    }
+
+    /// Asks everybody. One that panics has not judged what it was shown, and the others go on; it is counted, and the
+    /// panic itself is on standard error. Caught around them all, since this runs for everything that happens.
+    fn each(&mut self, mut ask: impl FnMut(&mut dyn Detector)) {
+        let mut next = 0_usize;
+        while catch_unwind(AssertUnwindSafe(|| {
+            while let Some(detector) = self.others.get_mut(next) {
+                next = next.saturating_add(1);
+                ask(&mut **detector);
+            }
+        }))
+        .is_err()
+        {
+            if let Some(count) = self.panics.get_mut(next.saturating_sub(1)) {
+                *count = count.saturating_add(1);
+            }
         }
+    }
+
+    /// Panics contained, by stem; who never panicked is left out.
+    pub(crate) fn panics(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = DETECTORS.iter().zip(&self.panics).map(|(spec, count)| (spec.stem, *count));
+        all.filter(|(_, count)| *count > 0)
     }
 
     /// Event time reached a step, or the input ended.
@@ -190,9 +216,7 @@ impl Detectors {
             Which::Untold => self.beacon.advance(now, usual, said),
             Which::All => self.beacon.finish(now, usual, said),
         }
-        for detector in &mut self.others {
-            detector.say(which, now, usual, said);
-        }
+        self.each(|detector| detector.say(which, now, usual, said));
     }
 
     /// An address taken to be inside that others call like a controller, in words.
@@ -206,5 +230,63 @@ impl Detectors {
         all.extend(self.others.iter().flat_map(|detector| detector.tables()));
         all.push(self.controllers.table());
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Site;
+    use crate::intel::Intel;
+    use crate::profile::Declared;
+    use std::sync::Arc;
+
+    /// Panics at whatever it is asked.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Detector for Broken {
+        fn observe(&mut self, _: &Activity, _: &Profiles, _: &mut Said) {
+            panic!("as meant");
+        }
+
+        fn say(&mut self, _: Which, _: Timestamp, _: &Profiles, _: &mut Said) {
+            panic!("as meant");
+        }
+
+        fn follow(&mut self, _: &str) -> Result<(), RuleError> {
+            Ok(())
+        }
+
+        fn tables(&self) -> Vec<Table> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn a_detector_that_panics_is_counted_by_name_and_all_others_are_asked() {
+        let rules = DETECTORS.iter().map(|spec| (spec.stem, spec.rule.to_owned()));
+        let joins = [
+            ("beacon", include_str!("../../rules/beacon.toml").to_owned()),
+            ("coordinated_poller", include_str!("../../rules/coordinated_poller.toml").to_owned()),
+        ];
+        let mut detectors = Detectors::new(&RuleTexts(rules.chain(joins).collect())).unwrap();
+        for broken in [2, 3, DETECTORS.len() - 1] {
+            detectors.others[broken] = Box::new(Broken);
+        }
+        let declared = Declared { site: Site::new(&[], &[]), hosts: vec![], policies: vec![], utc_offset_s: 0 };
+        let usual = Profiles::new(Arc::new(declared), Arc::new(Intel::shipped()));
+        std::panic::set_hook(Box::new(|_| {}));
+        let mut asked = 0;
+        detectors.each(|detector| {
+            asked += 1;
+            detector.say(Which::Untold, Timestamp(0), &usual, &mut Said::default());
+        });
+        detectors.say(Which::All, Timestamp(0), &usual, &mut Said::default());
+        let _ = std::panic::take_hook();
+        assert_eq!(asked, DETECTORS.len());
+        let counted: Vec<_> = detectors.panics().collect();
+        let expected = [2, 3, DETECTORS.len() - 1].map(|at| (DETECTORS[at].stem, 2));
+        assert_eq!(counted, expected);
     }
 }

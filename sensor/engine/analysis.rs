@@ -130,6 +130,11 @@ impl Analysis {
         Ok(())
     }
 
+    /// Panics of detectors that were contained, by stem.
+    pub(crate) fn panics(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.detectors.panics()
+    }
+
     /// Takes in the next observation; they come ordered by (ts, uid, n).
     pub(crate) fn observe(&mut self, seen: &Observation) {
         if std::mem::take(&mut self.goes_on) {

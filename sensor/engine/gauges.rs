@@ -1,9 +1,11 @@
 //! What the board and the outputs say, as metrics.
 
 use super::clock;
+use super::live::Batches;
 use super::receivers::Receivers;
 use crate::output::metrics::{
-    Component, Configured, Counts, DecodeReason, Delivery, Feed, Interface, LossStage, Metrics, Output, Queue, RuleKind,
+    Carrier, Component, Configured, Counts, DecodeReason, Delivery, Detector, Encap, Fault, Feed, Interface,
+    Labelled as _, LossStage, Metrics, Output, Queue, RuleKind, Stored,
 };
 use crate::output::{Board, Status};
 use std::sync::{Mutex, PoisonError};
@@ -12,16 +14,19 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Gauges {
     board: Board,
     receivers: Receivers,
+    batches: Batches,
     outputs: Vec<Box<str>>,
     feeds: Vec<Box<str>>,
+    detectors: Vec<Box<str>>,
     /// By interface: packets at the scrape that saw the last change, and the newest stamp then.
     seen: Mutex<Vec<(u64, f64)>>,
 }
 
 impl Gauges {
-    pub(super) fn new(board: Board, receivers: Receivers, configured: &Configured) -> Self {
+    pub(super) fn new(board: Board, receivers: Receivers, batches: Batches, configured: &Configured) -> Self {
         let (outputs, feeds) = (configured.outputs.clone(), configured.feeds.clone());
-        Self { board, receivers, outputs, feeds, seen: Mutex::default() }
+        let detectors = configured.detectors.clone();
+        Self { board, receivers, batches, outputs, feeds, detectors, seen: Mutex::default() }
     }
 }
 
@@ -31,9 +36,24 @@ impl Counts for Gauges {
         self.config(&status, into);
         self.capture(&status, into);
         self.outputs(&status, into);
-        for (reason, count) in &status.packets.undecoded {
-            into.decode_errors_total.add((decode_reason(reason),), *count);
+        decoded(&status, into);
+        for (stem, count) in &status.analysis.detector_panics {
+            if let Some(at) = self.detectors.iter().position(|known| **known == **stem) {
+                into.detector_errors_total.count((Detector(at),), *count);
+            }
         }
+        faults(&status, into);
+        for store in &status.stores {
+            let Some(kind) = Stored::called(&store.kind) else { continue };
+            into.store_bytes.count((kind,), store.bytes);
+            into.store_limit_bytes.count((kind,), store.limit_bytes);
+            into.store_oldest_record_timestamp_seconds.set((kind,), store.oldest_s.unwrap_or(0.0));
+        }
+        for (stage, latency) in self.batches.read() {
+            into.pipeline_batch_duration_seconds.set((stage,), &latency);
+        }
+        into.pipeline_queue_entries.count((Queue::Packets,), status.queue.packet_batches);
+        into.pipeline_queue_limit_entries.count((Queue::Packets,), status.queue.packet_batches_limit);
         if let Some(event) = status.analysis.event_ns {
             into.pipeline_lag_seconds.set((), (seconds(clock::wall().0) - seconds(event)).max(0.0));
         }
@@ -113,6 +133,37 @@ impl Gauges {
             let last = if is_idle { status.updated_ns } else { output.last_success.map_or(0, |ts| ts.0) };
             into.output_last_success_timestamp_seconds.set((at,), seconds(last));
         }
+    }
+}
+
+fn decoded(status: &Status, into: &mut Metrics) {
+    let packets = &status.packets;
+    for (reason, count) in &packets.undecoded {
+        into.decode_errors_total.add((decode_reason(reason),), *count);
+    }
+    for (carrier, count) in packets.carried.iter().filter_map(|(name, n)| Some((Carrier::called(name)?, *n))) {
+        into.decode_packets_total.count((carrier,), count);
+    }
+    for (encap, count) in packets.encapsulated.iter().filter_map(|(name, n)| Some((Encap::called(name)?, *n))) {
+        into.decode_encapsulated_packets_total.count((encap,), count);
+    }
+}
+
+fn faults(status: &Status, into: &mut Metrics) {
+    let (faults, detectors) = (&status.faults, &status.analysis.detector_panics);
+    let downs = status.interfaces.iter().map(|i| i.downs).fold(0, u64::saturating_add);
+    let panics = detectors.iter().map(|(_, count)| *count).fold(0, u64::saturating_add);
+    for (fault, count) in [
+        (Fault::PacketPanic, faults.packet_panics),
+        (Fault::AnalysisPanic, faults.analysis_panics),
+        (Fault::DetectorPanic, panics),
+        (Fault::ClockStep, faults.clock_jumps),
+        (Fault::InterfaceDown, downs),
+        (Fault::BaselineSetAside, faults.baselines_set_aside),
+        (Fault::BaselineUnsaved, faults.baseline_unsaved),
+        (Fault::ReloadRefused, status.config.refused),
+    ] {
+        into.faults_total.count((fault,), count);
     }
 }
 

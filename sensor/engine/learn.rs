@@ -9,7 +9,7 @@ use crate::base::Timestamp;
 use crate::capture;
 use crate::event::Observation;
 use crate::profile::Learnt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -54,21 +54,23 @@ pub(crate) fn learn(
 }
 
 /// A live sensor goes on from what it knew and saves it every minute of event time. A damaged file is moved aside and
-/// told, never read in part or written over.
-pub(super) fn keep(path: &Path, analysis: &mut Analysis) -> Result<Saver, StoreError> {
+/// told, never read in part or written over; where it is then comes back.
+pub(super) fn keep(path: &Path, analysis: &mut Analysis) -> Result<(Saver, Option<PathBuf>), StoreError> {
+    let mut set_aside = None;
     if path.exists() {
         match Store::read(path) {
             Ok(records) => analysis.restore(&records).map_err(|bad| StoreError::bad(path, bad))?,
             Err(error) if error.is_damage() => {
                 let aside = Store::set_aside(path)?;
-                tracing::warn!(%error, aside = %aside.display(), "learning begins anew");
+                tracing::warn!(%error, aside = %aside.display(), "the baseline is damaged, learning begins anew");
+                set_aside = Some(aside);
             }
             Err(error) => return Err(error),
         }
     }
     let store = Store::open(path)?;
     analysis.look_back(store.archive().look_back());
-    Ok(Saver::new(store, SAVE_EVERY, analysis))
+    Ok((Saver::new(store, SAVE_EVERY, analysis), set_aside))
 }
 
 /// Takes in what was learned before.

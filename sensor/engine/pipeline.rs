@@ -162,6 +162,11 @@ impl Pipeline {
         Ok(())
     }
 
+    /// What is settled comes out although little of it waits: whoever reads live does not wait for more to come.
+    pub(crate) fn settle<E>(&mut self, hand_on: &mut impl FnMut(Observation) -> Result<(), E>) -> Result<(), E> {
+        self.release(self.now.minus(SLACK), hand_on)
+    }
+
     /// The input ended: every flow is closed and everything comes out.
     pub(crate) fn finish<E>(&mut self, hand_on: &mut impl FnMut(Observation) -> Result<(), E>) -> Result<Timestamp, E> {
         self.advance(self.now);

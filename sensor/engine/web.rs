@@ -1,6 +1,7 @@
 //! The web side of a live sensor: windows onto the analysis, what must hold, and where it listens.
 
 use super::gauges::Gauges;
+use super::live::Batches;
 use super::receivers::Receivers;
 use super::shown::{Counters, Windows};
 use crate::api::{self, ApiError, Check, Probe, Published, Running, Settings, Shared};
@@ -17,6 +18,7 @@ pub(crate) struct Web {
     pub(crate) windows: Windows,
     /// Stems of rules in the order of the metrics' labels.
     pub(crate) detectors: Vec<Box<str>>,
+    pub(crate) batches: Batches,
     _running: Running,
 }
 
@@ -43,11 +45,12 @@ pub(crate) fn web(settings: &Settings, of: &Watched<'_>) -> Result<Web, ApiError
     let watch = Watch { board: of.board.clone(), receivers: of.receivers.clone() };
     let shared = Arc::new(Shared::new(Box::new(watch)));
     let counters: Arc<Published<Counters>> = Arc::default();
-    let gauges = Gauges::new(of.board.clone(), of.receivers.clone(), &configured);
+    let batches = Batches::default();
+    let gauges = Gauges::new(of.board.clone(), of.receivers.clone(), batches.clone(), &configured);
     let sources: Vec<Arc<dyn Counts>> = vec![Arc::clone(&counters) as Arc<dyn Counts>, Arc::new(gauges)];
     let running = api::start(settings, Arc::clone(&shared), configured, sources)?;
     tracing::info!(address = %running.address, "listening");
-    Ok(Web { windows: Windows { shared, counters }, detectors, _running: running })
+    Ok(Web { windows: Windows { shared, counters }, detectors, batches, _running: running })
 }
 
 /// What must hold, and what the sensor says of itself.

@@ -23,6 +23,7 @@ mod schemas;
 mod sink;
 mod status;
 mod story;
+mod stored;
 mod summary;
 mod terminal;
 mod trail;
@@ -39,6 +40,7 @@ pub(crate) use status::{
     AlertCount, AnalysisStatus, Board, ConfigStatus, FeedStatus, FlowStatus, InterfaceStatus, LAG_BUCKETS_S, LagStatus,
     LogStatus, PacketStatus, Phase, Status, status_lines,
 };
+pub(crate) use stored::stored;
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Stage, Summary, Visibility};
 pub(crate) use terminal::Shown;
 pub(crate) use trail::Trail;

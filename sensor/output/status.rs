@@ -6,6 +6,7 @@
 //! what the interface saw = `received` + `kernel_dropped`.
 
 use super::escape::shown;
+use super::stored::StoreStatus;
 use crate::base::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,7 @@ pub(crate) struct Status {
     pub(crate) log: LogStatus,
     pub(crate) faults: FaultStatus,
     pub(crate) config: ConfigStatus,
+    pub(crate) stores: Vec<StoreStatus>,
     pub(crate) detection_lag: LagStatus,
 }
 
@@ -84,6 +86,9 @@ pub(crate) struct QueueStatus {
     pub(crate) peak_bytes: u64,
     /// Above half of it bulk is shed, at all of it everything.
     pub(crate) capacity_bytes: u64,
+    /// Batches of packets that wait for their turn, and at most.
+    pub(crate) packet_batches: u64,
+    pub(crate) packet_batches_limit: u64,
     /// Batches of observations that wait for the analysis now.
     pub(crate) observation_batches: u64,
 }
@@ -100,6 +105,10 @@ pub(crate) struct PacketStatus {
     pub(crate) late: u64,
     /// Not understood, by reason.
     pub(crate) undecoded: Vec<(String, u64)>,
+    /// Understood, by what carries them.
+    pub(crate) carried: Vec<(String, u64)>,
+    /// Found within tags, labels and tunnels, by their name.
+    pub(crate) encapsulated: Vec<(String, u64)>,
     /// Time of the latest packet, ns since the epoch; none before the first one.
     pub(crate) last_ns: Option<i64>,
 }
@@ -128,6 +137,8 @@ pub(crate) struct AnalysisStatus {
     pub(crate) alerts: Vec<AlertCount>,
     /// Oddities, by name.
     pub(crate) weird: Vec<(String, u64)>,
+    /// Panics of detectors, by stem.
+    pub(crate) detector_panics: Vec<(String, u64)>,
 }
 
 /// Alerts of one detector and severity.
@@ -167,6 +178,10 @@ pub(crate) struct FaultStatus {
     pub(crate) packet_panics: u64,
     /// Observations whose analysis panicked.
     pub(crate) analysis_panics: u64,
+    /// Baselines that were damaged and set aside.
+    pub(crate) baselines_set_aside: u64,
+    /// Times what is known could not be saved.
+    pub(crate) baseline_unsaved: u64,
     /// Jumps of the clock, back or forward.
     pub(crate) clock_jumps: u64,
     /// How far event time is ahead of the clock, because time does not go back, in seconds.
@@ -323,6 +338,12 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
             "panics contained: {} packets, {} observations",
             faults.packet_panics, faults.analysis_panics
         ));
+    }
+    if faults.baselines_set_aside > 0 {
+        lines.push("the baseline was damaged and is set aside: learning began anew".to_owned());
+    }
+    if faults.baseline_unsaved > 0 {
+        lines.push(format!("what is known could not be saved {} times", faults.baseline_unsaved));
     }
     if faults.clock_jumps > 0 {
         lines.push(format!(

@@ -24,7 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parents[2] / "grafana"
 # A rate needs two scrapes; a busy machine needs patience for them.
 SCRAPES, SCRAPES_WITHIN_S = 4, 180
-# How long an alert may take. The sensor tells its alerts at each five minutes of event time.
+# How long an alert may take. The sensor tells of a campaign within half a minute of event time.
 PATIENCE_S = float(os.environ.get("PATIENCE_S", "40"))
 # What Grafana would put in place of its variables.
 VARIABLES = {"$__rate_interval": "1m", "$__range": "5m", "${__from}": "0", "${__to}": "9999999999999"}

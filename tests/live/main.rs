@@ -14,6 +14,10 @@ mod reload;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
+mod troubles;
+#[cfg(test)]
 mod veth;
 #[cfg(test)]
 mod watch;

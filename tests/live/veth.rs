@@ -286,6 +286,27 @@ impl Configured {
         Sensor::exec(&self.log(), &["--config", self.at("etc/yukue.toml").to_str().unwrap()])
     }
 
+    /// A metric's value, the first of those that begin so; without the prefix.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let all = self.get("/metrics");
+        let line = all.lines().find(|line| line.strip_prefix("yukue_").is_some_and(|rest| rest.starts_with(series)));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {series} in:\n{all}"))
+    }
+
+    /// Asks until the answer holds these words.
+    pub(crate) fn wait_for(&self, path: &str, words: &str) -> String {
+        let watch = Watch::start();
+        loop {
+            let answer = self.get(path);
+            if answer.contains(words) {
+                return answer;
+            }
+            assert!(watch.elapsed() < PATIENCE, "{path} never said {words}: {answer}");
+            pause(Duration::from_millis(100));
+        }
+    }
+
     /// What the web side answers, head and body.
     pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = std::net::TcpStream::connect(WEB).unwrap();

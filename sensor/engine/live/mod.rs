@@ -10,6 +10,7 @@
 //! so `analyze` on the recording gives the same records whatever the number of rings. On a quiet link time is advanced
 //! without frames, which no record shows (`tests/invariants.rs`), and up to where is in the recording.
 
+mod batches;
 mod follow;
 mod lag;
 mod monitor;
@@ -24,6 +25,7 @@ mod stamps;
 mod tally;
 mod telling;
 
+pub(crate) use self::batches::Batches;
 pub(crate) use self::open::Opening;
 pub(crate) use self::reload::Reloading;
 
@@ -45,7 +47,7 @@ use super::summary;
 use super::web::Web;
 use crate::capture::{CaptureError, LinkType, Taps};
 use crate::config::Loaded;
-use crate::output::{Board, Phase, Summary};
+use crate::output::{Board, Phase, Rotation, Summary};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,6 +69,7 @@ pub(crate) struct LiveJob<'a> {
     pub(crate) setup: Setup,
     /// Where the records go.
     pub(crate) log: &'a Path,
+    pub(crate) rotation: Rotation,
     /// What may wait between capture and analysis.
     pub(crate) queue_bytes: u64,
     /// Where alerts go besides the log.
@@ -97,7 +100,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let failure: Mutex<Option<CaptureError>> = Mutex::new(None);
     let (queue, messages) = mpsc::sync_channel::<Message>(MESSAGES);
     let (to_analysis, work) = mpsc::sync_channel::<Work>(BATCHES);
-    let monitor = Monitor::new(&names, &of, &counts, board, job.log);
+    let monitor = Monitor::new(&names, &of, &counts, board, (job.log, job.rotation));
     let lag_by = if job.watch.is_some() { LagBy::EventTime } else { LagBy::WallClock };
     let (declared, intel) = (Arc::clone(&job.loaded.declared), Arc::clone(&job.loaded.intel));
     let change = Change { declared, intel, rules: job.loaded.rules.clone() };
@@ -105,6 +108,8 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let mut telling = Telling::new(&change, journal, board, lag_by, (job.receivers.clone(), &slot))?;
     drop(change);
     job.baseline.map(|path| telling.keep(path)).transpose()?;
+    let batches = job.web.map(|web| web.batches.clone()).unwrap_or_default();
+    telling.batches = batches.clone();
     if let Some(web) = job.web {
         telling.show_in(web);
     }
@@ -116,6 +121,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
         load: &load,
         board,
         turns: &turns,
+        batches,
         hand: Hand::new(to_analysis, &waiting),
         until: None,
         numbered: 0,

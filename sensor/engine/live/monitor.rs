@@ -5,7 +5,7 @@ use crate::base::Timestamp;
 use crate::capture::{self, InputReport, LinkType, Nic, Recording};
 use crate::engine::clock;
 use crate::engine::service::Service;
-use crate::output::{Board, InterfaceStatus, Phase, leave_status};
+use crate::output::{Board, InterfaceStatus, Phase, Rotation, leave_status, stored};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +20,7 @@ pub(super) struct Monitor<'a> {
     counts: &'a [Mutex<Counts>],
     board: &'a Board,
     log: &'a Path,
+    rotation: Rotation,
     /// What the interfaces had counted before we began.
     before: Vec<Option<Nic>>,
 }
@@ -30,10 +31,10 @@ impl<'a> Monitor<'a> {
         of: &'a [usize],
         counts: &'a [Mutex<Counts>],
         board: &'a Board,
-        log: &'a Path,
+        (log, rotation): (&'a Path, Rotation),
     ) -> Self {
         let before = interfaces.iter().map(|name| capture::nic(name)).collect();
-        Self { interfaces, of, counts, board, log, before }
+        Self { interfaces, of, counts, board, log, rotation, before }
     }
 
     /// The sensor captures from now on.
@@ -66,6 +67,8 @@ impl<'a> Monitor<'a> {
             }
             if told.is_multiple_of(TELL_EVERY) {
                 service.status(&self.in_a_line());
+                let stores = stored(self.log, self.rotation);
+                self.board.update(|status| status.stores = stores);
             }
             told = told.saturating_add(1);
             thread::park_timeout(EVERY);

@@ -1,6 +1,7 @@
 //! Frames in order → recording and observations. The one thread that decodes; it waits for the analysis when that lags,
 //! and then the queue before it fills and the readers let go: packets are dropped there and nowhere else.
 
+use super::batches::Batches;
 use super::order::Order;
 use super::queue::Load;
 use super::reader::Message;
@@ -9,6 +10,7 @@ use crate::capture::{Frame, Recording};
 use crate::engine::clock::Stopwatch;
 use crate::engine::pipeline::Pipeline;
 use crate::event::Observation;
+use crate::output::metrics::BatchStage;
 use crate::output::{Board, FlowStatus, PacketStatus};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,7 @@ pub(super) struct Packets<'a> {
     pub(super) board: &'a Board,
     /// Turns taken, also without frames.
     pub(super) turns: &'a AtomicU64,
+    pub(super) batches: Batches,
     pub(super) hand: Hand<'a>,
     /// Up to where time was advanced after the last frame.
     pub(super) until: Option<Timestamp>,
@@ -89,7 +92,7 @@ impl Packets<'_> {
     pub(super) fn run(&mut self, queue: &Receiver<Message>, rings: usize) -> Result<(), Gone> {
         let mut running = rings;
         let watch = Stopwatch::start();
-        let mut told = Duration::ZERO;
+        let (mut told, mut settled) = (Duration::ZERO, Duration::ZERO);
         while running > 0 {
             let mut next = match queue.recv_timeout(TELL_EVERY) {
                 Ok(message) => Some(message),
@@ -99,7 +102,10 @@ impl Packets<'_> {
             // Bounded, so that what is ready is not kept waiting behind what goes on coming.
             for _ in 0..MESSAGES_TOGETHER {
                 match next.take() {
-                    Some(Message::Frames(batch)) => self.order.take_in(batch, self.load),
+                    Some(Message::Frames(batch)) => {
+                        self.load.taken();
+                        self.order.take_in(batch, self.load);
+                    }
                     Some(Message::Ended(ring)) => {
                         self.order.end(ring);
                         running = running.saturating_sub(1);
@@ -109,12 +115,17 @@ impl Packets<'_> {
                 next = queue.try_recv().ok();
             }
             if let Some(Message::Frames(batch)) = next {
+                self.load.taken();
                 self.order.take_in(batch, self.load);
             } else if let Some(Message::Ended(ring)) = next {
                 self.order.end(ring);
                 running = running.saturating_sub(1);
             }
             self.release()?;
+            if watch.elapsed().saturating_sub(settled) >= SETTLE_EVERY {
+                settled = watch.elapsed();
+                self.pipeline.settle(&mut |o| self.hand.push(o))?;
+            }
             if let Some(quiet) = self.order.quiet_until() {
                 self.until = Some(quiet);
                 self.pipeline.tick(quiet, &mut |o| self.hand.push(o))?;
@@ -144,6 +155,15 @@ impl Packets<'_> {
     }
 
     fn release(&mut self) -> Result<(), Gone> {
+        let (watch, before) = (Stopwatch::start(), self.numbered);
+        let done = self.take_frames();
+        if self.numbered != before {
+            self.batches.record(BatchStage::Packets, watch.elapsed());
+        }
+        done
+    }
+
+    fn take_frames(&mut self) -> Result<(), Gone> {
         let Self { pipeline, order, recording, interface_of, load, hand, until, numbered, panics, .. } = self;
         order.release(load, |ring, frame| {
             if hand.gone {
@@ -182,6 +202,8 @@ impl Packets<'_> {
                 duplicates: counts.copies,
                 late: counts.late.saturating_add(restamped),
                 undecoded,
+                carried: owned(&mut stats.carried().into_iter()),
+                encapsulated: owned(&mut stats.encapsulated()),
                 last_ns: counts.last.map(|ts| ts.0),
             };
             let flows = counts.flows;
@@ -197,6 +219,8 @@ impl Packets<'_> {
             };
             status.queue.bytes = waiting;
             status.queue.peak_bytes = peak;
+            status.queue.packet_batches = self.load.batches();
+            status.queue.packet_batches_limit = super::MESSAGES as u64;
             status.queue.capacity_bytes = self.load.capacity();
             status.faults.packet_panics = self.panics;
             if let Some((recorded, unrecorded)) = recorded {
@@ -206,6 +230,10 @@ impl Packets<'_> {
             }
         });
     }
+}
+
+fn owned(counts: &mut dyn Iterator<Item = (&'static str, u64)>) -> Vec<(String, u64)> {
+    counts.map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 /// Runs `work`; a panic within it is counted and told, and ends only it. Whatever it was about is dropped.
@@ -220,6 +248,9 @@ pub(super) fn contained(panics: &mut u64, work: impl FnOnce()) {
 const TOGETHER: usize = 4_096;
 /// Messages looked at before frames are released.
 const MESSAGES_TOGETHER: usize = 64;
+/// Between two looks at what is settled: on a link that is neither quiet nor busy, thousands of observations take minutes to
+/// come together.
+const SETTLE_EVERY: Duration = Duration::from_millis(500);
 /// Between two updates of the board.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 

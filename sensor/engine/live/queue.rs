@@ -76,12 +76,29 @@ impl Batch {
 pub(super) struct Load {
     waiting: AtomicU64,
     peak: AtomicU64,
+    /// Batches in the queue, whatever they weigh.
+    batches: AtomicU64,
     capacity: u64,
 }
 
 impl Load {
     pub(super) const fn new(capacity: u64) -> Self {
-        Self { waiting: AtomicU64::new(0), peak: AtomicU64::new(0), capacity }
+        Self { waiting: AtomicU64::new(0), peak: AtomicU64::new(0), batches: AtomicU64::new(0), capacity }
+    }
+
+    /// A batch was put in.
+    pub(super) fn put(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A batch was taken out, or found no room.
+    pub(super) fn taken(&self) {
+        self.batches.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Batches in the queue.
+    pub(super) fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
     }
 
     /// How full it is with `more` bytes that are about to be added.

@@ -154,6 +154,7 @@ impl<'a> Reader<'a> {
     fn send(&mut self, batch: Batch, bytes: u64, shared: &Shared<'_>) {
         let (weight, frames) = (batch.weight(), u64::try_from(batch.len()).unwrap_or(u64::MAX));
         shared.load.add(weight);
+        shared.load.put();
         match self.queue.try_send(Message::Frames(batch)) {
             Ok(()) => {
                 self.mine.delivered = self.mine.delivered.saturating_add(frames);
@@ -162,6 +163,7 @@ impl<'a> Reader<'a> {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 // So many small batches wait that the queue is full before its bytes are.
                 shared.load.remove(weight);
+                shared.load.taken();
                 self.mine.shed_first = self.mine.shed_first.saturating_add(frames);
             }
         }

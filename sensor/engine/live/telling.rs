@@ -1,5 +1,6 @@
 //! Observations → records, findings, alerts as they are told. One thread; it never drops anything.
 
+use super::batches::Batches;
 use super::packets::{Work, contained};
 use super::reload::{Change, Slot};
 use super::tally::{LagBy, Tally};
@@ -14,6 +15,7 @@ use crate::engine::saver::Saver;
 use crate::engine::store::StoreError;
 use crate::engine::web::Web;
 use crate::event::{Event, Observation};
+use crate::output::metrics::BatchStage;
 use crate::output::{AnalysisStatus, Board, Journal, LogStatus, Trail};
 use crate::profile::Declared;
 use std::path::Path;
@@ -35,6 +37,10 @@ pub(super) struct Telling<'a> {
     saver: Option<Saver>,
     /// The rules in force, as SHA-256.
     rules: String,
+    /// Baselines set aside, and saves that failed.
+    set_aside: u64,
+    unsaved: u64,
+    pub(super) batches: Batches,
     /// Where alerts go besides the log.
     receivers: Receivers,
     /// What is to be followed from the next batch on.
@@ -52,11 +58,11 @@ pub(super) struct Ended {
     pub(super) weird: Vec<(&'static str, u64)>,
 }
 
-/// A baseline that cannot be saved now is saved a minute later; the sensor goes on.
-fn told(saved: Result<u64, StoreError>) {
-    if let Err(error) = saved {
-        tracing::warn!(%error, "what is known was not saved");
-    }
+/// A baseline that cannot be saved now is saved a minute later; the sensor goes on. How often it could not.
+fn told(saved: Result<u64, StoreError>) -> u64 {
+    let Err(error) = saved else { return 0 };
+    tracing::warn!(%error, "what is known was not saved");
+    1
 }
 
 impl<'a> Telling<'a> {
@@ -77,6 +83,9 @@ impl<'a> Telling<'a> {
             panics: 0,
             saver: None,
             rules: rules.digest(),
+            set_aside: 0,
+            unsaved: 0,
+            batches: Batches::default(),
             receivers,
             slot,
         })
@@ -84,7 +93,9 @@ impl<'a> Telling<'a> {
 
     /// Goes on from the baseline at `path`, made when there is none, and saves what is known there every minute.
     pub(super) fn keep(&mut self, path: &Path) -> Result<(), StoreError> {
-        self.saver = Some(learn::keep(path, &mut self.right.analysis)?);
+        let (saver, set_aside) = learn::keep(path, &mut self.right.analysis)?;
+        self.saver = Some(saver);
+        self.set_aside = u64::from(set_aside.is_some());
         Ok(())
     }
 
@@ -102,9 +113,11 @@ impl<'a> Telling<'a> {
             match work.recv_timeout(FLUSH_EVERY) {
                 Ok(Work::Observations(batch)) => {
                     waiting.fetch_sub(1, Ordering::Relaxed);
+                    let watch = Stopwatch::start();
                     for seen in &batch {
                         self.observation(seen);
                     }
+                    self.batches.record(BatchStage::Analysis, watch.elapsed());
                 }
                 Ok(Work::End(now)) => break now,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -115,13 +128,15 @@ impl<'a> Telling<'a> {
             if watch.elapsed().saturating_sub(flushed) >= FLUSH_EVERY {
                 flushed = watch.elapsed();
                 self.journal.flush(clock::wall());
+                self.batches.record(BatchStage::Output, watch.elapsed().saturating_sub(flushed));
                 self.tell(waiting);
             }
         };
         self.journal.flush(clock::wall());
         self.tell(waiting);
         if let Some(saver) = &mut self.saver {
-            told(saver.save(&mut self.right.analysis));
+            self.unsaved = self.unsaved.saturating_add(told(saver.save(&mut self.right.analysis)));
+            self.tell(waiting);
         }
         let weird = self.right.oddities();
         let Self { right, journal, board, mut tally, receivers, rules, .. } = self;
@@ -156,7 +171,7 @@ impl<'a> Telling<'a> {
         let right = &mut self.right;
         contained(&mut self.panics, || right.observe(seen));
         if let Some(saver) = &mut self.saver {
-            told(saver.reached(seen.ts, &mut right.analysis));
+            self.unsaved = self.unsaved.saturating_add(told(saver.reached(seen.ts, &mut right.analysis)));
         }
         match &seen.event {
             Event::FlowClosed(flow) => {
@@ -180,6 +195,7 @@ impl<'a> Telling<'a> {
             event_ns: self.event.map(|ts| ts.0),
             alerts: self.tally.alerts(),
             weird: self.right.oddities().into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
+            detector_panics: self.right.analysis.panics().map(|(stem, n)| (stem.to_owned(), n)).collect(),
         };
         let log = self.journal.state();
         let lag = self.tally.lag();
@@ -190,6 +206,8 @@ impl<'a> Telling<'a> {
             status.log = LogStatus { recorded, unrecorded, recording_failed, ..log };
             status.detection_lag = lag;
             status.faults.analysis_panics = self.panics;
+            status.faults.baselines_set_aside = self.set_aside;
+            status.faults.baseline_unsaved = self.unsaved;
             status.queue.observation_batches = waiting.load(Ordering::Relaxed);
         });
     }

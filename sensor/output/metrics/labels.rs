@@ -67,9 +67,11 @@ pub(crate) trait Label: Copy {
 }
 
 /// A label whose value is known at compile time.
-pub(crate) trait Labelled {
+pub(crate) trait Labelled: Sized {
     /// The value in the exposition.
     fn name(self) -> &'static str;
+    /// The one of this name.
+    fn called(name: &str) -> Option<Self>;
 }
 
 /// All values of the labels of one metric, in order.
@@ -126,6 +128,10 @@ macro_rules! closed {
             fn name(self) -> &'static str {
                 match self { $(Self::$variant => $value),+ }
             }
+
+            fn called(name: &str) -> Option<Self> {
+                match name { $($value => Some(Self::$variant),)+ _ => None }
+            }
         }
     )+};
 }
@@ -177,10 +183,16 @@ closed! {
         Erspan = "erspan",
     }
     /// A bounded queue between two stages.
-    Queue("queue") { Packets = "packets", Observations = "observations", Records = "records" }
-    /// A part of the pipeline that works in batches.
+    Queue("queue") { Packets = "packets", Observations = "observations" }
+    /// A part of the pipeline that works in batches: decoding and flows, profiles and detection, records.
     BatchStage("stage") {
-        Decode = "decode", Flow = "flow", Enrich = "enrich", Detect = "detect", Output = "output",
+        Packets = "packets", Analysis = "analysis", Output = "output",
+    }
+    /// What went wrong and was contained.
+    Fault("fault") {
+        PacketPanic = "packet_panic", AnalysisPanic = "analysis_panic", DetectorPanic = "detector_panic",
+        ClockStep = "clock_step", InterfaceDown = "interface_down", BaselineSetAside = "baseline_set_aside",
+        BaselineUnsaved = "baseline_unsaved", ReloadRefused = "reload_refused",
     }
     /// Why a flow's record was written.
     FlowEnd("reason") {

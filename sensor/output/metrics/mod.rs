@@ -14,7 +14,7 @@ mod tests;
 pub(crate) use family::{Distribution, Family, Latency};
 pub(crate) use labels::{
     BaselineState, BatchStage, Carrier, Class, Code, Component, Configured, DecodeReason, Delivery, DestRole, Detector,
-    Dimension, Encap, Feed, FlowEnd, Handler, Interface, Labelled, Level, LossStage, Output, Queue, RoleGroup,
+    Dimension, Encap, Fault, Feed, FlowEnd, Handler, Interface, Labelled, Level, LossStage, Output, Queue, RoleGroup,
     RuleKind, SourceRole, Stored, Suppression, Way,
 };
 pub(crate) use table::{Described, Metrics, TABLE};

@@ -5,8 +5,8 @@
 
 use super::labels::{
     BaselineState, BatchStage, Carrier, Class, Code, Component, Configured, DecodeReason, Delivery, DestRole, Detector,
-    Dimension, Encap, Feed, FlowEnd, Handler, Interface, Labels, Level, LossStage, Output, Queue, Revision, RoleGroup,
-    RuleKind, Rustc, SourceRole, Stored, Suppression, Version, Way,
+    Dimension, Encap, Fault, Feed, FlowEnd, Handler, Interface, Labels, Level, LossStage, Output, Queue, Revision,
+    RoleGroup, RuleKind, Rustc, SourceRole, Stored, Suppression, Version, Way,
 };
 use super::{Distribution, Family};
 use prometheus::core::Desc;
@@ -90,6 +90,7 @@ metrics! {
     flow_table_limit_entries: gauge [], "Flows the table holds at most.";
     flows_created_total: counter [Carrier], "Flows begun.";
     flows_ended_total: counter [FlowEnd], "Flows ended, by why; evicted ones made room in a full table.";
+    faults_total: counter [Fault], "Troubles that were contained: the sensor went on, one packet, observation, save or reload poorer.";
     memory_used_bytes: gauge [Component], "Memory in use, measured for the process and estimated for its parts.";
     memory_limit_bytes: gauge [Component], "What a component may use at most; 0 where there is no limit.";
     egress_bytes_total: counter [SourceRole, Class, Way], "Payload bytes of ended flows from the site to the outside.";
