@@ -66,6 +66,14 @@ pub(super) fn join(chains: &[Chain], shared: impl Iterator<Item = Story>, rules:
     for story in by_server.values_mut() {
         story.settle_chains(rules);
     }
+    let shared: Vec<Story> = shared.collect();
+    for story in by_server.values_mut() {
+        let of_server = shared.iter().filter(|other| other.server == story.server && other.plot != Plot::Rollout);
+        let led: BTreeSet<TenantId> = of_server.flat_map(|other| other.tenants.iter().copied()).collect();
+        if !led.is_empty() {
+            story.keep_to(&led);
+        }
+    }
     let mut stories = Vec::new();
     for shared in shared {
         match by_server.get_mut(&shared.server) {
@@ -120,6 +128,13 @@ impl Story {
         if strong.collect::<BTreeSet<_>>().len() >= rules.common_cause.min_hosts {
             (self.plot, self.severity) = (Plot::Campaign, Severity::Critical);
         }
+    }
+
+    /// Keeps the chains to destinations the server led several to, and those that say something by themselves: what an
+    /// administrator's machines happened to meet after some act, and others use, is no part of a common cause.
+    fn keep_to(&mut self, led: &BTreeSet<TenantId>) {
+        self.chains.retain(|chain| chain.severity >= Severity::Medium || led.contains(&chain.tenant));
+        self.tenants.retain(|tenant| self.chains.iter().any(|chain| chain.tenant == *tenant));
     }
 
     /// Takes in a shared destination of the same server.

@@ -207,7 +207,7 @@ fn outcomes(plan: &Plan) -> (Vec<Outcome>, Vec<String>) {
             outcome.hosts,
             outcome.observations,
             outcome.observations as f64 / cpu.max(1e-9),
-            machine["peak_mib"],
+            machine["peak_mib"].as_i64().unwrap_or(0),
         );
     }
     let unfinished: Vec<String> = trials

@@ -25,7 +25,8 @@ impl Plan {
     pub(crate) fn trials(self) -> Vec<Trial> {
         match self {
             Self::Development => {
-                let mut trials = pooled(0..2, 4..6, false);
+                let mut trials = pooled(0..1, 4..5, false);
+                trials.extend(more_campaigns(50..56));
                 trials.extend(ablations(60));
                 trials
             }
@@ -55,7 +56,8 @@ impl Plan {
         match self {
             Self::Development => Some("scorecard.md"),
             Self::Full => Some("scorecard-full.md"),
-            Self::Fleet(_) | Self::Small => None,
+            Self::Small => Some("scorecard-small.md"),
+            Self::Fleet(_) => None,
             Self::Report => Some("scorecard-report.md"),
         }
     }
@@ -124,6 +126,15 @@ fn pooled(attacked: Range<u64>, quiet: Range<u64>, report: bool) -> Vec<Trial> {
 /// Of fleets in which nothing happens every second one is of the second generator.
 pub(crate) const fn benign(seed: u64) -> Benign {
     if seed.is_multiple_of(2) { Benign::Grown } else { Benign::Replayed }
+}
+
+/// Fleets of a tenth of the size, for campaigns alone: eight in a large one say little about how many are found.
+fn more_campaigns(seeds: Range<u64>) -> Vec<Trial> {
+    let one = |seed: u64| {
+        let story = Story { campaigns: vec![9, 5, 20, 3], ..Story::quiet(seed, 250, 12) };
+        Trial { group: "attack".to_owned(), story, without: Vec::new() }
+    };
+    seeds.map(one).collect()
 }
 
 /// Fleets small enough for every run of the tests.

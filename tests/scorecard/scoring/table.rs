@@ -155,12 +155,11 @@ const LONE_GOALS: &[(&str, f64, f64)] =
 /// The table and what explains it.
 pub(crate) fn render(all: &[Outcome], heading: &str) -> String {
     let mut out = format!("{heading}\n\n");
-    let runs: BTreeSet<&str> = all.iter().map(|o| o.group.as_str()).collect();
-    for group in runs {
-        let of: Vec<&Outcome> = all.iter().filter(|o| o.group == group).collect();
-        let seeds: Vec<String> = of.iter().map(|o| o.seed.to_string()).collect();
-        let hosts = of.first().map_or(0, |o| o.hosts);
-        let days = of.first().map_or(0, |o| o.days);
+    let mut runs: BTreeMap<(&str, usize, u32), Vec<String>> = BTreeMap::new();
+    for o in all {
+        runs.entry((&o.group, o.hosts, o.days)).or_default().push(o.seed.to_string());
+    }
+    for ((group, hosts, days), seeds) in runs {
         writeln!(out, "- `{group}`: {hosts} hosts × {days} days, seeds {}", seeds.join(" ")).unwrap();
     }
     out += "\n| measure | value | 95 % | n | goal | floor | |\n|---|---|---|---|---|---|---|\n";
