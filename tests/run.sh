@@ -23,6 +23,7 @@ part grafana bash tests/grafana.sh
 part api tests/api.sh
 part licenses make --no-print-directory licenses
 part conformance make --no-print-directory conformance CORPUS="${CORPUS:-}" SCORER="${SCORER:-}"
+part scorecard make --no-print-directory scorecard-small
 part bench make --no-print-directory bench-quick
 part packaging bash tests/packaging.sh
 

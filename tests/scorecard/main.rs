@@ -149,12 +149,19 @@ fn conclude(plan: &Plan, (outcomes, unfinished): &(Vec<Outcome>, Vec<String>), h
         );
     }
     println!("{text}");
-    if let Some(name) = plan.file() {
-        fs::write(root().join("tests/expected").join(name), &text).unwrap();
+    let path = plan.file().map(|name| root().join("tests/expected").join(name));
+    let before = path.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    if let Some(path) = &path {
+        fs::write(path, &text).unwrap();
     }
-    let failing: Vec<String> =
+    let mut failing: Vec<String> =
         table::rows(outcomes).into_iter().filter(|row| row.gate() == Gate::Fails).map(|row| row.task).collect();
     println!("{} floors do not hold: {}", failing.len(), failing.join("; "));
+    if *plan == Plan::Small {
+        // Floors that are written down as not holding are known; the tests ask that no other one breaks.
+        failing.retain(|task| !table::says_it_fails(&before, task));
+        println!("{} of them held, or were not measurable, before: {}", failing.len(), failing.join("; "));
+    }
     println!("{} trials did not finish: {}", unfinished.len(), unfinished.join("; "));
     ExitCode::from(u8::from(!failing.is_empty() || !unfinished.is_empty()))
 }

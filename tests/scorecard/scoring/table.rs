@@ -185,6 +185,12 @@ pub(crate) fn render(all: &[Outcome], heading: &str) -> String {
     out
 }
 
+/// Whether a table written before says of a row that its floor does not hold.
+pub(crate) fn says_it_fails(table: &str, task: &str) -> bool {
+    let row = format!("| {task} |");
+    table.lines().any(|line| line.starts_with(&row) && line.contains("**fails**"))
+}
+
 fn detection_by_k(all: &[Outcome]) -> String {
     let mut out = "\n## Campaigns by number of victims and by family\n\n".to_owned();
     out += "| | campaigns | detected | server named | server first |\n|---|---|---|---|---|\n";
@@ -343,4 +349,10 @@ fn the_table_names_every_goal_and_shows_what_cannot_be_told_apart() {
         text.contains("not measurable at this size") && text.contains("no floor") && text.contains(" min"),
         "{text}"
     );
+}
+
+#[test]
+fn a_floor_known_not_to_hold_is_known_by_its_row() {
+    let table = "| a | 0.4 | 0.1 – 0.7 | 5 | 0.9 | 0.8 | **fails** |\n| a b | 1 | 1 – 1 | 5 | 0.9 | 0.8 | holds |\n";
+    assert_eq!(["a", "a b", "b"].map(|task| says_it_fails(table, task)), [true, false, false]);
 }
