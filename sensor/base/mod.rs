@@ -2,6 +2,8 @@
 
 pub(crate) mod bounded;
 pub(crate) mod budget;
+pub(crate) mod distinct;
+pub(crate) mod hash;
 mod meeting;
 pub(crate) mod net;
 pub(crate) mod real;

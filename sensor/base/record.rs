@@ -3,6 +3,8 @@
 //! Stages turn their state into records and back; only `engine::store` knows files, and guards the bytes with version,
 //! length and checksum. The bytes are JSON within Zstandard: a reader of a later version can still tell what a field was.
 
+use super::hash::fnv1a;
+
 /// What a record is about. The numbers are on disk and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
@@ -179,8 +181,7 @@ impl Record {
 /// The key of an entry that is told by a text: 64 bits of FNV-1a, high half first. Ids and providers are no traffic's to
 /// choose.
 pub(crate) fn key_of(text: &str) -> (u32, u32) {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    halves(text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    halves(fnv1a(text.bytes()))
 }
 
 /// A number as a key that sorts like it.

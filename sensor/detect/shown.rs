@@ -1,7 +1,9 @@
 //! How much names can carry: distinct names counted in constant memory, and the information in their letters.
 
-/// Distinct items by linear counting (Whang, Vander-Zanden, Taylor 1990): set bits, and from the share still clear the
-/// number. 256 bytes; exact to some 5 % up to 2,000, to 20 % up to 10,000.
+use crate::base::distinct::{estimate, mark};
+use crate::base::hash::{fnv1a, mix};
+
+/// Distinct items, counted in 256 bytes; exact to some 5 % up to 2,000, to 20 % up to 10,000.
 #[derive(Clone, Debug)]
 pub(super) struct Distinct {
     bits: [u64; WORDS],
@@ -15,22 +17,15 @@ impl Distinct {
 
     /// Adds an item; whether it looks new.
     pub(super) fn add(&mut self, item: &str) -> bool {
-        let hash = mixed(item);
-        let at = usize::try_from(hash % BITS).unwrap_or(0);
-        let (word, bit) = (at / 64, 1_u64 << (at % 64));
-        let Some(word) = self.bits.get_mut(word) else { return false };
-        let new = *word & bit == 0;
-        *word |= bit;
+        // Similar names must land far apart.
+        let new = mark(&mut self.bits, mix(fnv1a(item.bytes().map(|byte| byte.to_ascii_lowercase()))));
         self.set += u32::from(new);
         new
     }
 
     /// How many distinct items were added, about.
     pub(super) fn count(&self) -> f64 {
-        let bits = f64::from(u32::try_from(BITS).unwrap_or(u32::MAX));
-        // All bits set: at least as many as leave one clear on average.
-        let clear = (bits - f64::from(self.set)).max(0.5);
-        -bits * (clear / bits).ln()
+        estimate(self.set, BITS)
     }
 }
 
@@ -54,18 +49,8 @@ pub(super) fn information(text: &str) -> f64 {
     length * entropy.min(5.0)
 }
 
-/// FNV-1a, then a finaliser (Steele, Lea, Flood 2014), so that similar names land far apart; the same in every run.
-fn mixed(text: &str) -> u64 {
-    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let fnv = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let fnv = (fnv ^ (fnv >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    fnv ^ (fnv >> 31)
-}
-
 const WORDS: usize = 32;
-const BITS: u64 = 2048;
+const BITS: u32 = 2048;
 
 #[cfg(test)]
 mod tests {

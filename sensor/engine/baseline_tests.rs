@@ -8,7 +8,7 @@ use crate::alert::Rules;
 use crate::base::Record;
 use crate::campaign;
 use crate::detect::Severity;
-use crate::event::{Site, Timestamp};
+use crate::event::{Observation, Site, Timestamp};
 use crate::intel::Intel;
 use crate::profile::{Baseline, Declared, Extent, HostRole, Maturity, SavedApproval};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn office(days: std::ops::Range<i64>) -> World {
     world
 }
 
-fn analysis() -> Analysis {
+pub(super) fn analysis() -> Analysis {
     let declared = Declared {
         site: Site::new(&["172.16.0.0/16".parse().unwrap()], &[]),
         hosts: Vec::new(),
@@ -105,23 +105,27 @@ fn who_manages_others_is_known_from_a_file() {
 
 #[test]
 fn saving_what_changed_gives_what_saving_everything_gives() {
+    let [steps, end] = saved_in_steps_and_at_once(&office(0..6).observations(), 40);
+    assert_eq!(steps, end);
+}
+
+/// What a file holds after a save at every so many observations, each of what changed, and after one of everything.
+pub(super) fn saved_in_steps_and_at_once(seen: &[Observation], every: usize) -> [Vec<Record>; 2] {
     let folder = tempfile::tempdir().unwrap();
-    let (steps, end) = (folder.path().join("steps"), folder.path().join("end"));
+    let steps = folder.path().join("steps");
     let mut analysis = analysis();
     analysis.keep_track();
     let mut store = Store::open(&steps).unwrap();
-    let seen = office(0..6).observations();
     for (n, observation) in seen.iter().enumerate() {
         analysis.observe(observation);
-        if n % 40 == 0 {
+        if n % every == 0 {
             analysis.save(&mut store).unwrap();
         }
     }
     analysis.save(&mut store).unwrap();
     drop(store);
     analysis.keep_track();
-    analysis.save(&mut Store::open(&end).unwrap()).unwrap();
-    assert_eq!(Store::read(&steps).unwrap(), Store::read(&end).unwrap());
+    [Store::read(&steps).unwrap(), through_a_file(&mut analysis)]
 }
 
 #[test]

@@ -1,20 +1,17 @@
 //! Killed and started again, as a specification: the same alerts as without a break, none twice, none lost.
 
-use super::analysis::Analysis;
 use super::archive::Archive;
+use super::baseline_tests::{analysis, saved_in_steps_and_at_once};
 use super::saver::Saver;
 use super::store::Store;
 use super::world::World;
-use crate::alert::{self, Alert, Rules, Status};
+use crate::alert::{self, Alert, Status};
 use crate::base::{Kind, Record, Timestamp};
 use crate::campaign::Tier;
 use crate::detect::Role;
-use crate::event::{Act, Channel, Observation, Site};
-use crate::intel::Intel;
-use crate::profile::Declared;
+use crate::event::{Act, Channel, Observation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Half a day of an office, and three stories in it: an update server whose clients keep a new timer, an administrator's
@@ -40,16 +37,6 @@ fn day() -> Vec<Observation> {
     }
     world.beacon(3600, "172.16.2.9", "198.51.100.9", 443, Some("a.lone.example"), 60, 300);
     world.observations()
-}
-
-fn analysis() -> Analysis {
-    let declared = Declared {
-        site: Site::new(&["172.16.0.0/16".parse().unwrap()], &[]),
-        hosts: Vec::new(),
-        policies: Vec::new(),
-        utc_offset_s: 0,
-    };
-    Analysis::new(Arc::new(declared), Arc::new(Intel::shipped()), &Rules::shipped()).unwrap()
 }
 
 /// Event time between two saves of a live sensor.
@@ -160,23 +147,7 @@ fn who_was_killed_at_any_point_goes_on_and_tells_what_one_without_a_break_tells(
 
 #[test]
 fn saving_what_changed_saves_all_of_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (steps, end) = (folder.path().join("steps"), folder.path().join("end"));
-    let mut analysis = analysis();
-    analysis.keep_track();
-    let mut store = Store::open(&steps).unwrap();
-    let seen = day();
-    for (n, observation) in seen.iter().enumerate() {
-        analysis.observe(observation);
-        if n % 150 == 0 {
-            analysis.save(&mut store).unwrap();
-        }
-    }
-    analysis.save(&mut store).unwrap();
-    drop(store);
-    analysis.keep_track();
-    analysis.save(&mut Store::open(&end).unwrap()).unwrap();
-    let (steps, end) = (records(&steps), records(&end));
+    let [steps, end] = saved_in_steps_and_at_once(&day(), 150);
     for (a, b) in steps.iter().zip(&end) {
         assert_eq!((a.kind, a.key), (b.kind, b.key));
         // For how long nothing was known grows in an alert with every step, which by itself is no change.

@@ -116,7 +116,6 @@ pub(crate) fn analyze(
     Ok(Outcome { summary, findings, alerts, skipped: files.skipped().to_vec(), trail: right.trail })
 }
 
-/// Analyses an observation and writes its record.
 /// Reads to the end of the input, or until `stop` is set, which it says; `show` is told how far it is now and then.
 pub(super) fn feed<E>(
     files: &mut capture::Files,
@@ -140,6 +139,7 @@ where
     Ok(false)
 }
 
+/// Analyses an observation and writes its record.
 fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation) -> Result<(), OutputError> {
     right.observe(seen);
     // The final state is written at the end; what is told on the way is for live readers.

@@ -5,6 +5,7 @@
 
 use super::key::FlowKey;
 use crate::base::Timestamp;
+use crate::base::hash::mix;
 use crate::decode::Packet;
 use crate::event::Uid;
 
@@ -23,11 +24,4 @@ pub(super) fn uid(key: &FlowKey, packet: &Packet<'_>, opened: Timestamp) -> Uid 
         [0, 0, 0] => Uid([0, 0, 1]), // All zero means "no flow".
         parts => Uid(parts),
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-const fn mix(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }

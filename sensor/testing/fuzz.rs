@@ -141,7 +141,7 @@ struct Dice(u64);
 
 impl Dice {
     fn of(data: &[u8]) -> Self {
-        Self(data.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)) | 1)
+        Self(crate::base::hash::fnv1a(data.iter().copied()) | 1)
     }
 
     fn below(&mut self, n: usize) -> usize {
