@@ -2,7 +2,7 @@
 
 use super::desk::{Desk, SEVERITIES};
 use super::shared::Shared;
-use crate::output::metrics::{Code, Counts, Detector, Handler, Latency, Level, Metrics};
+use crate::output::metrics::{Code, Configured, Counts, Detector, Handler, Latency, Level, Metrics};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Requests {
 }
 
 impl Counts for Requests {
-    fn fill(&self, into: &mut Metrics) {
+    fn fill(&self, _: &Configured, into: &mut Metrics) {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for ((handler, code), count) in &answered.counts {
             into.http_requests_total.count((*handler, *code), *count);
@@ -64,18 +64,16 @@ pub(super) fn handler(path: &str) -> Handler {
 pub(super) struct OpenAlerts {
     pub(super) shared: Arc<Shared>,
     pub(super) desk: Arc<Desk>,
-    /// In the order of the metrics' labels.
-    pub(super) detectors: Vec<Box<str>>,
 }
 
 impl Counts for OpenAlerts {
-    fn fill(&self, into: &mut Metrics) {
+    fn fill(&self, labels: &Configured, into: &mut Metrics) {
         for alert in self.shared.alerts.get().iter() {
             let row = &alert.row;
             if self.desk.status(row) != "open" {
                 continue;
             }
-            let detector = self.detectors.iter().position(|known| **known == *row.detector);
+            let detector = labels.detectors.iter().position(|known| **known == *row.detector);
             if let (Some(at), Some(level)) = (detector, level(row.severity)) {
                 into.alerts_open.add((Detector(at), level), 1);
             }

@@ -183,8 +183,7 @@ pub(super) fn app(
     let desk = Desk::open(settings.audit.as_deref())
         .map_err(|source| ApiError::Audit { path: settings.audit.clone().unwrap_or_default(), source })?;
     let (desk, requests) = (Arc::new(desk), Arc::new(Requests::default()));
-    let detectors = configured.detectors.clone();
-    sources.push(Arc::new(OpenAlerts { shared: Arc::clone(&shared), desk: Arc::clone(&desk), detectors }));
+    sources.push(Arc::new(OpenAlerts { shared: Arc::clone(&shared), desk: Arc::clone(&desk) }));
     let counted: Arc<Requests> = Arc::clone(&requests);
     sources.push(counted);
     Ok(Arc::new(Inner {

@@ -5,7 +5,7 @@ use super::site::{Duplicates, SiteFlags};
 use super::web::WebFlags;
 use crate::capture::{CaptureError, Taps};
 use crate::config::{self, Capture, Config, Loaded, Written};
-use crate::engine::{self, LiveJob, Opening, Receivers, Reloading, RunError, Setup, Watched};
+use crate::engine::{self, Inject, LiveJob, Opening, Receivers, Reloading, RunError, Setup, Watched};
 use crate::output::{self, Board, Outputs, Rotation};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +64,32 @@ pub(super) struct Flags {
     keep: usize,
     #[command(flatten)]
     web: WebFlags,
+    /// What is to go wrong, for tests; a released sensor has no such flag.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "FILE")]
+    inject: Option<PathBuf>,
+}
+
+impl Flags {
+    #[cfg(debug_assertions)]
+    fn inject(&self) -> std::io::Result<Inject> {
+        self.inject.as_deref().map_or_else(|| Ok(Inject::default()), Inject::read)
+    }
+
+    #[cfg(debug_assertions)]
+    fn injected_from(&self) -> Option<PathBuf> {
+        self.inject.as_deref()?.parent().map(Path::to_owned)
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn inject(&self) -> std::io::Result<Inject> {
+        Ok(Inject::default())
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn injected_from(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
@@ -114,9 +140,11 @@ fn capture(
             .into_iter()
             .chain(flags.web.read_from())
             .chain(flags.watch.clone())
+            .chain(flags.injected_from())
             .collect(),
         write: plan.loaded.written_to().into_iter().chain(plan.state.clone()).chain(plan.kept_in()).collect(),
     };
+    let inject = flags.inject().map_err(Failure::usage)?;
     let opened = opening.open()?;
     let receivers = match &plan.state {
         Some(state) => {
@@ -143,6 +171,7 @@ fn capture(
         reloading: Reloading { written: plan.written, asked },
         baseline: plan.baseline.as_deref(),
         setup: Setup { shards: 1, copies: flags.duplicates.copies(), tick: None },
+        inject,
         log: &plan.log,
         rotation: plan.rotation,
         queue_bytes: plan.queue_bytes,

@@ -8,6 +8,8 @@
 
 mod admin_path;
 mod beacon;
+#[cfg(debug_assertions)]
+mod broken;
 mod calibrate;
 mod chances;
 mod claim;
@@ -204,6 +206,15 @@ impl Detectors {
         }
     }
 
+    /// Puts one that panics in a detector's place, for tests of a running sensor.
+    #[cfg(debug_assertions)]
+    pub(crate) fn break_one(&mut self, stem: &str) {
+        let of = DETECTORS.iter().zip(&mut self.others).find(|(spec, _)| spec.stem == stem);
+        if let Some((_, detector)) = of {
+            *detector = Box::new(broken::Broken);
+        }
+    }
+
     /// Panics contained, by stem; who never panicked is left out.
     pub(crate) fn panics(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let all = DETECTORS.iter().zip(&self.panics).map(|(spec, count)| (spec.stem, *count));
@@ -235,33 +246,12 @@ impl Detectors {
 
 #[cfg(test)]
 mod tests {
+    use super::broken::Broken;
     use super::*;
     use crate::event::Site;
     use crate::intel::Intel;
     use crate::profile::Declared;
     use std::sync::Arc;
-
-    /// Panics at whatever it is asked.
-    #[derive(Debug)]
-    struct Broken;
-
-    impl Detector for Broken {
-        fn observe(&mut self, _: &Activity, _: &Profiles, _: &mut Said) {
-            panic!("as meant");
-        }
-
-        fn say(&mut self, _: Which, _: Timestamp, _: &Profiles, _: &mut Said) {
-            panic!("as meant");
-        }
-
-        fn follow(&mut self, _: &str) -> Result<(), RuleError> {
-            Ok(())
-        }
-
-        fn tables(&self) -> Vec<Table> {
-            Vec::new()
-        }
-    }
 
     #[test]
     fn a_detector_that_panics_is_counted_by_name_and_all_others_are_asked() {

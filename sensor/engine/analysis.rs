@@ -5,6 +5,7 @@
 //! half minute who is newly drawn into a story; so what is told, and when, depends on the observations alone.
 
 use super::clock::Stopwatch;
+use super::inject::Inject;
 use super::shown::{Shown, Windows};
 use super::store::{Store, StoreError};
 use crate::alert::{Alert, AllowList, Book, Context, Rules, Status};
@@ -128,6 +129,16 @@ impl Analysis {
         self.allow = rules.allow.clone();
         self.profiles.follow(declared, intel);
         Ok(())
+    }
+
+    /// Breaks what a test wants broken.
+    pub(crate) fn inject(&mut self, inject: &Inject) {
+        #[cfg(debug_assertions)]
+        if let Some(stem) = inject.detector() {
+            self.detectors.break_one(stem);
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = inject;
     }
 
     /// Panics of detectors that were contained, by stem.

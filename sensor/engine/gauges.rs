@@ -15,30 +15,35 @@ pub(super) struct Gauges {
     board: Board,
     receivers: Receivers,
     batches: Batches,
-    outputs: Vec<Box<str>>,
-    feeds: Vec<Box<str>>,
-    detectors: Vec<Box<str>>,
     /// By interface: packets at the scrape that saw the last change, and the newest stamp then.
     seen: Mutex<Vec<(u64, f64)>>,
 }
 
 impl Gauges {
-    pub(super) fn new(board: Board, receivers: Receivers, batches: Batches, configured: &Configured) -> Self {
-        let (outputs, feeds) = (configured.outputs.clone(), configured.feeds.clone());
-        let detectors = configured.detectors.clone();
-        Self { board, receivers, batches, outputs, feeds, detectors, seen: Mutex::default() }
+    pub(super) fn new(board: Board, receivers: Receivers, batches: Batches) -> Self {
+        Self { board, receivers, batches, seen: Mutex::default() }
     }
 }
 
 impl Counts for Gauges {
-    fn fill(&self, into: &mut Metrics) {
+    /// A reload adds and takes away outputs and feeds; the board knows none before the sensor has begun.
+    fn relabel(&self, labels: &mut Configured) {
+        labels.outputs.truncate(1);
+        labels.outputs.extend(self.receivers.status().into_iter().map(|output| output.name));
+        let feeds: Vec<Box<str>> = self.board.read().config.feeds.into_iter().map(|feed| feed.name.into()).collect();
+        if !feeds.is_empty() {
+            labels.feeds = feeds;
+        }
+    }
+
+    fn fill(&self, labels: &Configured, into: &mut Metrics) {
         let status = self.board.read();
-        self.config(&status, into);
+        config(&status, labels, into);
         self.capture(&status, into);
-        self.outputs(&status, into);
+        self.outputs(&status, labels, into);
         decoded(&status, into);
         for (stem, count) in &status.analysis.detector_panics {
-            if let Some(at) = self.detectors.iter().position(|known| **known == **stem) {
+            if let Some(at) = labels.detectors.iter().position(|known| **known == **stem) {
                 into.detector_errors_total.count((Detector(at),), *count);
             }
         }
@@ -68,20 +73,6 @@ impl Counts for Gauges {
 }
 
 impl Gauges {
-    fn config(&self, status: &Status, into: &mut Metrics) {
-        let config = &status.config;
-        into.config_last_reload_successful.set((), f64::from(u8::from(config.is_current)));
-        into.config_last_reload_success_timestamp_seconds.set((), seconds(config.loaded_ns));
-        into.rules_loaded.count((RuleKind::Builtin,), config.shipped_rules);
-        into.rules_loaded.count((RuleKind::Local,), config.own_rules);
-        for (at, name) in self.feeds.iter().enumerate() {
-            if let Some(feed) = config.feeds.iter().find(|feed| *feed.name == **name) {
-                into.intel_entries.count((Feed(at),), feed.rows);
-                into.intel_last_success_timestamp_seconds.set((Feed(at),), seconds(feed.read_ns));
-            }
-        }
-    }
-
     fn capture(&self, status: &Status, into: &mut Metrics) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.resize(status.interfaces.len(), (0, 0.0));
@@ -111,7 +102,7 @@ impl Gauges {
         into.capture_one_way_flows_total.count((first,), status.flows.one_way);
     }
 
-    fn outputs(&self, status: &Status, into: &mut Metrics) {
+    fn outputs(&self, status: &Status, labels: &Configured, into: &mut Metrics) {
         let log = Output(0);
         into.output_events_total.count((log, Delivery::Ok), status.log.records);
         into.output_events_total.count((log, Delivery::Dropped), status.log.lost);
@@ -121,8 +112,8 @@ impl Gauges {
         }
         let (_, overlooked, _) = self.receivers.queue();
         for output in self.receivers.status() {
-            // One that a reload added has a series of its own after the next start.
-            let Some(at) = self.outputs.iter().position(|name| *name == output.name).map(Output) else { continue };
+            // One that a reload adds while this is filled in is there at the next scrape.
+            let Some(at) = labels.outputs.iter().position(|name| *name == output.name).map(Output) else { continue };
             into.output_events_total.count((at, Delivery::Ok), output.ok);
             into.output_events_total.count((at, Delivery::Retry), output.retry);
             // What the outbox had no room for reaches none of them.
@@ -132,6 +123,20 @@ impl Gauges {
             let is_idle = output.waiting == 0 && output.trouble.is_none();
             let last = if is_idle { status.updated_ns } else { output.last_success.map_or(0, |ts| ts.0) };
             into.output_last_success_timestamp_seconds.set((at,), seconds(last));
+        }
+    }
+}
+
+fn config(status: &Status, labels: &Configured, into: &mut Metrics) {
+    let config = &status.config;
+    into.config_last_reload_successful.set((), f64::from(u8::from(config.is_current)));
+    into.config_last_reload_success_timestamp_seconds.set((), seconds(config.loaded_ns));
+    into.rules_loaded.count((RuleKind::Builtin,), config.shipped_rules);
+    into.rules_loaded.count((RuleKind::Local,), config.own_rules);
+    for (at, name) in labels.feeds.iter().enumerate() {
+        if let Some(feed) = config.feeds.iter().find(|feed| *feed.name == **name) {
+            into.intel_entries.count((Feed(at),), feed.rows);
+            into.intel_last_success_timestamp_seconds.set((Feed(at),), seconds(feed.read_ns));
         }
     }
 }

@@ -11,6 +11,7 @@ mod merge;
 mod pipeline;
 mod right;
 mod run;
+mod inject;
 mod learn;
 mod saver;
 mod store;
@@ -24,6 +25,7 @@ mod web;
 pub(crate) use analysis::Analysis;
 pub(crate) use clock::now;
 pub(crate) use ech::EchConfigs;
+pub(crate) use inject::Inject;
 pub(crate) use learn::learn;
 pub(crate) use live::{LiveJob, Opening, Reloading, live};
 pub(crate) use machine::host_name;
@@ -46,6 +48,8 @@ mod detector_tests;
 mod scene;
 #[cfg(test)]
 mod habit_tests;
+#[cfg(test)]
+mod reload_tests;
 #[cfg(test)]
 mod resume_tests;
 #[cfg(test)]

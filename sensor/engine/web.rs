@@ -46,7 +46,7 @@ pub(crate) fn web(settings: &Settings, of: &Watched<'_>) -> Result<Web, ApiError
     let shared = Arc::new(Shared::new(Box::new(watch)));
     let counters: Arc<Published<Counters>> = Arc::default();
     let batches = Batches::default();
-    let gauges = Gauges::new(of.board.clone(), of.receivers.clone(), batches.clone(), &configured);
+    let gauges = Gauges::new(of.board.clone(), of.receivers.clone(), batches.clone());
     let sources: Vec<Arc<dyn Counts>> = vec![Arc::clone(&counters) as Arc<dyn Counts>, Arc::new(gauges)];
     let running = api::start(settings, Arc::clone(&shared), configured, sources)?;
     tracing::info!(address = %running.address, "listening");

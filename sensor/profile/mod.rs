@@ -59,7 +59,7 @@ pub(crate) use tie::{Script, Tie};
 pub(crate) use visibility::{Network, Sight, Visibility, network};
 pub(crate) use volume::Feature;
 
-use crate::base::{Budget, Capped, Table, Timestamp};
+use crate::base::{Budget, Capped, Endpoint, Table, Timestamp};
 use crate::event::{FlowRecord, Uid};
 use crate::intel::{Hit, Intel};
 use days::Days;
@@ -69,7 +69,7 @@ use hosts::Hosts;
 use hubs::Hubs;
 use names::NameMemory;
 use shared::Shared;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tenants::Tenants;
 use touched::Touched;
@@ -142,13 +142,34 @@ impl Profiles {
         }
     }
 
-    /// The site and the tables about the outside are these from now on. What was learned stays; a destination's class is
-    /// the new one from its next contact on.
+    /// The site and the tables about the outside are these from now on. What was learned stays; what the tables say of a
+    /// destination is the new word at once, also for who has met it before.
     pub(crate) fn follow(&mut self, declared: Arc<Declared>, intel: Arc<Intel>) {
         self.hosts.declare(Arc::clone(&declared));
         self.tenants.forget_places();
         self.agents.clear();
         (self.declared, self.intel) = (declared, intel);
+        self.restand();
+    }
+
+    /// Asks again what each destination is that a host has to do with.
+    fn restand(&mut self) {
+        let ties: Vec<(HostId, TenantId)> = self.ties.iter().map(|(pair, _)| *pair).collect();
+        for (host, tenant) in ties {
+            let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
+            let Some(tie) = self.ties.peek_mut(&(host, tenant)) else { continue };
+            if tie.several {
+                continue; // It is not kept which names led there; the next first contact finds the new word.
+            }
+            // Behind a proxy only the name is known.
+            let nowhere = Endpoint { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 };
+            let resp = tie.resps.first().copied().unwrap_or(nowhere);
+            let standing = self.tenants.of(&self.intel, tie.name.as_ref(), resp.ip).standing;
+            if standing.is_background() != tie.standing.is_background() {
+                tie.background = standing.is_background() || judge::is_plumbing(tie.transport, resp.port) || for_others;
+            }
+            tie.standing = standing;
+        }
     }
 
     /// The best name of a flow's responder and where it came from.

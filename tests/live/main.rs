@@ -6,6 +6,10 @@ mod equality;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod injected;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod lag;
 #[cfg(test)]
 mod overload;

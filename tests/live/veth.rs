@@ -173,6 +173,16 @@ impl Sensor {
 
     /// Waits until its status says what is expected; the status.
     pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        self.until_within(PATIENCE, what, holds)
+    }
+
+    /// The same, with so much patience.
+    pub(crate) fn until_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        holds: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         let watch = Watch::start();
         loop {
             let status = self.status();
@@ -183,7 +193,7 @@ impl Sensor {
             }
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "the sensor ended before {what}: {}", self.said());
-            assert!(watch.elapsed() < PATIENCE, "waited in vain until {what}: {status:?}");
+            assert!(watch.elapsed() < patience, "waited in vain until {what}: {status:?}");
             pause(Duration::from_millis(20));
         }
     }
@@ -282,8 +292,22 @@ impl Configured {
 
     /// Starts `yukue live --config` and waits until it captures.
     pub(crate) fn start(&self) -> Sensor {
+        self.start_with(&[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn start_with(&self, flags: &[&str]) -> Sensor {
         let _ = fs::remove_file(self.log().join("status.json"));
-        Sensor::exec(&self.log(), &["--config", self.at("etc/yukue.toml").to_str().unwrap()])
+        let config = self.at("etc/yukue.toml");
+        Sensor::exec(&self.log(), &[&["--config", config.to_str().unwrap()], flags].concat())
+    }
+
+    /// Says in a site file what is inside.
+    pub(crate) fn inside(&self, prefix: &str) {
+        fs::write(self.at("etc/site.toml"), format!("inside = [\"{prefix}\"]\n")).unwrap();
+        let path = self.at("etc/yukue.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen("\nrules = ", "\nsite = \"site.toml\"\nrules = ", 1)).unwrap();
     }
 
     /// A metric's value, the first of those that begin so; without the prefix.

@@ -20,6 +20,7 @@ mod packets;
 mod queue;
 mod reader;
 mod reload;
+mod segment;
 mod shed;
 mod stamps;
 mod tally;
@@ -40,6 +41,7 @@ use self::reload::{Change, Reloader, Slot};
 use self::tally::LagBy;
 use self::telling::Telling;
 use super::clock::{self, Stopwatch};
+use super::inject::Inject;
 use super::pipeline::{Pipeline, Setup};
 use super::receivers::Receivers;
 use super::run::RunError;
@@ -67,6 +69,8 @@ pub(crate) struct LiveJob<'a> {
     /// Where what is usual is kept, and gone on from.
     pub(crate) baseline: Option<&'a Path>,
     pub(crate) setup: Setup,
+    /// What tests want to go wrong.
+    pub(crate) inject: Inject,
     /// Where the records go.
     pub(crate) log: &'a Path,
     pub(crate) rotation: Rotation,
@@ -100,12 +104,12 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
     let failure: Mutex<Option<CaptureError>> = Mutex::new(None);
     let (queue, messages) = mpsc::sync_channel::<Message>(MESSAGES);
     let (to_analysis, work) = mpsc::sync_channel::<Work>(BATCHES);
-    let monitor = Monitor::new(&names, &of, &counts, board, (job.log, job.rotation));
+    let monitor = Monitor::new(&names, &of, &counts, board, (job.log, job.rotation), &job.inject);
     let lag_by = if job.watch.is_some() { LagBy::EventTime } else { LagBy::WallClock };
     let (declared, intel) = (Arc::clone(&job.loaded.declared), Arc::clone(&job.loaded.intel));
     let change = Change { declared, intel, rules: job.loaded.rules.clone() };
     let slot = Slot::default();
-    let mut telling = Telling::new(&change, journal, board, lag_by, (job.receivers.clone(), &slot))?;
+    let mut telling = Telling::new(&change, journal, board, lag_by, (job.receivers.clone(), &slot), &job.inject)?;
     drop(change);
     job.baseline.map(|path| telling.keep(path)).transpose()?;
     let batches = job.web.map(|web| web.batches.clone()).unwrap_or_default();
@@ -126,6 +130,7 @@ pub(crate) fn live(job: LiveJob<'_>, stop: &AtomicBool, board: &Board) -> Result
         until: None,
         numbered: 0,
         panics: 0,
+        inject: &job.inject,
     };
     monitor.start(clock::wall());
     let shared = Shared { load: &load, stop, steady };

@@ -4,6 +4,7 @@ use super::reader::Counts;
 use crate::base::Timestamp;
 use crate::capture::{self, InputReport, LinkType, Nic, Recording};
 use crate::engine::clock;
+use crate::engine::inject::Inject;
 use crate::engine::service::Service;
 use crate::output::{Board, InterfaceStatus, Phase, Rotation, leave_status, stored};
 use std::path::Path;
@@ -21,6 +22,7 @@ pub(super) struct Monitor<'a> {
     board: &'a Board,
     log: &'a Path,
     rotation: Rotation,
+    inject: &'a Inject,
     /// What the interfaces had counted before we began.
     before: Vec<Option<Nic>>,
 }
@@ -32,9 +34,10 @@ impl<'a> Monitor<'a> {
         counts: &'a [Mutex<Counts>],
         board: &'a Board,
         (log, rotation): (&'a Path, Rotation),
+        inject: &'a Inject,
     ) -> Self {
         let before = interfaces.iter().map(|name| capture::nic(name)).collect();
-        Self { interfaces, of, counts, board, log, rotation, before }
+        Self { interfaces, of, counts, board, log, rotation, inject, before }
     }
 
     /// The sensor captures from now on.
@@ -132,6 +135,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn look(&self) {
+        self.inject.look();
         let seen: Vec<InterfaceStatus> = (0..self.interfaces.len()).map(|n| self.interface(n)).collect();
         let newest = self.counts.iter().map(held).max_by_key(|c| c.jumps).unwrap_or_default();
         self.board.update(|status| {

@@ -8,6 +8,7 @@ use super::reader::Message;
 use crate::base::Timestamp;
 use crate::capture::{Frame, Recording};
 use crate::engine::clock::Stopwatch;
+use crate::engine::inject::Inject;
 use crate::engine::pipeline::Pipeline;
 use crate::event::Observation;
 use crate::output::metrics::BatchStage;
@@ -45,6 +46,7 @@ pub(super) struct Packets<'a> {
     pub(super) until: Option<Timestamp>,
     pub(super) numbered: u32,
     pub(super) panics: u64,
+    pub(super) inject: &'a Inject,
 }
 
 /// Gathers observations and hands them on.
@@ -164,7 +166,7 @@ impl Packets<'_> {
     }
 
     fn take_frames(&mut self) -> Result<(), Gone> {
-        let Self { pipeline, order, recording, interface_of, load, hand, until, numbered, panics, .. } = self;
+        let Self { pipeline, order, recording, interface_of, load, hand, until, numbered, panics, inject, .. } = self;
         order.release(load, |ring, frame| {
             if hand.gone {
                 return;
@@ -179,6 +181,7 @@ impl Packets<'_> {
                 *until = None;
             }
             contained(panics, || {
+                inject.at_packet(u64::from(*numbered));
                 let _ = pipeline.frame(&frame, &mut |o| hand.push(o)); // `hand` remembers that nobody listens.
             });
         });

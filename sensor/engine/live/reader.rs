@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
         let (stamps, beginnings) = (&mut self.stamps, &mut self.beginnings);
         let (mut bytes, mut bulk, mut first) = (0_u64, 0_u64, 0_u64);
         let turn = self.tap.read(TURN, |frame| {
-            let ts = stamps.correct(frame.ts, steady);
+            let ts = stamps.correct(clock::as_set(frame.ts), steady);
             let pressure = shared.load.pressure(batch.weight().saturating_add(frame.bytes.len() as u64));
             let worth = if pressure == Pressure::None { Worth::First } else { beginnings.worth(frame) };
             match (pressure, worth) {

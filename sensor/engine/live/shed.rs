@@ -3,9 +3,11 @@
 //!
 //! Kept as long as there is any room: whatever is no TCP or UDP over IP, TCP segments that open, close or carry nothing,
 //! the services that say who commands whom, and the first packets of every flow, which hold names and handshakes.
+//!
+//! A mirror that comes as VXLAN, Geneve, GRE or ERSPAN is judged by what it carries: outside all of it is one flow.
 
-use crate::base::Reader;
-use crate::capture::{Frame, LinkType};
+use super::segment::segment;
+use crate::capture::Frame;
 use std::hash::BuildHasher as _;
 
 /// What a frame is worth under pressure.
@@ -66,101 +68,16 @@ impl Beginnings {
     }
 }
 
-/// What there is to know of a TCP or UDP packet.
-struct Segment {
-    /// Address and port of both sides; IPv4 addresses in the low 32 bits.
-    ends: [(u128, u16); 2],
-    udp: bool,
-    /// It opens a connection.
-    opens: bool,
-    /// It carries no payload, ends something or belongs to a service that is never bulk.
-    plain: bool,
-}
-
-/// The outermost TCP or UDP header; fragments after the first have none and count as a conversation of the two hosts.
-fn segment(frame: &Frame<'_>) -> Option<Segment> {
-    let mut reader = Reader::new(frame.bytes);
-    let mut ethertype = 0x0800;
-    if frame.link == LinkType::ETHERNET {
-        reader.skip(12)?;
-        ethertype = reader.u16()?;
-        for _ in 0..MAX_TAGS {
-            if !matches!(ethertype, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
-                break;
-            }
-            reader.skip(2)?;
-            ethertype = reader.u16()?;
-        }
-    } else if let Some(6) = frame.bytes.first().map(|b| b >> 4) {
-        ethertype = 0x86dd;
-    }
-    match ethertype {
-        0x0800 => {
-            let first = reader.u8()?;
-            reader.skip(1)?;
-            let total = usize::from(reader.u16()?);
-            reader.skip(2)?;
-            let fragment = reader.u16()? & 0x1fff;
-            reader.skip(1)?;
-            let protocol = reader.u8()?;
-            reader.skip(2)?;
-            let ips = [u128::from(reader.u32()?), u128::from(reader.u32()?)];
-            let header = usize::from(first & 0xf).saturating_mul(4);
-            reader.skip(header.saturating_sub(20))?;
-            if fragment > 0 {
-                return Some(Segment { ends: ips.map(|ip| (ip, 0)), udp: protocol == 17, opens: false, plain: false });
-            }
-            transport(reader, protocol, ips, total.saturating_sub(header))
-        }
-        0x86dd => {
-            reader.skip(4)?;
-            let payload = usize::from(reader.u16()?);
-            let protocol = reader.u8()?;
-            reader.skip(1)?;
-            let ips = [u128::from_be_bytes(reader.array()?), u128::from_be_bytes(reader.array()?)];
-            transport(reader, protocol, ips, payload)
-        }
-        _ => None,
-    }
-}
-
-fn transport(mut reader: Reader<'_>, protocol: u8, ips: [u128; 2], len: usize) -> Option<Segment> {
-    let ports = [reader.u16()?, reader.u16()?];
-    let ends = [(ips[0], ports[0]), (ips[1], ports[1])];
-    let control = ports.iter().any(|port| CONTROL_PORTS.contains(port));
-    match protocol {
-        6 => {
-            reader.skip(8)?;
-            let (offset, flags) = (reader.u8()?, reader.u8()?);
-            let payload = len.saturating_sub(usize::from(offset >> 4).saturating_mul(4));
-            Some(Segment {
-                ends,
-                udp: false,
-                opens: flags & SYN != 0,
-                plain: control || payload == 0 || flags & (SYN | FIN | RST) != 0,
-            })
-        }
-        17 => Some(Segment { ends, udp: true, opens: false, plain: control }),
-        _ => None,
-    }
-}
-
-/// DNS, DHCP, Kerberos, endpoint mapper, NetBIOS names, LDAP, DHCPv6, mDNS, LLMNR, WinRM, SSH: who is who, and who
-/// commands whom. SMB is not among them, files are bulk; its sessions begin with what matters.
-const CONTROL_PORTS: [u16; 14] = [53, 67, 68, 88, 135, 137, 389, 546, 547, 5353, 5355, 5985, 5986, 22];
 /// Packets that hold a flow's beginning: a handshake with certificates, a request and its answer's head.
 const FIRST_PACKETS: u8 = 24;
 /// 64 KiB; a power of two.
 const COUNTERS: usize = 1 << 16;
-const MAX_TAGS: usize = 4;
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::Timestamp;
+    use crate::capture::LinkType;
+    use crate::engine::live::segment::{FIN, SYN};
 
     /// A frame with `payload` bytes over TCP (flags) or UDP (none), from port to port.
     fn frame(tagged: bool, flags: Option<u8>, ports: [u16; 2], payload: usize) -> Vec<u8> {
@@ -211,6 +128,56 @@ mod tests {
             beginnings.relax();
             assert_eq!(judge(&mut beginnings, &bytes), Worth::First, "{what}, after the pressure");
         }
+    }
+
+    /// A mirrored frame as it arrives: between the same two mirrors, in a tunnel.
+    fn mirrored(how: &str, inner: &[u8]) -> Vec<u8> {
+        let (protocol, header): (u8, Vec<u8>) = match how {
+            "vxlan" => (17, [&[0xc0, 0, 0x12, 0xb5, 0, 0, 0, 0][..], &[8, 0, 0, 0, 0, 0, 42, 0]].concat()),
+            "geneve" => {
+                let options = [1, 0, 0x65, 0x58, 0, 0, 42, 0, 1, 2, 3, 4];
+                (17, [&[0xc0, 0, 0x17, 0xc1, 0, 0, 0, 0][..], &options].concat())
+            }
+            "gre" => (47, vec![0x20, 0, 0x65, 0x58, 0, 0, 0, 7]),
+            "erspan-i" => (47, vec![0, 0, 0x88, 0xbe]),
+            "erspan-ii" => (47, [&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1][..], &[0x10, 0, 0, 0, 0, 0, 0, 0]].concat()),
+            _ => (47, [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1][..], &[0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat()),
+        };
+        let mut bytes = vec![2, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 3, 8, 0];
+        let total = u16::try_from(20 + header.len() + inner.len()).unwrap().to_be_bytes();
+        bytes.extend([0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, protocol, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2]);
+        bytes.extend(header);
+        bytes.extend(inner);
+        bytes
+    }
+
+    #[test]
+    fn a_tunnel_is_judged_by_what_it_carries() {
+        for how in ["vxlan", "geneve", "gre", "erspan-i", "erspan-ii", "erspan-iii"] {
+            let mut beginnings = Beginnings::new();
+            let data = mirrored(how, &frame(false, Some(16), [50_000, 443], 1_400));
+            for _ in 0..FIRST_PACKETS {
+                assert_eq!(judge(&mut beginnings, &data), Worth::First, "{how}");
+            }
+            assert_eq!(judge(&mut beginnings, &data), Worth::Bulk, "{how}");
+            for (what, inner) in [
+                ("another flow", frame(true, Some(16), [50_001, 443], 1_400)),
+                ("a SYN of the same", frame(false, Some(SYN), [50_000, 443], 0)),
+                ("DNS", frame(false, None, [50_000, 53], 60)),
+            ] {
+                assert_eq!(judge(&mut beginnings, &mirrored(how, &inner)), Worth::First, "{how}: {what}");
+            }
+            let twice = mirrored("geneve", &data);
+            assert_eq!(judge(&mut beginnings, &twice), Worth::First, "{how} within Geneve: a SYN came just now");
+        }
+        // The same beyond what is looked into, and what only looks like a tunnel.
+        let mut beginnings = Beginnings::new();
+        let mut plain = frame(false, None, [49_152, 4_789], 1_200);
+        plain[42] = 0;
+        for _ in 0..FIRST_PACKETS {
+            judge(&mut beginnings, &plain);
+        }
+        assert_eq!(judge(&mut beginnings, &plain), Worth::Bulk, "a datagram without the I flag is no VXLAN");
     }
 
     #[test]

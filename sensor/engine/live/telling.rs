@@ -8,6 +8,7 @@ use crate::base::Timestamp;
 use crate::detect::RuleError;
 use crate::engine::analysis::Told;
 use crate::engine::clock::{self, Stopwatch};
+use crate::engine::inject::Inject;
 use crate::engine::learn;
 use crate::engine::receivers::Receivers;
 use crate::engine::right::Right;
@@ -45,6 +46,7 @@ pub(super) struct Telling<'a> {
     receivers: Receivers,
     /// What is to be followed from the next batch on.
     slot: &'a Slot,
+    inject: &'a Inject,
 }
 
 /// What came of it.
@@ -72,9 +74,12 @@ impl<'a> Telling<'a> {
         board: &'a Board,
         lag_by: LagBy,
         (receivers, slot): (Receivers, &'a Slot),
+        inject: &'a Inject,
     ) -> Result<Self, RuleError> {
+        let mut right = Right::new(declared, intel, rules)?;
+        right.analysis.inject(inject);
         Ok(Self {
-            right: Right::new(declared, intel, rules)?,
+            right,
             journal,
             board,
             tally: Tally::new(lag_by),
@@ -88,6 +93,7 @@ impl<'a> Telling<'a> {
             batches: Batches::default(),
             receivers,
             slot,
+            inject,
         })
     }
 
@@ -168,8 +174,11 @@ impl<'a> Telling<'a> {
     fn observation(&mut self, seen: &Observation) {
         self.observations = self.observations.saturating_add(1);
         self.event = self.event.max(Some(seen.ts));
-        let right = &mut self.right;
-        contained(&mut self.panics, || right.observe(seen));
+        let (right, inject, number) = (&mut self.right, self.inject, self.observations);
+        contained(&mut self.panics, || {
+            inject.at_observation(number);
+            right.observe(seen);
+        });
         if let Some(saver) = &mut self.saver {
             self.unsaved = self.unsaved.saturating_add(told(saver.reached(seen.ts, &mut right.analysis)));
         }

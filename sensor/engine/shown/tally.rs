@@ -8,8 +8,8 @@ use crate::detect::{Finding, Severity};
 use crate::event::{End, Event, Observation, Reach};
 use crate::intel::destination_class;
 use crate::output::metrics::{
-    BaselineState, Carrier, Class, Component, Counts, DestRole, Detector, FlowEnd, Latency, Level, Metrics, RoleGroup,
-    SourceRole, Suppression, Way,
+    BaselineState, Carrier, Class, Component, Configured, Counts, DestRole, Detector, FlowEnd, Latency, Level, Metrics,
+    RoleGroup, SourceRole, Suppression, Way,
 };
 use crate::profile::{Activity, Closed, Host, HostId, Profiles};
 use std::collections::BTreeMap;
@@ -172,7 +172,7 @@ impl Counters {
 }
 
 impl Counts for Published<Counters> {
-    fn fill(&self, into: &mut Metrics) {
+    fn fill(&self, _: &Configured, into: &mut Metrics) {
         let now = self.get();
         for ((role, class, way), (bytes, flows)) in &now.egress {
             into.egress_bytes_total.count((SourceRole(*role), *class, *way), *bytes);

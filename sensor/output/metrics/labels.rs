@@ -1,7 +1,8 @@
 //! The labels of metrics: closed sets, so that no address, name or other text from the wire can become one.
 //!
-//! What a set holds is known at compile time, or it is configured (interfaces, detectors, outputs, feeds) and fixed when
-//! the sensor starts. A label value is a position in its set; one that lies outside is the last, `other`.
+//! What a set holds is known at compile time, or it is configured: interfaces and detectors are fixed when the sensor
+//! starts, outputs and feeds are those of the latest reload. A label value is a position in its set; one that lies
+//! outside is the last, `other`.
 
 /// One label name and where its values come from.
 #[derive(Clone, Copy, Debug)]

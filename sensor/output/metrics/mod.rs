@@ -29,8 +29,12 @@ use std::sync::Arc;
 
 /// Somebody who counts.
 pub(crate) trait Counts: Send + Sync {
-    /// Fills in what is known now. Must not wait for the pipeline.
-    fn fill(&self, into: &mut Metrics);
+    /// Says which outputs and feeds there are now, where a reload has changed that. Everybody is asked before anybody fills
+    /// in, so a scrape is of one mind.
+    fn relabel(&self, _labels: &mut Configured) {}
+
+    /// Fills in what is known now; a label's position is that in `labels`. Must not wait for the pipeline.
+    fn fill(&self, labels: &Configured, into: &mut Metrics);
 }
 
 /// Everything that counts, and how it is shown.
@@ -79,6 +83,7 @@ impl Exposition {
 /// The one collector.
 struct Table {
     descriptors: Vec<Desc>,
+    /// As the sensor was started.
     configured: Configured,
     sources: Vec<Arc<dyn Counts>>,
 }
@@ -89,11 +94,11 @@ impl Collector for Table {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut now = Metrics::new(&self.configured);
+        let mut labels = self.configured.clone();
+        self.sources.iter().for_each(|source| source.relabel(&mut labels));
+        let mut now = Metrics::new(&labels);
         now.build_info.set((Version, Revision, Rustc), 1.0);
-        for source in &self.sources {
-            source.fill(&mut now);
-        }
-        now.families(&self.configured)
+        self.sources.iter().for_each(|source| source.fill(&labels, &mut now));
+        now.families(&labels)
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 struct Nothing;
 
 impl Counts for Nothing {
-    fn fill(&self, _: &mut Metrics) {}
+    fn fill(&self, _: &Configured, _: &mut Metrics) {}
 }
 
 /// A sensor with every detector, four interfaces and eight outputs.
