@@ -17,6 +17,13 @@ if [ "${1:-build}" = test ]; then
   need mandoc mandoc
   need shellcheck shellcheck
   need amtool prometheus-alertmanager
+  need ip iproute2
+  # What reads or builds packages: `make packaging`. cargo-deb comes from crates.io, linters of containers from PyPI.
+  need lintian lintian
+  need dpkg-shlibdeps dpkg-dev
+  need systemd-analyze systemd
+  need zsh zsh
+  python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then
