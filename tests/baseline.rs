@@ -42,7 +42,18 @@ fn a_baseline_is_learned_shown_compared_carried_and_merged() {
     assert_eq!(run(&["baseline", "show", text(&copy)], 0), shown);
     run(&["baseline", "import", text(&json), "--out", text(&copy)], 2);
 
+    let index = |path: &Path| -> Vec<Value> {
+        let text = run(&["--quiet", "baseline", "export", text(path)], 0);
+        serde_json::from_str::<Value>(&text).unwrap()["index"].as_array().unwrap().clone()
+    };
+    assert!(!index(&office).is_empty() && index(&copy) == index(&office), "who met whom is carried along");
+
     run(&["baseline", "merge", text(&office), text(&updates), "--out", text(&both)], 0);
+    let (one, two, joint) = (index(&office).len(), index(&updates).len(), index(&both).len());
+    assert!(joint >= one.max(two) && joint <= one + two, "{one} and {two} pairs make {joint}");
+    let twice = file("twice");
+    run(&["baseline", "merge", text(&office), text(&office), "--out", text(&twice)], 0);
+    assert_eq!(index(&twice), index(&office), "nothing is counted twice");
     let lost = run(&["baseline", "diff", text(&office), text(&both)], 0);
     assert!(!lost.lines().any(|line| line.starts_with('-')), "a merged baseline lacks {lost}");
 

@@ -4,6 +4,7 @@ mod allow;
 mod book;
 mod explain;
 mod fuse;
+mod merge;
 mod rules;
 mod snapshot;
 mod trial;
@@ -12,6 +13,7 @@ mod visible;
 pub(crate) use allow::{Allow, AllowList, Allowed, Claim, Way};
 pub(crate) use book::Book;
 pub(crate) use fuse::Context;
+pub(crate) use merge::merged;
 pub(crate) use rules::Rules;
 pub(crate) use trial::trial;
 

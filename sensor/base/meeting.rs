@@ -43,11 +43,13 @@ impl Meeting {
         })
     }
 
-    /// This pair, of which `before` was known: memory may have let go of it and begun anew.
+    /// This pair, of which `before` was known: memory may have let go of it and begun anew, or another sensor saw it. What
+    /// both may have seen is counted once.
     pub(crate) fn joined(self, kind: Kind, before: Self) -> Self {
-        let anew = self.first > before.last;
-        if kind == Kind::Acted && self.first.secs_since(before.last) > MONTH_S {
-            return self;
+        let (early, late) = if self.last < before.last { (&self, &before) } else { (&before, &self) };
+        let anew = late.first > early.last;
+        if kind == Kind::Acted && late.first.secs_since(early.last) > MONTH_S {
+            return *late;
         }
         let more = |now: u64, then: u64| if anew { now.saturating_add(then) } else { now.max(then) };
         Self {
@@ -109,6 +111,7 @@ mod tests {
             ("after more than a month", Kind::Acted, meeting(50, 50, 0), meeting(3, 5, 0), meeting(50, 50, 0)),
         ] {
             assert_eq!(now.joined(kind, then), joined, "{what}");
+            assert_eq!(then.joined(kind, now), joined, "{what}, entered the other way round");
         }
     }
 }

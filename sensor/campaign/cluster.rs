@@ -28,6 +28,13 @@ pub(super) enum Cluster {
 }
 
 impl Cluster {
+    pub(super) const fn tenant(&self) -> Option<TenantId> {
+        match self {
+            Self::Tenant(tenant) => Some(*tenant),
+            Self::Provider(_) | Self::Day => None,
+        }
+    }
+
     /// The key of its record.
     pub(super) fn key(&self) -> (u32, u32) {
         match self {

@@ -1,11 +1,14 @@
 //! What two sensors of one site know of its inside, as one: under the ids of the first.
 //!
-//! Counts add up, the latest moments stay, cases stand in the order of time. What is open at the second sensor (chains,
-//! stories) is left out: it is found again from the cases and sessions within an hour.
+//! Counts add up, the latest moments stay, cases stand in the order of time. What is open at either sensor (chains,
+//! stories) is open in the joint baseline (`merge_open`), and weighed again at its first step.
 
 use super::case::Case;
+use super::cluster::Cluster;
 use super::hops::{Machine, Pair};
 use super::hubs::Hub;
+use super::merge_open::Ids;
+use super::ongoing::{SavedChains, SavedCluster};
 use super::pairs::HostLog;
 use super::sessions::Session;
 use super::snapshot::Watch;
@@ -33,8 +36,8 @@ struct Known {
     sessions: BTreeMap<HostId, Vec<Session>>,
     hops: BTreeMap<(HostId, HostId), Pair>,
     machines: BTreeMap<HostId, Machine>,
-    /// What is open.
-    open: Vec<Record>,
+    chains: BTreeMap<HostId, SavedChains>,
+    clusters: BTreeMap<Cluster, SavedCluster>,
 }
 
 impl Known {
@@ -52,7 +55,11 @@ impl Known {
                 Kind::Session => drop(all.sessions.insert(HostId(a), record.read()?)),
                 Kind::Hop => drop(all.hops.insert((HostId(a), HostId(b)), record.read()?)),
                 Kind::Machine => drop(all.machines.insert(HostId(a), record.read()?)),
-                Kind::Chain | Kind::Cluster | Kind::Finding | Kind::Alert => all.open.push(record.clone()),
+                Kind::Chain => drop(all.chains.insert(HostId(a), record.read()?)),
+                Kind::Cluster => {
+                    let saved: SavedCluster = record.read()?;
+                    all.clusters.insert(saved.cluster.clone(), saved);
+                }
                 _ => {}
             }
         }
@@ -61,20 +68,8 @@ impl Known {
 
     /// Under other ids; who has none there is left out.
     fn renamed(self, ids: &Renamed) -> Self {
-        let (host, owner) = (|id: HostId| ids.host(id.0).map(HostId), |id: TenantId| ids.owner(id.0).map(TenantId));
-        let case = |case: Case| {
-            let exposures = case.exposures.into_iter();
-            let exposures =
-                exposures.filter_map(|e| Some(super::case::Exposure { peer: host(e.peer)?, ..e })).collect();
-            Some(Case { host: host(case.host)?, tenant: owner(case.tenant)?, exposures, ..case })
-        };
-        let session = |session: Session| {
-            let followers = session.followers.into_iter();
-            let followers = followers
-                .filter_map(|follower| Some(super::sessions::Follower { tenant: owner(follower.tenant)?, ..follower }))
-                .collect();
-            Some(Session { by: host(session.by)?, on: host(session.on)?, followers, ..session })
-        };
+        let ids = Ids(ids);
+        let (host, owner) = (|id| ids.host(id), |id| ids.owner(id));
         Self {
             watch: Watch {
                 hosts: self.watch.hosts.iter().filter_map(|id| host(*id)).collect(),
@@ -83,13 +78,15 @@ impl Known {
             },
             logs: self.logs.into_iter().filter_map(|(id, log)| Some((host(id)?, log.renamed(host)))).collect(),
             hubs: self.hubs.into_iter().filter_map(|(id, hub)| Some((host(id)?, hub.renamed(host)))).collect(),
-            cases: self.cases.into_iter().filter_map(case).collect(),
-            passing: self.passing.into_iter().filter_map(case).collect(),
+            cases: self.cases.into_iter().filter_map(|case| ids.case(case)).collect(),
+            passing: self.passing.into_iter().filter_map(|case| ids.case(case)).collect(),
             unusual: self.unusual.into_iter().filter_map(|((h, o), odd)| Some(((host(h)?, owner(o)?), odd))).collect(),
             sessions: self
                 .sessions
                 .into_iter()
-                .filter_map(|(on, all)| Some((host(on)?, all.into_iter().filter_map(session).collect())))
+                .filter_map(|(on, all)| {
+                    Some((host(on)?, all.into_iter().filter_map(|session| ids.session(session)).collect()))
+                })
                 .collect(),
             hops: self.hops.into_iter().filter_map(|((by, on), pair)| Some(((host(by)?, host(on)?), pair))).collect(),
             machines: self
@@ -97,7 +94,13 @@ impl Known {
                 .into_iter()
                 .filter_map(|(on, known)| Some((host(on)?, known.renamed(host))))
                 .collect(),
-            open: Vec::new(),
+            chains: self.chains.into_iter().filter_map(|(on, all)| Some((host(on)?, ids.chains(all)))).collect(),
+            clusters: self
+                .clusters
+                .into_values()
+                .filter_map(|saved| ids.cluster(saved))
+                .map(|saved| (saved.cluster.clone(), saved))
+                .collect(),
         }
     }
 
@@ -156,6 +159,21 @@ impl Known {
         for (on, machine) in other.machines {
             self.machines.entry(on).or_default().join(machine);
         }
+        // What is open at the other one is weighed with what is known here.
+        self.watch.hosts.extend(other.chains.keys());
+        self.watch.owners.extend(other.clusters.keys().filter_map(Cluster::tenant));
+        for (on, chains) in other.chains {
+            match self.chains.get_mut(&on) {
+                Some(own) => own.join(chains),
+                None => drop(self.chains.insert(on, chains)),
+            }
+        }
+        for (cluster, saved) in other.clusters {
+            match self.clusters.get_mut(&cluster) {
+                Some(own) => own.join(saved),
+                None => drop(self.clusters.insert(cluster, saved)),
+            }
+        }
     }
 
     fn records(mut self) -> Vec<Record> {
@@ -170,7 +188,8 @@ impl Known {
         all.extend(self.sessions.iter().map(|(on, all)| Record::new(Kind::Session, (on.0, 0), all)));
         all.extend(self.hops.iter().map(|((by, on), pair)| Record::new(Kind::Hop, (by.0, on.0), pair)));
         all.extend(self.machines.iter().map(|(on, known)| Record::new(Kind::Machine, (on.0, 0), known)));
-        all.extend(self.open);
+        all.extend(self.chains.iter().map(|(on, chains)| Record::new(Kind::Chain, (on.0, 0), chains)));
+        all.extend(self.clusters.iter().map(|(cluster, saved)| Record::new(Kind::Cluster, cluster.key(), saved)));
         all
     }
 }

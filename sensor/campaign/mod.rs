@@ -16,6 +16,7 @@ mod enrich;
 mod hops;
 mod hubs;
 mod merge;
+mod merge_open;
 mod ongoing;
 mod pairs;
 mod permute;

@@ -40,22 +40,22 @@ pub(super) struct Ongoing {
 /// A machine as it is saved: when it was last touched, and its chains.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct SavedChains {
-    warm: Option<Timestamp>,
-    chains: Vec<Chain>,
+    pub(super) warm: Option<Timestamp>,
+    pub(super) chains: Vec<Chain>,
 }
 
 /// A cluster as it is saved: its story if it has one, what it was when it was tested, when it last had a case.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct SavedCluster {
-    cluster: Cluster,
-    story: Option<Story>,
-    tested: Option<Tested>,
-    young: Option<Timestamp>,
+    pub(super) cluster: Cluster,
+    pub(super) story: Option<Story>,
+    pub(super) tested: Option<Tested>,
+    pub(super) young: Option<Timestamp>,
 }
 
 /// Cases and marked cases of a cluster, and cases before those that do not stand were left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-struct Tested {
+pub(super) struct Tested {
     all: usize,
     cases: usize,
     marked: usize,

@@ -160,6 +160,24 @@ impl Story {
     }
 }
 
+impl Story {
+    /// Takes in another story of the same server and plot.
+    pub(super) fn take_in(&mut self, other: Self) {
+        for tenant in other.tenants {
+            if !self.tenants.contains(&tenant) {
+                self.tenants.push(tenant);
+            }
+        }
+        self.cases.extend(other.cases);
+        self.marked.extend(other.marked);
+        self.severity = self.severity.max(other.severity);
+        let better = |(_, now): &(Cause, Suspect)| other.cause.as_ref().is_some_and(|(_, new)| new.llr > now.llr);
+        if self.cause.as_ref().is_none_or(better) {
+            self.cause = other.cause;
+        }
+    }
+}
+
 /// Stories of the same server and plot are one.
 fn merged(stories: Vec<Story>) -> Vec<Story> {
     let mut by_key: BTreeMap<(HostId, Plot), Story> = BTreeMap::new();
@@ -168,21 +186,7 @@ fn merged(stories: Vec<Story>) -> Vec<Story> {
             None => {
                 by_key.insert((story.server, story.plot), story);
             }
-            Some(known) => {
-                for tenant in story.tenants {
-                    if !known.tenants.contains(&tenant) {
-                        known.tenants.push(tenant);
-                    }
-                }
-                known.cases.extend(story.cases);
-                known.marked.extend(story.marked);
-                known.severity = known.severity.max(story.severity);
-                let better =
-                    |(_, now): &(Cause, Suspect)| story.cause.as_ref().is_some_and(|(_, new)| new.llr > now.llr);
-                if known.cause.as_ref().is_none_or(better) {
-                    known.cause = story.cause;
-                }
-            }
+            Some(known) => known.take_in(story),
         }
     }
     by_key.into_values().collect()

@@ -4,12 +4,11 @@ use super::Exit;
 use super::analyze::exit_of;
 use super::site::SiteFlags;
 use super::stop_on_signal;
-use crate::base::{Kind, Timestamp};
-use crate::campaign;
+use crate::base::{Kind, Record, Timestamp};
 use crate::config::Loaded;
-use crate::engine::{self, Copies, Job, Setup, Store, StoreError};
+use crate::engine::{self, Archive, Copies, Job, Setup, Store, StoreError};
 use crate::output::{Progress, shown};
-use crate::profile::{Baseline, Difference, Extent, Inside, Overview, SavedApproval};
+use crate::profile::{Baseline, Difference, Extent, Inside, Overview, Renamed, SavedApproval};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,7 +127,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         Command::Learn(learn) => return learned(learn, quiet),
         Command::Show { file } => read(file).map(|baseline| show(&baseline)),
         Command::Diff { here, there } => diff(here, there),
-        Command::Export { file } => read(file).map(|baseline| format!("{:#}\n", baseline.export())),
+        Command::Export { file } => export(file),
         Command::Import { json, out } => import(json, out),
         Command::Merge { files, out } => merge(files, out),
         Command::Approve(approval) => approve(approval),
@@ -219,12 +218,22 @@ fn read(path: &Path) -> Result<Baseline, Wrong> {
     Ok(Baseline::read(&records).map_err(|bad| StoreError::bad(path, bad))?)
 }
 
-/// Writes a baseline into a file that is not there yet.
-fn write(path: &Path, baseline: &Baseline) -> Result<u64, Wrong> {
+/// Writes a baseline and its index into a file that is not there yet.
+fn write(
+    path: &Path,
+    baseline: &Baseline,
+    index: impl FnOnce(&mut dyn FnMut(Record)) -> Result<(), StoreError>,
+) -> Result<u64, Wrong> {
     if path.exists() {
         return Err(Wrong::Exists(path.to_owned()));
     }
-    Ok(Store::open(path)?.save(Extent::All, |put| baseline.records().for_each(put))?)
+    let mut indexed = Ok(());
+    let records = Store::open(path)?.save(Extent::All, |put| {
+        baseline.records().for_each(&mut *put);
+        indexed = index(put);
+    })?;
+    indexed?;
+    Ok(records)
 }
 
 fn show(baseline: &Baseline) -> String {
@@ -283,26 +292,53 @@ fn diff(here: &Path, there: &Path) -> Result<String, Wrong> {
     Ok(text)
 }
 
+fn export(file: &Path) -> Result<String, Wrong> {
+    let baseline = read(file)?;
+    let mut index = Vec::new();
+    Archive::open(file)?.each(&mut |record| index.push(record))?;
+    Ok(format!("{:#}\n", baseline.export(&index)))
+}
+
 fn import(json: &Path, out: &Path) -> Result<String, Wrong> {
     let io = |source| Wrong::Io { path: json.to_owned(), source };
     let wrong = |reason: String| Wrong::Json { path: json.to_owned(), reason };
     let text = std::fs::read_to_string(json).map_err(io)?;
     let written = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let baseline = Baseline::import(&written).map_err(|error| wrong(error.to_string()))?;
-    let records = write(out, &baseline)?;
-    Ok(format!("{}: {records} records\n", out.display()))
+    let (baseline, index) = Baseline::import(&written).map_err(|error| wrong(error.to_string()))?;
+    let pairs = index.len();
+    let records = write(out, &baseline, |put| {
+        index.into_iter().for_each(put);
+        Ok(())
+    })?;
+    Ok(format!("{}: {records} records, {pairs} pairs in the index\n", out.display()))
 }
 
 fn merge(files: &[PathBuf], out: &Path) -> Result<String, Wrong> {
     let mut all = files.iter().map(|path| read(path));
     // Clap asks for two at least.
     let mut merged = all.next().ok_or_else(|| Wrong::Exists(out.to_owned()))??;
+    let mut ids = vec![Renamed::of(&merged)];
     for other in all {
-        merged.merge(&other?, campaign::merged).map_err(|bad| StoreError::bad(out, bad))?;
+        ids.push(merged.merge(&other?, engine::joined).map_err(|bad| StoreError::bad(out, bad))?);
     }
-    let records = write(out, &merged)?;
+    let (mut pairs, mut forgotten) = (0_u64, 0_u64);
+    let records = write(out, &merged, |put| {
+        for (path, ids) in files.iter().zip(&ids) {
+            Archive::open(path)?.each(&mut |record| match ids.meeting(record) {
+                Some(record) => {
+                    pairs = pairs.saturating_add(1);
+                    put(record);
+                }
+                None => forgotten = forgotten.saturating_add(1),
+            })?;
+        }
+        Ok(())
+    })?;
     let hosts = merged.overview().hosts;
-    Ok(format!("{}: {records} records, {hosts} hosts\n", out.display()))
+    Ok(format!(
+        "{}: {records} records, {hosts} hosts; {pairs} pairs of the indexes, {forgotten} more of hosts that are forgotten\n",
+        out.display()
+    ))
 }
 
 fn approve(flags: &Approve) -> Result<String, Wrong> {

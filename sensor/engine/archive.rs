@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A place to look things up in.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     db: Held,
     path: PathBuf,
 }
@@ -25,7 +25,7 @@ impl Archive {
     }
 
     /// For looking only.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let db = ReadOnlyDatabase::open(path).map_err(|error| told(path, error.into()))?;
         Ok(Self { db: Held::Closed(Box::new(db)), path: path.to_owned() })
     }
@@ -36,6 +36,32 @@ impl Archive {
             Held::Open(db) => self.read(&**db, kind, of),
             Held::Closed(db) => self.read(&**db, kind, of),
         }
+    }
+
+    /// Hands over every pair, in the order of kind and key; as many as a year of a site, so one by one.
+    pub(crate) fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        match &self.db {
+            Held::Open(db) => self.walk(&**db, each),
+            Held::Closed(db) => self.walk(&**db, each),
+        }
+    }
+
+    fn walk(&self, db: &impl ReadableDatabase, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        let wrong = |error: redb::Error| told(&self.path, error);
+        let transaction = db.begin_read().map_err(|error| wrong(error.into()))?;
+        let table = match transaction.open_table(MEETINGS) {
+            Ok(table) => table,
+            // A baseline of the first version.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(error) => return Err(wrong(error.into())),
+        };
+        for entry in table.iter().map_err(|error| wrong(error.into()))? {
+            let (key, value) = entry.map_err(|error| wrong(error.into()))?;
+            let record = unframed(&self.path, key.value(), value.value())?;
+            Meeting::read(&record).ok_or_else(|| StoreError::bad(&self.path, record.bad()))?;
+            each(record);
+        }
+        Ok(())
     }
 
     fn read(&self, db: &impl ReadableDatabase, kind: Kind, of: u32) -> Result<Vec<Meeting>, StoreError> {

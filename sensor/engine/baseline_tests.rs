@@ -1,12 +1,12 @@
 //! Learning, saving and continuing, as a specification.
 
 use super::analysis::{Analysis, Told};
+use super::joined;
 use super::scene::{Talk, severities};
 use super::store::Store;
 use super::world::World;
 use crate::alert::Rules;
-use crate::base::Record;
-use crate::campaign;
+use crate::base::{Kind, Meeting, Record};
 use crate::detect::Severity;
 use crate::event::{Observation, Site, Timestamp};
 use crate::intel::Intel;
@@ -169,13 +169,15 @@ fn what_is_learned_from_is_not_told() {
 #[test]
 fn a_baseline_written_down_reads_back_the_same() {
     let baseline = Baseline::read(&learned(0..4)).unwrap();
-    let text = baseline.export().to_string();
-    let read = Baseline::import(&serde_json::from_str(&text).unwrap()).unwrap();
-    assert!(read == baseline);
+    let met = Meeting { with: 3, first: Timestamp(1), last: Timestamp(5), count: 2, bytes: 9 }.record(Kind::Met, 4);
+    let text = baseline.export(std::slice::from_ref(&met)).to_string();
+    let (read, index) = Baseline::import(&serde_json::from_str(&text).unwrap()).unwrap();
+    assert!(read == baseline && index == [met]);
     for (what, broken) in [
         ("another format", text.replace("yukue-baseline", "other")),
         ("another version", text.replace("\"version\":1", "\"version\":7")),
         ("an unknown kind", text.replacen("\"kind\":\"host\"", "\"kind\":\"ghost\"", 1)),
+        ("an index of something else", text.replace("\"kind\":\"met\"", "\"kind\":\"host\"")),
         ("a filter of another length", text.replacen("\"words\":[", "\"words\":[1,", 1)),
     ] {
         assert!(Baseline::import(&serde_json::from_str(&broken).unwrap()).is_err(), "{what}");
@@ -187,7 +189,7 @@ fn two_sensors_of_one_site_make_one_baseline() {
     let (one, two, both) = (learned(0..5), learned(5..10), learned(0..10));
     let read = |records: &[Record]| Baseline::read(records).unwrap();
     let mut merged = read(&one);
-    merged.merge(&read(&two), campaign::merged).unwrap();
+    merged.merge(&read(&two), joined).unwrap();
     let (merged_view, whole) = (merged.overview(), read(&both).overview());
     assert_eq!((merged_view.hosts, merged_view.owners, merged_view.ties), (whole.hosts, whole.owners, whole.ties));
     assert_eq!(merged_view.span, whole.span);

@@ -5,6 +5,7 @@ mod archive;
 mod clock;
 mod ech;
 mod gauges;
+mod joined;
 mod machine;
 mod live;
 mod merge;
@@ -23,9 +24,11 @@ mod summary;
 mod web;
 
 pub(crate) use analysis::Analysis;
+pub(crate) use archive::Archive;
 pub(crate) use clock::now;
 pub(crate) use ech::EchConfigs;
 pub(crate) use inject::Inject;
+pub(crate) use joined::joined;
 pub(crate) use learn::learn;
 pub(crate) use live::{LiveJob, Opening, Reloading, live};
 pub(crate) use machine::host_name;
@@ -50,6 +53,7 @@ mod scene;
 mod habit_tests;
 #[cfg(test)]
 mod reload_tests;
+mod merge_tests;
 #[cfg(test)]
 mod resume_tests;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Half a day of an office, and three stories in it: an update server whose clients keep a new timer, an administrator's
 /// machine that makes a dozen others call back, one machine alone with a beacon.
-fn day() -> Vec<Observation> {
+pub(super) fn day() -> Vec<Observation> {
     let mut world = World::new(1_600_000_000);
     world.background();
     let clients: Vec<String> = (10..40).map(|n| format!("172.16.0.{n}")).collect();
@@ -43,16 +43,16 @@ fn day() -> Vec<Observation> {
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a reader acts on.
-type Claim = (alert::Kind, u8, String, BTreeSet<String>, BTreeSet<String>, BTreeSet<String>);
+pub(super) type Claim = (alert::Kind, u8, String, BTreeSet<String>, BTreeSet<String>, BTreeSet<String>);
 
 /// Alerts by id as a reader has them after all that came.
 #[derive(Default)]
-struct Reader {
-    has: BTreeMap<Box<str>, Claim>,
+pub(super) struct Reader {
+    pub(super) has: BTreeMap<Box<str>, Claim>,
 }
 
 impl Reader {
-    fn take(&mut self, alerts: Vec<Alert>) {
+    pub(super) fn take(&mut self, alerts: Vec<Alert>) {
         for alert in alerts {
             if alert.status == Status::Absorbed {
                 self.has.remove(&alert.finding.id);

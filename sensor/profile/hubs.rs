@@ -6,7 +6,7 @@
 //! quiet because of it, so nobody gains by earning it.
 
 use super::HostId;
-use crate::base::distinct::{estimate, mark};
+use crate::base::distinct::{estimate, is_marked, mark};
 use crate::base::{Budget, Capped, Endpoint, Table, Transport};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -141,6 +141,39 @@ impl Dealings {
         }
     }
 
+    /// Under the ids of another baseline: `ids` are pairs of an old and its new one. Beyond a few, machines are bits that
+    /// several ids share, so as many of those are taken as there were.
+    pub(super) fn renamed(&self, ids: &[(u32, u32)]) -> Self {
+        let machines = |of: &Machines| {
+            let mut new = Machines::Few(Vec::new());
+            let named = ids.iter().filter(|(old, _)| of.may_hold(*old)).map(|(_, new)| *new);
+            named.take(usize::try_from(of.count()).unwrap_or(usize::MAX)).for_each(|machine| new.add(machine));
+            new
+        };
+        let fans = self.fans.iter().map(|(way, fan)| (*way, Fan { machines: machines(&fan.machines), ..fan.clone() }));
+        Self { fans: fans.collect(), learned: self.learned }
+    }
+
+    /// Adds what another sensor saw of the same host, under the same ids. Who was found to manage others stays found.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (way, theirs) in &other.fans {
+            match self.fans.iter_mut().find(|(known, _)| known == way) {
+                Some((_, own)) => own.merge(theirs),
+                None => self.fans.push((*way, theirs.clone())),
+            }
+        }
+        self.fans.sort_by_key(|(way, fan)| (std::cmp::Reverse(fan.most()), way.port, way.transport, way.calls));
+        self.fans.truncate(MAX_WAYS);
+        self.learned = match (self.learned, other.learned) {
+            (Some(own), Some(theirs)) => {
+                let latest = if (theirs.day, theirs.machines) > (own.day, own.machines) { theirs } else { own };
+                let same = self.fans.iter().find(|(way, _)| *way == latest.way).map_or(0, |(_, fan)| fan.most());
+                Some(Hub { machines: latest.machines.max(same), ..latest })
+            }
+            (own, theirs) => own.or(theirs),
+        };
+    }
+
     /// Whether what was read from disk can have been written by this code.
     pub(super) fn is_whole(&self) -> bool {
         let whole = |fan: &Fan| match &fan.machines {
@@ -178,6 +211,18 @@ impl Fan {
         is_hub.then(|| self.most())
     }
 
+    /// Adds another sensor's: the later week is this week.
+    fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        let week = self.week.max(other.week);
+        self.turn(week);
+        other.turn(week);
+        self.machines.merge(&other.machines);
+        self.days |= other.days;
+        // Of the week before only numbers are known; the same machines may have made both.
+        self.before = (self.before.0.max(other.before.0), self.before.1.max(other.before.1));
+    }
+
     fn turn(&mut self, week: i32) {
         match week.saturating_sub(self.week) {
             ..=0 => return,
@@ -203,6 +248,26 @@ impl Machines {
             Self::Many(many) => {
                 mark(many, spread(machine));
             }
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (_, Self::Few(theirs)) => theirs.iter().for_each(|machine| self.add(*machine)),
+            (Self::Many(own), Self::Many(theirs)) => own.iter_mut().zip(theirs).for_each(|(word, more)| *word |= more),
+            (Self::Few(own), Self::Many(_)) => {
+                let few = std::mem::take(own);
+                *self = other.clone();
+                few.into_iter().for_each(|machine| self.add(machine));
+            }
+        }
+    }
+
+    /// Whether a machine is among them, or shares its bit with one that is.
+    fn may_hold(&self, machine: u32) -> bool {
+        match self {
+            Self::Few(few) => few.contains(&machine),
+            Self::Many(many) => is_marked(many, spread(machine)),
         }
     }
 
@@ -321,6 +386,33 @@ mod tests {
         assert_eq!(resumed.of(HostId(1), 3), hubs.of(HostId(1), 3));
         hubs.talked((HostId(7), HostId(8)), end(445), 0, 100);
         assert_eq!(hubs.saved(HostId(7)), None, "a PC and a file server");
+    }
+
+    #[test]
+    fn two_sensors_know_the_machines_of_both_under_the_ids_of_one() {
+        let end = |port| (Endpoint { ip: std::net::IpAddr::from([10, 0, 0, 1]), port }, Transport::Tcp);
+        // Each sees its own 30 of 60 machines, and 10 that both see; the second one has other ids for all.
+        let watched = |machines: std::ops::Range<u32>, other: u32| {
+            let mut hubs = Hubs::new();
+            for (day, n) in (0..3).flat_map(|day| machines.clone().map(move |n| (day, n))) {
+                hubs.talked((HostId(n + other), HostId(1 + other)), end(8530), day, 100);
+            }
+            hubs.saved(HostId(1 + other)).unwrap()
+        };
+        let (mut one, two) = (watched(100..140, 0), watched(130..170, 5_000));
+        let ids: Vec<(u32, u32)> = (0..400).map(|id| (id + 5_000, id)).collect();
+        one.merge(&two.renamed(&ids));
+        let machines = one.fans[0].1.machines.count();
+        assert!(one.is_whole() && one.fans.len() == 1 && (66..=74).contains(&machines), "{machines} of 70");
+        assert!(one.learned.is_some_and(|hub| hub.machines == machines));
+        let before = one.clone();
+        one.merge(&before);
+        assert_eq!(one, before, "merged with itself");
+        let few = watched(100..104, 5_000).renamed(&ids);
+        assert_eq!(few, watched(100..104, 0), "a few are known by themselves");
+        let mut none = Dealings::default();
+        none.merge(&before);
+        assert_eq!(none, before, "only the other one knew it");
     }
 
     #[test]

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 
 impl Baseline {
     /// Adds another baseline to this one. `others` joins the records of the stages behind this one: of this baseline, of
-    /// the other one, and which ids the latter have in the joint one.
+    /// the other one, and which ids the latter have in the joint one; these come
+    /// back, for what the file keeps besides.
     pub(crate) fn merge<E>(
         &mut self,
         other: &Self,
         others: impl FnOnce(&[Record], &[Record], &Renamed) -> Result<Vec<Record>, E>,
-    ) -> Result<(), E> {
+    ) -> Result<Renamed, E> {
         let ids = Renamed::new(self, other);
         let later = |baseline: &Self| {
             let later = baseline.parts().1.values().filter(|record| record.kind >= Kind::Watch);
@@ -28,6 +29,7 @@ impl Baseline {
         others.retain(|(kind, _), _| *kind < Kind::Watch);
         others.extend(joined.into_iter().map(|record| ((record.kind, record.key), record)));
         let (theirs, their_others) = other.parts();
+        let pairs: Vec<(u32, u32)> = ids.hosts.iter().map(|(old, new)| (*old, *new)).collect();
         let mut approvals = known.keys().filter(|(kind, _)| *kind == Kind::Approval).map(|(_, (n, _))| *n + 1).max();
         for ((kind, key), saved) in theirs {
             let key = match kind {
@@ -45,8 +47,12 @@ impl Baseline {
             // What it knows of a host or owner that it has forgotten is nobody's.
             let Some(key) = key else { continue };
             let mut saved = saved.clone();
-            if let Saved::Owner(owner) = &mut saved {
-                owner.users = owner.users.iter().filter_map(|(host, ts)| Some((ids.host(*host)?, *ts))).collect();
+            match &mut saved {
+                Saved::Owner(owner) => {
+                    owner.users = owner.users.iter().filter_map(|(host, ts)| Some((ids.host(*host)?, *ts))).collect();
+                }
+                Saved::Host(host) => host.dealings = host.dealings.as_ref().map(|theirs| theirs.renamed(&pairs)),
+                _ => {}
             }
             match known.get_mut(&(*kind, key)) {
                 Some(own) => own.merge(&saved),
@@ -70,7 +76,7 @@ impl Baseline {
             (fleet.next_host, fleet.next_owner) = ids.next;
         }
         *self = Self::of_parts(known, others);
-        Ok(())
+        Ok(ids)
     }
 }
 
@@ -98,6 +104,18 @@ impl Renamed {
 
     pub(crate) fn owner(&self, id: u32) -> Option<u32> {
         self.owners.get(&id).copied()
+    }
+
+    /// A pair of the index on disk under the joint ids; `None` when one of the two is forgotten.
+    pub(crate) fn meeting(&self, record: Record) -> Option<Record> {
+        let (of, with) = record.key;
+        let of = if record.kind == Kind::Met { self.owner(of) } else { self.host(of) };
+        Some(Record { key: (of?, self.host(with)?), ..record })
+    }
+
+    /// The same ids on both sides: of the first baseline.
+    pub(crate) fn of(one: &Baseline) -> Self {
+        Self::new(one, one)
     }
 }
 
@@ -173,8 +191,10 @@ impl SavedHost {
             (Some(own), Some(theirs)) => own.merge(theirs),
             (own, theirs) => *own = own.take().or_else(|| theirs.clone()),
         }
-        // Whom it deals with stands under the other's ids: what is known here is better.
-        self.dealings = self.dealings.take().or_else(|| other.dealings.clone());
+        match (&mut self.dealings, &other.dealings) {
+            (Some(own), Some(theirs)) => own.merge(theirs),
+            (own, theirs) => *own = own.take().or_else(|| theirs.clone()),
+        }
     }
 }
 

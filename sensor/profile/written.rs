@@ -2,7 +2,7 @@
 
 use super::baseline::Baseline;
 use super::saved::Saved;
-use crate::base::{Kind, Record};
+use crate::base::{Kind, Meeting, Record};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 pub(crate) struct NotExported(String);
 
 impl Baseline {
-    /// As JSON: one object a record, its kind by name. What other stages remember is hexadecimal.
-    pub(crate) fn export(&self) -> Value {
+    /// As JSON: one object a record, its kind by name. What other stages remember is hexadecimal, and so is the `index` of
+    /// who met whom, which a text of before has not.
+    pub(crate) fn export(&self, index: &[Record]) -> Value {
         let (known, others) = self.parts();
         let entry = |((kind, key), saved): (&(Kind, (u32, u32)), &Saved)| json!({ "kind": kind.name(), "key": [key.0, key.1], "data": saved.value() });
         let bytes = |record: &Record| {
@@ -21,11 +22,12 @@ impl Baseline {
             json!({ "kind": record.kind.name(), "key": [record.key.0, record.key.1], "bytes": bytes })
         };
         let records: Vec<Value> = known.iter().map(entry).chain(others.values().map(bytes)).collect();
-        json!({ "format": FORMAT, "version": VERSION, "records": records })
+        let index: Vec<Value> = index.iter().map(bytes).collect();
+        json!({ "format": FORMAT, "version": VERSION, "records": records, "index": index })
     }
 
-    /// Reads what `export` wrote.
-    pub(crate) fn import(written: &Value) -> Result<Self, NotExported> {
+    /// Reads what `export` wrote: the baseline, and the index.
+    pub(crate) fn import(written: &Value) -> Result<(Self, Vec<Record>), NotExported> {
         let wrong = |what: &str| NotExported(what.to_owned());
         if written.get("format").and_then(Value::as_str) != Some(FORMAT) {
             return Err(wrong("its format is not named"));
@@ -37,13 +39,10 @@ impl Baseline {
         let (mut known, mut others) = (BTreeMap::new(), BTreeMap::new());
         for (n, entry) in list.iter().enumerate() {
             let wrong = |what: &str| NotExported(format!("record {n}: {what}"));
-            let name = entry.get("kind").and_then(Value::as_str).unwrap_or_default();
-            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| wrong("no such kind"))?;
-            let key = serde_json::from_value(entry.get("key").cloned().unwrap_or_default());
-            let key: (u32, u32) = key.map_err(|e| wrong(&e.to_string()))?;
+            let (kind, key) = about(entry).map_err(|what| wrong(&what))?;
             if let Some(bytes) = entry.get("bytes") {
-                let value = hex::decode(bytes.as_str().unwrap_or_default()).map_err(|e| wrong(&e.to_string()))?;
-                others.insert((kind, key), Record { kind, key, value: Some(value) });
+                let value = Some(decoded(bytes).map_err(|what| wrong(&what))?);
+                others.insert((kind, key), Record { kind, key, value });
             } else {
                 let data = entry.get("data").cloned().unwrap_or_default();
                 let saved = Saved::of_value(kind, data).map_err(|e| wrong(&e.to_string()))?;
@@ -59,8 +58,30 @@ impl Baseline {
         if !known.contains_key(&(Kind::Fleet, (0, 0))) {
             return Err(wrong("it holds nothing"));
         }
-        Ok(Self::of_parts(known, others))
+        let index = written.get("index").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let pair = |(n, entry): (usize, &Value)| {
+            let wrong = |what: String| NotExported(format!("pair {n} of the index: {what}"));
+            let (kind, key) = about(entry).map_err(wrong)?;
+            let value = entry.get("bytes").ok_or_else(|| wrong("it has no bytes".to_owned()))?;
+            let record = Record { kind, key, value: Some(decoded(value).map_err(wrong)?) };
+            let is_whole = matches!(kind, Kind::Met | Kind::Acted) && Meeting::read(&record).is_some();
+            if is_whole { Ok(record) } else { Err(wrong("it makes no sense".to_owned())) }
+        };
+        let index = index.iter().enumerate().map(pair).collect::<Result<_, _>>()?;
+        Ok((Self::of_parts(known, others), index))
     }
+}
+
+/// The kind and the key of an entry.
+fn about(entry: &Value) -> Result<(Kind, (u32, u32)), String> {
+    let name = entry.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such kind")?;
+    let key = serde_json::from_value(entry.get("key").cloned().unwrap_or_default());
+    Ok((kind, key.map_err(|error| error.to_string())?))
+}
+
+fn decoded(bytes: &Value) -> Result<Vec<u8>, String> {
+    hex::decode(bytes.as_str().unwrap_or_default()).map_err(|error| error.to_string())
 }
 
 const FORMAT: &str = "yukue-baseline";
