@@ -8,7 +8,7 @@ DEMO     = pcaps/attack/staging-antivirus-push.pcap
 CORPUS  ?=
 SCORER  ?=
 
-.PHONY: demo test check lint soak bench bench-quick fuzz conformance scorecard scorecard-small licenses packaging tools help
+.PHONY: demo test check lint soak bench bench-quick fuzz conformance scorecard scorecard-small statistics licenses packaging tools help
 
 help:
 	@echo 'make demo         build, analyse a shipped attack capture, print what was found'
@@ -47,6 +47,11 @@ licenses:
 packaging:
 	$(CARGO) build --release --quiet
 	@bash tests/packaging.sh
+
+# Error rates and power of the common cause test over hundreds of days, and the beacon's quantiles made again: too long
+# without optimisation, so only this crate's tests are compiled with it.
+statistics:
+	CARGO_PROFILE_TEST_OPT_LEVEL=3 $(CARGO) test --quiet --lib -- --ignored blames named quantile
 
 # The live sensor left alone with mixed traffic and troubles; MINUTES=60 for longer. Says SKIPPED without namespaces.
 MINUTES ?= 10

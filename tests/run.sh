@@ -19,6 +19,7 @@ part() { # part NAME COMMAND…
 
 part lint make --no-print-directory lint
 part suite cargo test
+part statistics make --no-print-directory statistics
 part grafana bash tests/grafana.sh
 part api tests/api.sh
 part licenses make --no-print-directory licenses

@@ -67,12 +67,14 @@ ROWS = [
     ]),
     ("Could anything have been found?", [
         bars("Baselines by state", "Hosts. `learning` ones are judged by their peers, `stale` ones have gone quiet.",
-             "sum by (state) (yukue_baseline_hosts{@})", "{{state}}", "none", min=0, w=8),
+             "sum by (state) (yukue_baseline_hosts{@})", "{{state}}", "none", min=0, w=6),
         series("Baselines that are ready", "Share of hosts, by role. It should reach nearly all in a week.",
                [query('sum by (role) (yukue_baseline_hosts{@, state="ready"}) / (sum by (role) (yukue_baseline_hosts{@}) > 0) or sum by (role) (yukue_baseline_hosts{@})', "{{role}}")],
-               "percentunit", min=0, max=1, w=8),
+               "percentunit", min=0, max=1, w=6),
+        bars("Pairs let go of, last day", "Who met whom is kept for 400 days. What is older than that cannot be found any more when a destination turns out bad.",
+             "sum by (instance) (increase(yukue_baseline_index_pruned_pairs_total{@}[24h]))", "{{instance}}", "none", min=0, w=6),
         bars("Evaluations, last day", "By detector. One at nothing never saw what it looks for: is that traffic mirrored?",
-             'bottomk(12, sum by (detector) (increase(yukue_detector_evaluations_total{@, detector=~"$detector"}[24h])))', "{{detector}}", "none", min=0, w=8),
+             'bottomk(12, sum by (detector) (increase(yukue_detector_evaluations_total{@, detector=~"$detector"}[24h])))', "{{detector}}", "none", min=0, w=6),
     ]),
     *[(f"{family}", [own(stem, text) for stem, text in stems], "closed") for family, stems in families()],
 ]

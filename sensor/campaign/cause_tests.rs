@@ -244,7 +244,7 @@ fn a_boot_at_which_everything_is_contacted_blames_nobody() {
 }
 
 #[test]
-#[ignore = "minutes without optimisation: cargo test --release blames -- --ignored"]
+#[ignore = "minutes without optimisation: make statistics"]
 fn a_boot_blames_nobody_on_ninety_nine_of_a_hundred_days() {
     let blamed = blamed_at_boot(100);
     assert!(blamed <= 3, "{blamed} of 300 days");
@@ -269,7 +269,7 @@ fn a_scheduled_sweep_blames_nobody_however_many_cases_follow_it() {
 }
 
 #[test]
-#[ignore = "minutes without optimisation: cargo test --release blames -- --ignored"]
+#[ignore = "minutes without optimisation: make statistics"]
 fn a_scheduled_sweep_blames_nobody_on_three_hundred_days() {
     assert_eq!(blamed_after_sweeps(100), 0, "of 300 days");
 }
@@ -300,7 +300,7 @@ fn the_right_server_is_named_from_as_many_cases_as_its_habits_ask_for() {
 }
 
 #[test]
-#[ignore = "minutes without optimisation: cargo test --release named -- --ignored"]
+#[ignore = "minutes without optimisation: make statistics"]
 fn the_right_server_is_named_in_as_many_of_a_hundred_attacks() {
     power(100);
 }

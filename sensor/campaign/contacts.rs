@@ -11,7 +11,7 @@ use super::unsaved::Unsaved;
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::WeakCase;
 use crate::profile::{HostId, Moved, TenantId, Touch};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The contact index.
 #[derive(Clone, Debug)]
@@ -61,8 +61,12 @@ impl Contacts {
             self.began = at;
         }
         self.unsaved_logs.note(host);
-        let log = self.hosts.entry(host, HostLog::default);
-        let stir = log.stir(at, self.began);
+        if self.hosts.get(&host).is_none() {
+            let out = self.hosts.insert(host, HostLog::default());
+            self.lost_by(out.into_iter().flat_map(|(_, log)| log.peers).map(|peer| peer.host));
+        }
+        let Some(log) = self.hosts.get_mut(&host) else { return };
+        let (stir, forgotten) = log.stir(at, self.began);
         if stir.bin || stir.boot {
             self.bins += f64::from(u8::from(stir.bin));
             self.boots += f64::from(u8::from(stir.boot));
@@ -82,6 +86,33 @@ impl Contacts {
                 (*hour, *now) = (this, 0);
             }
             *now = now.saturating_add(1);
+        }
+        self.lost_by(forgotten);
+    }
+
+    /// Servers that have a client less.
+    fn lost_by(&mut self, servers: impl IntoIterator<Item = HostId>) {
+        for server in servers {
+            if let Some(hub) = self.hubs.peek_mut(&server) {
+                hub.lost();
+                self.unsaved_hubs.note(server);
+            }
+        }
+    }
+
+    /// All is read from a file: no server has more clients than there are hosts that know it. A file of before may say so,
+    /// since who was not met for a month was not taken off.
+    pub(super) fn recount(&mut self) {
+        let mut clients: BTreeMap<HostId, u32> = BTreeMap::new();
+        for peer in self.hosts.iter().flat_map(|(_, log)| &log.peers) {
+            let count = clients.entry(peer.host).or_default();
+            *count = count.saturating_add(1);
+        }
+        let servers: Vec<HostId> = self.hubs.iter().map(|(id, _)| *id).collect();
+        for id in servers {
+            if let Some(hub) = self.hubs.peek_mut(&id) {
+                hub.clients = hub.clients.min(clients.get(&id).copied().unwrap_or(0));
+            }
         }
     }
 
@@ -256,15 +287,10 @@ impl Contacts {
         let log = self.hosts.entry(host, HostLog::default);
         let (added, out) = log.touch(server, at);
         let Added { pair, bin, boot, slot } = added;
-        if let Some(out) = out
-            && let Some(hub) = self.hubs.get_mut(&out)
-        {
-            hub.lost();
-            self.unsaved_hubs.note(out);
-        }
+        let steady = log.steady;
+        self.lost_by(out);
         self.unsaved_logs.note(host);
         self.unsaved_hubs.note(server);
-        let steady = log.steady;
         let hub = self.hubs.entry(server, Hub::default);
         hub.touch(host, at, slot);
         if pair {
@@ -340,3 +366,30 @@ const SHRINK_BINS: f32 = 10.0;
 const SHRINK_BOOTS: f32 = 4.0;
 /// Ports from here on are handed out anew each time (RFC 6335 §6).
 const DYNAMIC: u16 = 49_152;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: HostId = HostId(1);
+    const T: i64 = 1_600_000_000;
+
+    #[test]
+    fn who_was_not_met_for_a_month_is_no_client() {
+        let mut contacts = Contacts::new();
+        for (day, n) in (0..40_i64).flat_map(|day| (0..20_u32).map(move |n| (day, n))) {
+            let (host, ts) = (HostId(100 + n), Timestamp::from_secs(T + day * 86_400 + i64::from(n)));
+            contacts.stir(host, ts);
+            // Half of them turn to another server after five days.
+            if n < 10 || day < 5 {
+                contacts.contact_of(host, SERVER, moment(ts));
+            }
+            let known = contacts.hosts.iter().filter(|(_, log)| log.peer(SERVER).is_some()).count();
+            assert_eq!(contacts.hubs.get(&SERVER).map(|hub| hub.clients as usize), Some(known), "day {day}");
+        }
+        assert_eq!(contacts.hubs.get(&SERVER).unwrap().clients, 10);
+        contacts.hubs.get_mut(&SERVER).unwrap().clients = 99;
+        contacts.recount();
+        assert_eq!(contacts.hubs.get(&SERVER).unwrap().clients, 10, "a file of before said more");
+    }
+}

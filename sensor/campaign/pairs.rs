@@ -105,14 +105,15 @@ pub(crate) struct Added {
 
 impl HostLog {
     /// Notes activity. `began` is when the data began: what was silent since before that is not known to have booted.
-    pub(crate) fn stir(&mut self, at: u32, began: u32) -> Stir {
-        let mut stir = Stir::default();
+    /// Peers that were not met for a month are forgotten and given back.
+    pub(crate) fn stir(&mut self, at: u32, began: u32) -> (Stir, Vec<HostId>) {
+        let (mut stir, mut forgotten) = (Stir::default(), Vec::new());
         let known = self.last > 0;
         if !known || at.saturating_sub(self.last) >= SILENCE_S {
             self.session = at;
             self.booted = known || at.saturating_sub(began) >= SILENCE_S;
             if self.booted {
-                self.age(at);
+                forgotten = self.age(at);
                 self.boots += 1.0;
                 stir.boot = true;
             }
@@ -127,12 +128,12 @@ impl HostLog {
             self.bin = bin;
         }
         if bin == self.bin && self.recent & 1 == 0 && !self.in_boot(at) {
-            self.age(at);
+            forgotten.extend(self.age(at));
             self.recent |= 1;
             self.steady += 1.0;
             stir.bin = true;
         }
-        stir
+        (stir, forgotten)
     }
 
     /// Whether `at` lies in the minutes after a boot.
@@ -214,8 +215,9 @@ impl HostLog {
         self.peers.truncate(MAX_PEERS);
     }
 
-    /// Lets a day's worth of the past go.
-    fn age(&mut self, at: u32) {
+    /// Lets a day's worth of the past go; gives back the peers that were not met for a month.
+    fn age(&mut self, at: u32) -> Vec<HostId> {
+        let mut forgotten = Vec::new();
         let day = u16::try_from(at / DAY_S).unwrap_or(u16::MAX);
         let passed = day.saturating_sub(self.day);
         if self.day > 0 && passed > 0 {
@@ -227,9 +229,16 @@ impl HostLog {
                 peer.boots *= keep;
             }
             let since = at.saturating_sub(IDLE_S);
-            self.peers.retain(|peer| peer.times[0] >= since || peer.marked_at(Mark::Execution) > 0);
+            self.peers.retain(|peer| {
+                let stays = peer.times[0] >= since || peer.marked_at(Mark::Execution) > 0;
+                if !stays {
+                    forgotten.push(peer.host);
+                }
+                stays
+            });
         }
         self.day = self.day.max(day);
+        forgotten
     }
 
     fn make_room(&mut self) -> Option<HostId> {

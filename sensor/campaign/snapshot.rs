@@ -184,6 +184,7 @@ impl Campaigns {
         restoring.hops.sort_by_key(|(pair, when)| (when.last, *pair));
         restoring.logs.into_iter().for_each(|(id, log)| drop(self.contacts.hosts.insert(id, log)));
         restoring.hubs.into_iter().for_each(|(id, hub)| drop(self.contacts.hubs.insert(id, hub)));
+        self.contacts.recount();
         restoring.hops.into_iter().for_each(|(pair, when)| self.hops.restore_pair(pair, when));
     }
 

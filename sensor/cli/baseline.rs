@@ -185,6 +185,9 @@ fn learned(flags: &Learn, quiet: bool) -> Exit {
                     known.new,
                     learn.records
                 );
+                if learn.pruned > 0 {
+                    anstream::println!("{} pairs last met more than 400 days ago and were let go of", learn.pruned);
+                }
             }
             if learn.interrupted { Exit::Interrupted } else { Exit::Done }
         }

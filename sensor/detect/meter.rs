@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "minutes without optimisation: cargo test --release quantile -- --ignored"]
+    #[ignore = "minutes without optimisation: make statistics"]
     fn every_baked_quantile_is_made_again() {
         make_again(QUANTILES, 200_000, &[0.001, 0.01, 0.05]);
     }

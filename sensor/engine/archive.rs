@@ -158,7 +158,9 @@ mod tests {
             found.map(|m| (m.with, m.first.secs() / 86_400, m.last.secs() / 86_400, m.count)).collect()
         };
         assert_eq!(known(&store.archive(), 5), [(1, 0, 91, 7), (2, 1, 1, 1)], "while somebody saves");
+        assert_eq!(store.pruned(), 0);
         save(&mut store, Extent::All, vec![met(7, 9, 402..=402, 1)]);
+        assert_eq!(store.pruned(), 2, "5 with 2, 6 with 1");
         drop(store);
         let archive = Archive::open(&path).unwrap();
         assert_eq!(known(&archive, 5), [(1, 0, 91, 7)], "2 was met 401 days ago");

@@ -67,6 +67,7 @@ impl Counts for Gauges {
         into.memory_used_bytes.count((Component::Queue,), status.queue.bytes);
         into.memory_limit_bytes.count((Component::Queue,), status.queue.capacity_bytes);
         into.memory_used_bytes.count((Component::Process,), resident());
+        into.baseline_index_pruned_pairs_total.count((), status.analysis.index_pruned);
         into.flow_table_entries.count((), status.flows.active);
         into.flow_table_limit_entries.count((), super::pipeline::MAX_FLOWS as u64);
     }

@@ -18,6 +18,8 @@ pub(crate) struct Learn {
     pub(crate) learnt: Learnt,
     /// Records written.
     pub(crate) records: u64,
+    /// Pairs of the index that were let go of.
+    pub(crate) pruned: u64,
     pub(crate) interrupted: bool,
 }
 
@@ -50,7 +52,7 @@ pub(crate) fn learn(
     let now = pipeline.finish(&mut take_in)?;
     analysis.settle(now);
     let records = saver.save(&mut analysis)?;
-    Ok(Learn { learnt: analysis.learnt(), records, interrupted })
+    Ok(Learn { learnt: analysis.learnt(), records, pruned: saver.pruned(), interrupted })
 }
 
 /// A live sensor goes on from what it knew and saves it every minute of event time. A damaged file is moved aside and

@@ -35,6 +35,11 @@ impl Saver {
         }
     }
 
+    /// Pairs of the index of 400 days that it let go of.
+    pub(crate) const fn pruned(&self) -> u64 {
+        self.store.pruned()
+    }
+
     /// Saves at once, as at the end.
     pub(crate) fn save(&mut self, analysis: &mut Analysis) -> Result<u64, StoreError> {
         analysis.save(&mut self.store)

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub(crate) struct Store {
     db: Arc<Database>,
     path: PathBuf,
+    pruned: u64,
 }
 
 /// Why a baseline cannot be read or written.
@@ -80,7 +81,12 @@ impl Store {
             make(path)?;
         }
         let db = guarded(path, || Database::open(path).map_err(|error| told(path, error.into())))?;
-        Ok(Self { db: Arc::new(db), path: path.to_owned() })
+        Ok(Self { db: Arc::new(db), path: path.to_owned(), pruned: 0 })
+    }
+
+    /// Pairs of the index that it let go of since it was opened.
+    pub(crate) const fn pruned(&self) -> u64 {
+        self.pruned
     }
 
     /// Where to look things up while it is open for saving.
@@ -96,7 +102,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let wrong = |error: redb::Error| StoreError::Write { path: self.path.clone(), reason: error.to_string() };
         let transaction = self.db.begin_write().map_err(|error| wrong(error.into()))?;
-        let mut count = 0_u64;
+        let (mut count, mut pruned) = (0_u64, 0_u64);
         {
             let mut table = transaction.open_table(RECORDS).map_err(|error| wrong(error.into()))?;
             let mut about = transaction.open_table(ABOUT).map_err(|error| wrong(error.into()))?;
@@ -144,7 +150,7 @@ impl Store {
                 return Err(wrong(error));
             }
             if extent == Extent::All {
-                let pruned = archive::prune(&mut meetings, &self.path, newest).map_err(&wrong)?;
+                pruned = archive::prune(&mut meetings, &self.path, newest).map_err(&wrong)?;
                 if pruned > 0 {
                     tracing::info!(pruned, "pairs that last met more than 400 days ago were let go of");
                 }
@@ -152,6 +158,7 @@ impl Store {
             about.insert((), sum).map_err(|error| wrong(error.into()))?;
         }
         transaction.commit().map_err(|error| wrong(error.into()))?;
+        self.pruned = self.pruned.saturating_add(pruned);
         Ok(count)
     }
 
@@ -300,7 +307,7 @@ const RECORDS: TableDefinition<'static, (u8, u32, u32), &[u8]> = TableDefinition
 const ABOUT: TableDefinition<'static, (), (u64, u64)> = TableDefinition::new("about");
 const MAGIC: &[u8; 2] = b"YB";
 /// Of the frames and of what is in them. Older versions stay readable.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 const HEAD: usize = 12;
 /// Damaged files kept beside a baseline.
 const MOST_ASIDE: u32 = 100;
@@ -375,7 +382,7 @@ mod tests {
         let mut newer = frame(Kind::Host, (1, 0), b"x");
         newer[2] = VERSION + 1;
         let path = Path::new("b");
-        assert!(matches!(unframed(path, (1, 1, 0), &newer), Err(StoreError::Newer { version: 3, .. })));
+        assert!(matches!(unframed(path, (1, 1, 0), &newer), Err(StoreError::Newer { version: 4, .. })));
         let good = frame(Kind::Host, (1, 0), b"x");
         assert!(unframed(path, (1, 1, 0), &good).is_ok());
         assert!(unframed(path, (1, 2, 0), &good).is_err(), "of another key");

@@ -139,6 +139,9 @@ pub(crate) struct AnalysisStatus {
     pub(crate) weird: Vec<(String, u64)>,
     /// Panics of detectors, by stem.
     pub(crate) detector_panics: Vec<(String, u64)>,
+    /// Pairs of the baseline's index that last met more than 400 days ago and were let go of.
+    #[serde(default)]
+    pub(crate) index_pruned: u64,
 }
 
 /// Alerts of one detector and severity.
@@ -341,6 +344,12 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
     }
     if faults.baselines_set_aside > 0 {
         lines.push("the baseline was damaged and is set aside: learning began anew".to_owned());
+    }
+    if status.analysis.index_pruned > 0 {
+        lines.push(format!(
+            "{} pairs of the baseline's index are over 400 days old and gone",
+            status.analysis.index_pruned
+        ));
     }
     if faults.baseline_unsaved > 0 {
         lines.push(format!("what is known could not be saved {} times", faults.baseline_unsaved));

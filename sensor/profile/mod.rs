@@ -357,8 +357,10 @@ impl Profiles {
     }
 }
 
-/// (host, owner) pairs held; some 230 bytes each with their names shared.
-const MAX_TIES: usize = 200_000;
+/// (host, owner) pairs held; some 230 bytes each with their names shared. A first contact is weighed as a case for a week,
+/// for which its pair must be known: a fleet of 2,000 meets some 30 owners a host and day, which is 420,000 pairs in a week.
+/// Larger fleets keep less than a week of pairs; which owners a host has met at all is the habits' to know.
+const MAX_TIES: usize = 500_000;
 /// Flows with an administrative share at one moment.
 const MAX_ADMIN_FLOWS: usize = 100_000;
 /// Conversations into the site's hosts at one moment; what began earlier is taken to begin with its first act.

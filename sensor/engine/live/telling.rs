@@ -205,6 +205,7 @@ impl<'a> Telling<'a> {
             alerts: self.tally.alerts(),
             weird: self.right.oddities().into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
             detector_panics: self.right.analysis.panics().map(|(stem, n)| (stem.to_owned(), n)).collect(),
+            index_pruned: self.saver.as_ref().map_or(0, Saver::pruned),
         };
         let log = self.journal.state();
         let lag = self.tally.lag();

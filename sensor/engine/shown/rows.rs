@@ -149,4 +149,4 @@ const MAX_EACH: usize = 8;
 /// More than the profiles hold; what lies between is let go at once.
 const MAX_HOSTS: usize = 320_000;
 const MAX_DESTINATIONS: usize = 220_000;
-const MAX_TIES: usize = 300_000;
+const MAX_TIES: usize = 600_000;

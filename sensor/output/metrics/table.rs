@@ -105,6 +105,7 @@ metrics! {
     detector_tracked_entries: gauge [Detector], "Entries in a detector's tables.";
     detector_tracked_limit_entries: gauge [Detector], "Entries a detector's tables hold at most.";
     baseline_hosts: gauge [RoleGroup, BaselineState], "Hosts of the site, by how well they are known.";
+    baseline_index_pruned_pairs_total: counter [], "Pairs of the index of who met whom that were let go of after 400 days.";
     alerts_total: counter [Detector, Level], "Alerts raised.";
     alerts_open: gauge [Detector, Level], "Alerts that nobody has acknowledged, closed or allowed.";
     alerts_suppressed_total: counter [Detector, Suppression], "Alerts and repeats nobody was told about, by why.";
