@@ -141,7 +141,7 @@ fn a_damaged_baseline_is_refused_left_alone_and_moved_aside_on_request() {
 /// What each version wrote stays readable; `BLESS=1` writes a file only when there is none.
 #[test]
 fn a_baseline_of_every_version_is_still_read() {
-    for version in 1..=2 {
+    for version in 1..=3 {
         let kept = root().join(format!("tests/expected/baseline-{version}.gz"));
         let shown = root().join(format!("tests/expected/baseline-{version}.txt"));
         let folder = tempfile::tempdir().unwrap();

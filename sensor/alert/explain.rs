@@ -108,6 +108,7 @@ pub(crate) fn campaign(w: &CampaignWords<'_>) -> Text {
     if w.timers > 0 {
         said.push(say!("campaign.timers", timers = w.timers));
     }
+    said.push(say!("campaign.otherwise", server = w.server));
     if !w.baseline {
         said.push(say!("campaign.no_baseline"));
     }
@@ -172,7 +173,8 @@ mod tests {
             "epp01 (10.0.0.5) made code run on 10.0.0.17 through svcctl (CreateServiceW) at 06:57:46–06:57:48 UTC; \
              0.4 s later, at 06:57:48 UTC, 10.0.0.17 contacted 203.0.113.5:80 for the first time in this data. In \
              addition, epp01 (10.0.0.5) contacts it too (14 times since 06:56:40), 10.0.0.17 keeps coming back like a timer, every 5.1 s (29 gaps) and \
-             no other host of the site used it before."
+             no other host of the site used it before. An installer run from afar that registers with its vendor looks the \
+             same."
         );
     }
 
@@ -195,7 +197,8 @@ mod tests {
             "12 hosts contacted x.example for the first time between 00:00:00 and 00:10:00 UTC, each shortly after \
              being in contact with epp01 (10.0.0.5). 12 of 12 were in contact with epp01 (10.0.0.5) within 2 min \
              before; by accident it would be 0.4 (chance below 10^-10 for any of 8 candidate servers). 11 of them keep \
-             coming back like a timer. No baseline: what is usual was judged by this capture alone."
+             coming back like a timer. A planned rollout that keeps a timer looks the same: whoever runs epp01 (10.0.0.5) \
+             knows. No baseline: what is usual was judged by this capture alone."
         );
     }
 }

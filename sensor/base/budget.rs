@@ -16,6 +16,11 @@ impl Budget {
         Self { name, entries, heap_bytes }
     }
 
+    /// `<file>.<field>`.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
     /// The most entries.
     pub(crate) const fn entries(self) -> usize {
         self.entries

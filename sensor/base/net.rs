@@ -33,7 +33,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// IANA protocol number of what rides on IP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Transport {
     /// 6
     Tcp,

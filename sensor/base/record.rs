@@ -62,11 +62,13 @@ pub(crate) enum Kind {
     Met = 25,
     /// By machine and actor, likewise: who acted on it.
     Acted = 26,
+    /// By table and what its entry is about, as 64 bits: what detectors remember.
+    Memory = 27,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Fleet,
         Self::Host,
         Self::Owner,
@@ -94,6 +96,7 @@ impl Kind {
         Self::Alert,
         Self::Met,
         Self::Acted,
+        Self::Memory,
     ];
 
     /// The kind of a number on disk.
@@ -131,6 +134,7 @@ impl Kind {
             Self::Alert => "alert",
             Self::Met => "met",
             Self::Acted => "acted",
+            Self::Memory => "memory",
         }
     }
 }

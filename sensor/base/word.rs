@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) type Word = &'static str;
 
 /// The static text of a word; `None` when it is none.
-fn known(text: &str) -> Option<Word> {
+pub(crate) fn known(text: &str) -> Option<Word> {
     let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(word) = words.get(text) {
         return Some(word);
@@ -54,6 +54,41 @@ pub(crate) mod maybe {
     }
 }
 
+/// Several words.
+pub(crate) mod many {
+    use super::{Deserialize, Deserializer, Serializer, Word, known};
+    use serde::de::Error as _;
+
+    pub(crate) fn serialize<'a, S: Serializer, C>(words: &'a C, to: S) -> Result<S::Ok, S::Error>
+    where
+        &'a C: IntoIterator<Item = &'a Word>,
+    {
+        to.collect_seq(words)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, C: FromIterator<Word>>(from: D) -> Result<C, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let words = texts.iter().map(|text| known(text).ok_or_else(|| D::Error::custom("no word of this program")));
+        words.collect()
+    }
+}
+
+/// Words with a number each.
+pub(crate) mod weighed {
+    use super::{Deserialize, Deserializer, Serializer, Word, known};
+    use serde::de::Error as _;
+
+    pub(crate) fn serialize<S: Serializer>(words: &[(Word, f64)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(words)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Word, f64)>, D::Error> {
+        let pairs = Vec::<(String, f64)>::deserialize(from)?;
+        let word = |(text, weight): (String, f64)| Some((known(&text)?, weight));
+        pairs.into_iter().map(|pair| word(pair).ok_or_else(|| D::Error::custom("no word of this program"))).collect()
+    }
+}
+
 /// Words read so far.
 static WORDS: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
 /// Words there may be, and bytes of the longest.
@@ -70,11 +105,19 @@ mod tests {
         measure: Word,
         #[serde(with = "super::maybe")]
         technique: Option<Word>,
+        #[serde(with = "super::many")]
+        channels: BTreeSet<Word>,
+        #[serde(with = "super::weighed")]
+        signs: Vec<(Word, f64)>,
     }
 
     #[test]
     fn a_word_reads_back_as_itself_and_a_novel_is_none() {
-        for saved in [Saved { measure: "lag", technique: Some("T1021") }, Saved { measure: "", technique: None }] {
+        let all = || (BTreeSet::from(["rdp", "winrm"]), vec![("sni", 0.5)]);
+        let (channels, signs) = all();
+        let whole = Saved { measure: "lag", technique: Some("T1021"), channels, signs };
+        let empty = Saved { measure: "", technique: None, channels: BTreeSet::new(), signs: Vec::new() };
+        for saved in [whole, empty] {
             let text = serde_json::to_string(&saved).unwrap();
             assert_eq!(serde_json::from_str::<Saved>(&text).unwrap(), saved);
         }

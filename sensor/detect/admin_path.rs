@@ -5,11 +5,13 @@
 //! migrations, a new machine. Evasion: paths that exist already.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role};
+use super::claim::{Claim, Words, has_role, manages, with_role};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory};
+use super::renamed::as_it_is;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp, say};
+use crate::base::{Budget, Table, Timestamp, Word, say};
 use crate::event::Uid;
 use crate::profile::{Act, Activity, HostId, Profiles};
 use std::net::IpAddr;
@@ -21,7 +23,7 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(AdminPath {
             rule: parse(text)?,
-            known: Capped::new(Budget::new("admin_path.known", MAX_PATHS, 0)),
+            known: Kept::new(Budget::new("admin_path.known", MAX_PATHS, 0)),
             noted: Ledger::new(Budget::new("admin_path.noted", MAX_NEW, 0)),
         }))
     },
@@ -37,23 +39,27 @@ struct Rule {
     target_roles: Vec<String>,
     learn_s: f64,
     severity: Severity,
+    undeclared: Severity,
 }
 
 /// Who administered whom.
 #[derive(Debug)]
 struct AdminPath {
     rule: Rule,
-    known: Capped<(HostId, HostId), ()>,
+    known: Kept<(HostId, HostId), ()>,
     noted: Ledger<(HostId, HostId), Path>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Path {
     first: Timestamp,
-    channel: &'static str,
+    #[serde(with = "crate::base::word")]
+    channel: Word,
     watched_days: f64,
     uid: Uid,
 }
+
+as_it_is!(Path);
 
 impl Detector for AdminPath {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -65,7 +71,7 @@ impl Detector for AdminPath {
         if let Activity::Act(act) = seen
             && self.rule.enabled
             && act.by != act.on
-            && has_role(usual, act.by, &self.rule.roles)
+            && manages(usual, act.by, &self.rule.roles)
         {
             self.act(act, usual);
         }
@@ -78,6 +84,10 @@ impl Detector for AdminPath {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table(), self.known.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted, &mut self.known]
     }
 }
 
@@ -92,7 +102,9 @@ impl AdminPath {
             (Some(by), Some(on)) => site(by) != site(on),
             _ => false,
         };
-        if watched_s >= self.rule.learn_s && (elsewhere || has_role(usual, act.on, &self.rule.target_roles)) {
+        // A help desk's machine deals with many and is learned too; to another site it goes every day.
+        let elsewhere = elsewhere && has_role(usual, act.by, &self.rule.roles);
+        if watched_s >= self.rule.learn_s && (elsewhere || manages(usual, act.on, &self.rule.target_roles)) {
             let channel = Deed::of(&act.what).channel;
             let watched_days = watched_s / 86_400.0;
             self.noted.note_once((act.by, act.on), || Path { first: act.ts, channel, watched_days, uid: act.uid });
@@ -106,7 +118,7 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (path.first, path.first),
-            severity: self.severity,
+            severity: if has_role(usual, by, &self.roles) { self.severity } else { self.undeclared },
             attack: &self.attack,
             host: on,
             role: Role::AffectedHost,
@@ -117,13 +129,17 @@ impl Rule {
             usual,
             Words {
                 title: say!("admin_path.title", actor = &actor, machine = &machine),
-                explanation: say!(
-                    "admin_path.explanation",
-                    actor = &actor,
-                    machine = &machine,
-                    channel = path.channel,
-                    at = path.first.clock(),
-                    days = format!("{:.0}", path.watched_days),
+                explanation: with_role(
+                    usual,
+                    by,
+                    say!(
+                        "admin_path.explanation",
+                        actor = &actor,
+                        machine = &machine,
+                        channel = path.channel,
+                        at = path.first.clock(),
+                        days = format!("{:.0}", path.watched_days),
+                    ),
                 ),
                 reasons: vec![
                     reason("channel", Value::Text(path.channel.into()), ""),

@@ -1,5 +1,6 @@
 //! A detector that panics at whatever it is asked: to see that the others go on. Debug builds only.
 
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Which};
 use crate::base::{Table, Timestamp};
 use crate::profile::{Activity, Profiles};
@@ -23,6 +24,10 @@ impl Detector for Broken {
     }
 
     fn tables(&self) -> Vec<Table> {
+        Vec::new()
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
         Vec::new()
     }
 }

@@ -133,7 +133,7 @@ impl Calibration {
 }
 
 /// Keeps the number of host alerts near what the operator can read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Budget {
     /// Incidents a day wanted.
     wanted: f64,

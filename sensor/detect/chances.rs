@@ -1,4 +1,4 @@
-//! Several chances in one, and the tail of a count.
+//! Several chances in one, the tail of a count, and the chance of something never met.
 
 /// Chances that may depend on each other in one (Liu and Xie 2020). One above a half says nothing and takes nothing away.
 pub(super) fn cauchy(p: &[f64]) -> f64 {
@@ -22,10 +22,33 @@ pub(super) fn poisson_tail(mean: f64, k: u32) -> f64 {
     sum.clamp(0.0, 1.0)
 }
 
+/// How many things of a kind were met, once a day each, and how many for the first time; faded.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Kinds {
+    pub(super) met: f64,
+    pub(super) new: f64,
+}
+
+impl Kinds {
+    /// Good–Turing: the chance that the next one was never met.
+    pub(super) fn chance(self, shrink: f64) -> f64 {
+        // What is pooled says one in a hundred: servers hardly ever meet anything new.
+        (self.new + shrink * POOLED_NEW) / (self.met + shrink)
+    }
+
+    pub(super) fn learn(&mut self, met: u32, new: u32) {
+        self.met += f64::from(met);
+        self.new += f64::from(new);
+    }
+}
+
 fn real(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
+/// Chance of something new that is pooled with a server's own: detection.md §4.6 gives 10⁻⁴ for tight servers and we know
+/// less of ours.
+const POOLED_NEW: f64 = 0.01;
 /// Terms of the tail; beyond a mean of a hundred an hour no first act is odd.
 const MAX_TERMS: u32 = 200;
 

@@ -2,7 +2,7 @@
 
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
-use crate::base::{Text, Timestamp};
+use crate::base::{Text, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{HostId, HostRole, Profiles, TenantId};
 use std::fmt::Display;
@@ -77,6 +77,18 @@ const fn weight(severity: Severity) -> f64 {
 /// Whether a host was declared as one of the roles named.
 pub(super) fn has_role(usual: &Profiles, host: HostId, names: &[String]) -> bool {
     usual.roles(host).iter().any(|role: &HostRole| names.iter().any(|name| name == role.name()))
+}
+
+/// Whether a host manages others: declared as one of the roles named, or, where nobody declared it, by its dealings.
+pub(super) fn manages(usual: &Profiles, host: HostId, names: &[String]) -> bool {
+    has_role(usual, host, names) || usual.learned_hub(host).is_some()
+}
+
+/// An explanation about a server, and how its role is known when nobody declared it.
+pub(super) fn with_role(usual: &Profiles, host: HostId, explanation: Text) -> Text {
+    let Some(hub) = usual.learned_hub(host) else { return explanation };
+    let (server, way) = (usual.label(host), hub.way.to_string());
+    Text::of(vec![explanation, say!("claim.learned", server = server, machines = hub.machines, way = way)])
 }
 
 /// Whether a host was declared as nothing but such roles, or as nothing.

@@ -12,8 +12,10 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory, Sole};
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Capped, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
 
@@ -24,11 +26,11 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(ClientMismatch {
             rule: parse(text)?,
-            pairs: Capped::new(Budget::new("client_mismatch.pairs", MAX_PAIRS, 0)),
-            owners: Capped::new(Budget::new("client_mismatch.owners", MAX_OWNERS, 0)),
-            hosts: Capped::new(Budget::new("client_mismatch.hosts", MAX_HOSTS, 0)),
-            hellos: Capped::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
-            all: [0.0; CLASSES.len()],
+            pairs: Kept::new(Budget::new("client_mismatch.pairs", MAX_PAIRS, 0)),
+            owners: Kept::new(Budget::new("client_mismatch.owners", MAX_OWNERS, 0)),
+            hosts: Kept::new(Budget::new("client_mismatch.hosts", MAX_HOSTS, 0)),
+            hellos: Kept::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
+            all: Sole::new("client_mismatch.all", [0.0; CLASSES.len()]),
             noted: Ledger::new(Budget::new("client_mismatch.noted", MAX_NOTED, 64)),
         }))
     },
@@ -58,7 +60,7 @@ struct Rule {
 }
 
 /// Kinds of programs a client hello tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Class {
     Browser,
     System,
@@ -83,18 +85,18 @@ impl Class {
 #[derive(Debug)]
 struct ClientMismatch {
     rule: Rule,
-    pairs: Capped<(HostId, TenantId), Shown>,
-    owners: Capped<TenantId, Visitors>,
+    pairs: Kept<(HostId, TenantId), Shown>,
+    owners: Kept<TenantId, Visitors>,
     /// Hellos of each host by class.
-    hosts: Capped<HostId, [f64; CLASSES.len()]>,
+    hosts: Kept<HostId, [f64; CLASSES.len()]>,
     /// How often each hello was seen.
-    hellos: Capped<Box<str>, f64>,
-    all: [f64; CLASSES.len()],
+    hellos: Kept<Box<str>, f64>,
+    all: Sole<[f64; CLASSES.len()]>,
     noted: Ledger<(HostId, TenantId), Contradiction>,
 }
 
 /// What a host showed an owner.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Shown {
     /// The flow in which the user agent named a browser.
     claimed: Option<Uid>,
@@ -105,19 +107,21 @@ struct Shown {
 }
 
 /// Who goes to an owner.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Visitors {
     by_class: [f64; CLASSES.len()],
     hosts: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Contradiction {
     ts: Timestamp,
     class: Class,
     same_flow: bool,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Shown, Visitors, Contradiction);
 
 impl Detector for ClientMismatch {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -140,6 +144,10 @@ impl Detector for ClientMismatch {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table(), self.pairs.table(), self.owners.table(), self.hosts.table(), self.hellos.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted, &mut self.pairs, &mut self.owners, &mut self.hosts, &mut self.hellos, &mut self.all]
     }
 }
 
@@ -213,8 +221,8 @@ impl ClientMismatch {
 
     /// How surprising this class is here: for the owner's visitors, or for the host.
     fn surprise(&self, seen: &Hello, at: usize) -> Option<(&'static str, f64)> {
-        let total: f64 = self.all.iter().sum();
-        let prior = self.all.get(at).copied().unwrap_or(0.0) / total.max(1.0);
+        let total: f64 = self.all.get().iter().sum();
+        let prior = self.all.get().get(at).copied().unwrap_or(0.0) / total.max(1.0);
         let of_owner = self.owners.get(&seen.tenant).filter(|visitors| visitors.hosts >= self.rule.least_hosts);
         let of_owner = of_owner.and_then(|visitors| {
             let n: f64 = visitors.by_class.iter().sum();
@@ -246,7 +254,7 @@ impl ClientMismatch {
         let visitors = self.owners.entry(seen.tenant, Visitors::default);
         visitors.hosts = visitors.hosts.saturating_add(u32::from(new_host));
         let of_host = self.hosts.entry(seen.host, || [0.0; CLASSES.len()]);
-        for counts in [&mut visitors.by_class, of_host, &mut self.all] {
+        for counts in [&mut visitors.by_class, of_host, self.all.get_mut()] {
             if let Some(count) = counts.get_mut(at) {
                 *count += 1.0;
             }
@@ -255,7 +263,7 @@ impl ClientMismatch {
 
     /// Nearly everybody shows this hello: a proxy or antivirus program speaks for them.
     fn is_inspected(&self, ja4: &str) -> bool {
-        let total: f64 = self.all.iter().sum();
+        let total: f64 = self.all.get().iter().sum();
         let this = self.hellos.get(ja4).copied().unwrap_or(0.0);
         total >= self.rule.least_connections && this > self.rule.one_hello_share * total
     }

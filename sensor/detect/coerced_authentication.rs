@@ -8,10 +8,12 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory};
+use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp, say};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Uid;
-use crate::profile::{Activity, Call, HostId, Profiles, Touch};
+use crate::profile::{Activity, Call, HostId, Profiles, Renamed, Touch};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
@@ -21,7 +23,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(CoercedAuthentication {
             rule: parse(text)?,
             pairs: Ledger::new(Budget::new("coerced_authentication.pairs", MAX_PAIRS, 128)),
-            latest: Capped::new(Budget::new("coerced_authentication.latest", MAX_PAIRS, 0)),
+            latest: Kept::new(Budget::new("coerced_authentication.latest", MAX_PAIRS, 0)),
         }))
     },
 };
@@ -49,10 +51,10 @@ struct CoercedAuthentication {
     /// By caller and callee.
     pairs: Ledger<(HostId, HostId), Asked>,
     /// The latest caller of each callee.
-    latest: Capped<HostId, HostId>,
+    latest: Kept<HostId, HostId>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Asked {
     first: Timestamp,
     last: Timestamp,
@@ -62,6 +64,12 @@ struct Asked {
     /// When and to whom the callee connected.
     answered: Option<(Timestamp, HostId)>,
     uids: Vec<Uid>,
+}
+
+impl Renames for Asked {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { answered: self.answered.renamed(ids)?, ..self })
+    }
 }
 
 impl Detector for CoercedAuthentication {
@@ -85,6 +93,10 @@ impl Detector for CoercedAuthentication {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.pairs.table(), self.latest.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.pairs, &mut self.latest]
     }
 }
 

@@ -9,10 +9,12 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Memory, Sole};
+use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
-use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
+use crate::profile::{Activity, Closed, HostId, Profiles, Renamed, TenantId};
 use std::collections::BTreeMap;
 
 /// In the table of detectors.
@@ -22,7 +24,7 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(CohortExfiltration {
             rule: parse(text)?,
-            since: None,
+            since: Sole::new("cohort_exfiltration.since", None),
             noted: Ledger::new(Budget::new("cohort_exfiltration.noted", MAX_OWNERS, 512)),
         }))
     },
@@ -52,11 +54,11 @@ struct Rule {
 #[derive(Debug)]
 struct CohortExfiltration {
     rule: Rule,
-    since: Option<Timestamp>,
+    since: Sole<Option<Timestamp>>,
     noted: Ledger<TenantId, Cohort>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Cohort {
     first: Timestamp,
     last: Timestamp,
@@ -64,6 +66,12 @@ struct Cohort {
     hosts: BTreeMap<HostId, (u64, u64)>,
     up: u64,
     told: usize,
+}
+
+impl Renames for Cohort {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { hosts: self.hosts.renamed(ids)?, ..self })
+    }
 }
 
 impl Detector for CohortExfiltration {
@@ -91,11 +99,18 @@ impl Detector for CohortExfiltration {
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
     }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted, &mut self.since]
+    }
 }
 
 impl CohortExfiltration {
     fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
-        let since = *self.since.get_or_insert(seen.began);
+        let since = self.since.get().unwrap_or(seen.began);
+        if self.since.get().is_none() {
+            *self.since.get_mut() = Some(since);
+        }
         let (Some(tie), Some(owner)) = (usual.tie(seen.host, tenant), usual.tenant(tenant)) else { return };
         let Some((_, adopted)) = owner.users.first() else { return };
         if tie.background || adopted.secs_since(since) < self.rule.learn_s {

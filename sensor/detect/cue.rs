@@ -1,13 +1,13 @@
 //! Weak signs: what alone proves nothing and adds up, by group so that one cause is not counted twice.
 
 use super::finding::Evidence;
-use crate::base::Timestamp;
+use crate::base::{Timestamp, Word};
 use crate::event::Uid;
 use crate::profile::{HostId, TenantId};
 
 /// Groups of cues that tend to come together (`detection.md` §8): within a group the strongest counts, across groups
 /// they add up, each to its cap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Group {
     /// Destination rarity: new for the host, prevalence, age, direct to an address, odd certificate.
     Destination,
@@ -36,15 +36,17 @@ impl Group {
 }
 
 /// One weak sign about one host.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Cue {
-    pub(crate) detector: &'static str,
+    #[serde(with = "crate::base::word")]
+    pub(crate) detector: Word,
     pub(crate) ts: Timestamp,
     pub(crate) host: HostId,
     /// The destination it is about, where it is about one.
     pub(crate) tenant: Option<TenantId>,
     pub(crate) group: Group,
     /// −ln of the chance of seeing it by accident.
+    #[serde(with = "crate::base::real")]
     pub(crate) nats: f64,
     /// The measure behind it.
     pub(crate) reason: Evidence,

@@ -8,6 +8,8 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::shown::Distinct;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
@@ -45,7 +47,7 @@ struct Dga {
     tried: Ledger<HostId, Tried>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Tried {
     since: Timestamp,
     missing: Distinct,
@@ -55,6 +57,8 @@ struct Tried {
     examples: Vec<Box<str>>,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Tried);
 
 impl Detector for Dga {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -77,6 +81,10 @@ impl Detector for Dga {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.tried.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.tried]
     }
 }
 

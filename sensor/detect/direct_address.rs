@@ -7,8 +7,10 @@
 use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
+use super::memory::{Kept, Memory};
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, parse};
-use crate::base::{Budget, Capped, Table, Transport};
+use crate::base::{Budget, Table, Transport};
 use crate::profile::{Activity, Contact, HostId, Profiles};
 
 /// In the table of detectors.
@@ -18,7 +20,7 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(DirectAddress {
             rule: parse(text)?,
-            hosts: Capped::new(Budget::new("direct_address.hosts", MAX_HOSTS, 0)),
+            hosts: Kept::new(Budget::new("direct_address.hosts", MAX_HOSTS, 0)),
         }))
     },
 };
@@ -36,14 +38,16 @@ struct Rule {
 #[derive(Debug)]
 struct DirectAddress {
     rule: Rule,
-    hosts: Capped<HostId, Named>,
+    hosts: Kept<HostId, Named>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Named {
     contacts: f64,
     nameless: f64,
 }
+
+as_it_is!(Named);
 
 impl Detector for DirectAddress {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -62,6 +66,10 @@ impl Detector for DirectAddress {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.hosts.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.hosts]
     }
 }
 

@@ -9,9 +9,11 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory, Sole};
+use super::renamed::as_it_is;
 use super::shown::{Distinct, information};
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp, say};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 use std::net::IpAddr;
@@ -25,10 +27,10 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(DnsTunnel {
             rule: parse(text)?,
             asked: Ledger::new(Budget::new("dns_tunnel.asked", MAX_PAIRS, 128)),
-            parents: Capped::new(Budget::new("dns_tunnel.parents", MAX_PARENTS, 0)),
-            numbers: Capped::new(Budget::new("dns_tunnel.numbers", MAX_PARENTS, 48)),
-            next: 0,
-            resolvers: Capped::new(Budget::new("dns_tunnel.resolvers", MAX_RESOLVERS, 0)),
+            parents: Kept::new(Budget::new("dns_tunnel.parents", MAX_PARENTS, 0)),
+            numbers: Kept::new(Budget::new("dns_tunnel.numbers", MAX_PARENTS, 48)),
+            next: Sole::new("dns_tunnel.next", 0),
+            resolvers: Kept::new(Budget::new("dns_tunnel.resolvers", MAX_RESOLVERS, 0)),
         }))
     },
 };
@@ -57,23 +59,24 @@ struct DnsTunnel {
     rule: Rule,
     asked: Ledger<(HostId, ParentId), Asked>,
     /// Registrable names and the clients that asked below them.
-    parents: Capped<ParentId, Parent>,
-    numbers: Capped<Arc<str>, ParentId>,
-    next: u32,
+    parents: Kept<ParentId, Parent>,
+    numbers: Kept<Arc<str>, ParentId>,
+    next: Sole<u32>,
     /// Addresses of the site that are asked: they ask again for others.
-    resolvers: Capped<IpAddr, ()>,
+    resolvers: Kept<IpAddr, ()>,
 }
 
 type ParentId = u32;
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Parent {
+    #[serde(with = "text")]
     name: Arc<str>,
     clients: u32,
 }
 
 /// One client and one registrable name, today.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Asked {
     day: i64,
     first: Timestamp,
@@ -93,6 +96,8 @@ struct Asked {
     example: Box<str>,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Parent, Asked);
 
 impl Detector for DnsTunnel {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -118,6 +123,10 @@ impl Detector for DnsTunnel {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.asked.table(), self.parents.table(), self.numbers.table(), self.resolvers.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.asked, &mut self.parents, &mut self.numbers, &mut self.resolvers, &mut self.next]
     }
 }
 
@@ -174,8 +183,8 @@ impl DnsTunnel {
         if let Some(id) = self.numbers.get_mut(&**owner) {
             return *id;
         }
-        let id = self.next;
-        self.next = self.next.wrapping_add(1);
+        let id = *self.next.get();
+        *self.next.get_mut() = id.wrapping_add(1);
         self.numbers.insert(owner.clone(), id);
         self.parents.insert(id, Parent { name: owner.clone(), clients: 0 });
         id
@@ -234,7 +243,7 @@ impl Rule {
         host: HostId,
         asked: &Asked,
         parent: &Parent,
-        resolvers: &Capped<IpAddr, ()>,
+        resolvers: &Kept<IpAddr, ()>,
         usual: &Profiles,
     ) -> Option<Finding> {
         let names = asked.names.count();
@@ -302,7 +311,7 @@ impl Rule {
     }
 }
 
-fn is_resolver(resolvers: &Capped<IpAddr, ()>, host: HostId, usual: &Profiles) -> bool {
+fn is_resolver(resolvers: &Kept<IpAddr, ()>, host: HostId, usual: &Profiles) -> bool {
     usual.address(host).is_some_and(|ip| resolvers.get(&ip).is_some())
 }
 
@@ -317,3 +326,17 @@ const MAX_PAIRS: usize = 65_536;
 const MAX_PARENTS: usize = 65_536;
 /// Resolvers of the site.
 const MAX_RESOLVERS: usize = 1_024;
+
+/// A name as it is saved.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<S: Serializer>(name: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Into::into)
+    }
+}

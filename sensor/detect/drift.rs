@@ -9,6 +9,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Drift, Feature, HostId, Profiles};
@@ -64,6 +65,10 @@ impl Detector for Drifts {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 

@@ -8,8 +8,10 @@ use super::claim::{Claim, Words, has_role, is_person};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -43,8 +45,13 @@ struct Rule {
 #[derive(Debug)]
 struct EncryptedDns {
     rule: Rule,
-    noted: Ledger<(HostId, TenantId), &'static str>,
+    noted: Ledger<(HostId, TenantId), How>,
 }
+
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct How(#[serde(with = "crate::base::word")] Word);
+
+as_it_is!(How);
 
 impl Detector for EncryptedDns {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -63,11 +70,15 @@ impl Detector for EncryptedDns {
 
     fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
-        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note.0, usual));
     }
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 
@@ -82,7 +93,7 @@ impl EncryptedDns {
         if has_role(usual, seen.host, &self.rule.resolver_roles) {
             return;
         }
-        self.noted.note_once((seen.host, seen.tenant), || how);
+        self.noted.note_once((seen.host, seen.tenant), || How(how));
         said.cues.push(Cue {
             detector: SPEC.stem,
             ts: seen.ts,

@@ -6,14 +6,16 @@
 //! a vendor's support session: both belong behind a gateway. Evasion: entry by mail or by another machine.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role, keep};
+use super::claim::{Claim, Words, has_role, keep, manages, with_role};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::{Reach, Uid};
-use crate::profile::{Activity, Closed, Contact, HostId, Profiles, TenantId};
+use crate::profile::{Activity, Closed, Contact, HostId, Profiles, Renamed, TenantId};
 use std::net::IpAddr;
 
 /// In the table of detectors.
@@ -37,6 +39,8 @@ struct Rule {
     nats: f64,
     exposed: Severity,
     followed: Severity,
+    undeclared_exposed: Severity,
+    undeclared_followed: Severity,
 }
 
 /// Conversations from outside, by server.
@@ -46,7 +50,7 @@ struct Entry {
     noted: Ledger<HostId, Entered>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Entered {
     first: Timestamp,
     last: Timestamp,
@@ -56,6 +60,12 @@ struct Entered {
     /// Whom the server met for the first time within the window.
     then: Vec<TenantId>,
     uids: Vec<Uid>,
+}
+
+impl Renames for Entered {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { then: self.then.renamed(ids)?, ..self })
+    }
 }
 
 impl Detector for Entry {
@@ -82,12 +92,16 @@ impl Detector for Entry {
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
     }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
+    }
 }
 
 impl Entry {
     fn entered(&mut self, seen: &Closed, usual: &Profiles) {
         let spoke = seen.counters.orig_bytes.min(seen.counters.resp_bytes);
-        if spoke < self.rule.least_bytes || !has_role(usual, seen.host, &self.rule.roles) {
+        if spoke < self.rule.least_bytes || !manages(usual, seen.host, &self.rule.roles) {
             return;
         }
         let entered = self.noted.note(seen.host, || Entered {
@@ -133,11 +147,17 @@ impl Entry {
 impl Rule {
     fn tell(&self, now: Timestamp, host: HostId, entered: &Entered, usual: &Profiles) -> Option<Finding> {
         let peer = entered.peers.first()?;
+        let severity = match (has_role(usual, host, &self.roles), entered.then.is_empty()) {
+            (true, true) => self.exposed,
+            (true, false) => self.followed,
+            (false, true) => self.undeclared_exposed,
+            (false, false) => self.undeclared_followed,
+        };
         let claim = Claim {
             detector: SPEC.stem,
             now,
             span: (entered.first, entered.last),
-            severity: if entered.then.is_empty() { self.exposed } else { self.followed },
+            severity,
             attack: &self.attack,
             host,
             role: Role::AffectedHost,
@@ -155,15 +175,19 @@ impl Rule {
             usual,
             Words {
                 title: say!("entry.title", peer = *peer, host = &ip),
-                explanation: say!(
-                    "entry.explanation",
-                    peers = entered.peers.len(),
-                    peer = *peer,
-                    times = entered.times,
-                    port = entered.port,
-                    host = &ip,
-                    from = entered.first.clock(),
-                    then = then,
+                explanation: with_role(
+                    usual,
+                    host,
+                    say!(
+                        "entry.explanation",
+                        peers = entered.peers.len(),
+                        peer = *peer,
+                        times = entered.times,
+                        port = entered.port,
+                        host = &ip,
+                        from = entered.first.clock(),
+                        then = then,
+                    ),
                 ),
                 reasons: vec![
                     reason("conversations", Value::Count(entered.times), ""),

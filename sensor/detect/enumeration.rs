@@ -8,6 +8,7 @@ use super::claim::{Claim, Words, has_role};
 use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles};
@@ -66,6 +67,10 @@ impl Detector for Enumeration {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.fans.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.fans]
     }
 }
 

@@ -11,6 +11,7 @@ use super::fan::Fan;
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event;
@@ -83,6 +84,10 @@ impl Detector for ExecutionFanOut {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.fans.table(), self.habits.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.fans, &mut self.habits]
     }
 }
 

@@ -1,13 +1,14 @@
 //! How many machines one host reached within a window: the shape of a sweep.
 
 use super::claim::keep;
+use super::renamed::Renames;
 use crate::base::Timestamp;
 use crate::event::Uid;
-use crate::profile::HostId;
+use crate::profile::{HostId, Renamed};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What one host did to others, and the widest sweep within it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Fan {
     recent: VecDeque<(Timestamp, HostId)>,
     /// First and last act of the sweeps, once there was one.
@@ -17,6 +18,12 @@ pub(super) struct Fan {
     /// Machines of the widest one.
     pub(super) widest: usize,
     pub(super) uids: Vec<Uid>,
+}
+
+impl Renames for Fan {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { recent: self.recent.renamed(ids)?, reached: self.reached.renamed(ids)?, ..self })
+    }
 }
 
 impl Fan {

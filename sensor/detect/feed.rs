@@ -7,6 +7,8 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
@@ -38,13 +40,15 @@ struct Feed {
 }
 
 /// Who lists it, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Listed {
     source: Box<str>,
     indicator: Box<str>,
     /// Many customers stand behind the name, or only the address is listed while the name is known.
     shared: bool,
 }
+
+as_it_is!(Listed);
 
 impl Detector for Feed {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -66,6 +70,10 @@ impl Detector for Feed {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.hits.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.hits]
     }
 }
 

@@ -1,24 +1,47 @@
 //! Who does what day after day: an administrator is one by habit, whether or not somebody declared the role.
 
-use crate::base::{Budget, Capped, Table, Timestamp};
-use crate::profile::HostId;
+use super::memory::{Entry, Kept, Memory, Taken};
+use super::renamed::as_it_is;
+use crate::base::{Budget, Record, Table, Timestamp};
+use crate::profile::{Extent, HostId, Renamed};
 
 /// Days on which each host acted through each channel.
 #[derive(Debug)]
 pub(super) struct Habits {
-    days: Capped<(HostId, &'static str), Days>,
+    days: Kept<(HostId, &'static str), Days>,
 }
 
 /// Distinct days, and the latest of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Days {
     count: u32,
     last: i64,
 }
 
+as_it_is!(Days);
+
+impl Memory for Habits {
+    #[cfg(test)]
+    fn name(&self) -> &'static str {
+        self.days.name()
+    }
+
+    fn keep_track(&mut self) {
+        self.days.keep_track();
+    }
+
+    fn save(&mut self, extent: Extent, put: &mut dyn FnMut(Record)) {
+        self.days.save(extent, put);
+    }
+
+    fn restore(&mut self, entry: &Entry, ids: Option<&Renamed>) -> Taken {
+        self.days.restore(entry, ids)
+    }
+}
+
 impl Habits {
     pub(super) fn new(budget: Budget) -> Self {
-        Self { days: Capped::new(budget) }
+        Self { days: Kept::new(budget) }
     }
 
     /// Notes an act; on how many days before its own the same was done. A month's silence ends a habit.

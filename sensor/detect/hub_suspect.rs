@@ -7,15 +7,17 @@
 //! emergency. Evasion: doing what the server always does.
 
 use super::beacon::reason;
-use super::chances::{cauchy, poisson_tail};
+use super::chances::{Kinds, cauchy, poisson_tail};
 use super::claim::{Claim, Words, keep};
 use super::finding::{Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory, Sole};
+use super::renamed::Renames;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::stats::poisson_binomial_tail;
-use crate::base::{Arg, Budget, Capped, Table, Text, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Text, Timestamp, Word, say};
 use crate::event::{self, Uid};
-use crate::profile::{Act, Activity, Contact, HostId, Profiles, What};
+use crate::profile::{Act, Activity, Contact, HostId, Profiles, Renamed, What};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In the table of detectors.
@@ -25,10 +27,9 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(HubSuspect {
             rule: parse(text)?,
-            hubs: Capped::new(Budget::new("hub_suspect.hubs", MAX_HUBS, 1_000)),
-            pairs: Capped::new(Budget::new("hub_suspect.pairs", MAX_PAIRS, 0)),
-            day: 0,
-            today: BTreeMap::new(),
+            hubs: Kept::new(Budget::new("hub_suspect.hubs", MAX_HUBS, 1_000)),
+            pairs: Kept::new(Budget::new("hub_suspect.pairs", MAX_PAIRS, 0)),
+            today: Sole::new("hub_suspect.today", (0, BTreeMap::new())),
             noted: Ledger::new(Budget::new("hub_suspect.noted", MAX_HUBS, 700)),
         }))
     },
@@ -55,16 +56,15 @@ struct Rule {
 #[derive(Debug)]
 struct HubSuspect {
     rule: Rule,
-    hubs: Capped<HostId, Hub>,
-    pairs: Capped<(HostId, HostId), ()>,
-    day: i64,
-    /// The worst hour of today of each server that was judged.
-    today: BTreeMap<HostId, Hour>,
+    hubs: Kept<HostId, Hub>,
+    pairs: Kept<(HostId, HostId), ()>,
+    /// The day at hand, and The worst hour of today of each server that was judged.
+    today: Sole<(i64, BTreeMap<HostId, Hour>)>,
     noted: Ledger<(HostId, i64), Hour>,
 }
 
 /// One server's past and its present hour.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Hub {
     since: i64,
     day: i64,
@@ -84,35 +84,31 @@ struct Hub {
     channels: Kinds,
     outside: Kinds,
     admins: Kinds,
-    used: Vec<&'static str>,
+    #[serde(with = "crate::base::word::many")]
+    used: Vec<Word>,
     now: Present,
 }
 
-/// How many things of a kind were met, once a day each, and how many for the first time; faded.
-#[derive(Clone, Copy, Debug, Default)]
-struct Kinds {
-    met: f64,
-    new: f64,
-}
-
 /// The present hour.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Present {
     machines: BTreeSet<HostId>,
     firsts: u32,
-    new_channel: Option<&'static str>,
+    #[serde(with = "crate::base::word::maybe")]
+    new_channel: Option<Word>,
     new_outside: u32,
     outside: u32,
     new_admins: u32,
     admins: u32,
-    channels: BTreeSet<&'static str>,
+    #[serde(with = "crate::base::word::many")]
+    channels: BTreeSet<Word>,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     uids: Vec<Uid>,
 }
 
 /// A judged hour.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Hour {
     p: f64,
     signs: [f64; SIGNS.len()],
@@ -132,6 +128,19 @@ const SIGNS: [(&str, &str); 6] = [
     ("new_outside_p", "a destination outside that it had never met"),
     ("new_administrator_p", "an administrator it had never had"),
 ];
+
+impl Renames for Hub {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        let now = Present { machines: self.now.machines.renamed(ids)?, ..self.now };
+        Some(Self { now, ..self })
+    }
+}
+
+impl Renames for Hour {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { machines: self.machines.renamed(ids)?, ..self })
+    }
+}
 
 impl Detector for HubSuspect {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -163,6 +172,10 @@ impl Detector for HubSuspect {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.hubs.table(), self.pairs.table(), self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.hubs, &mut self.pairs, &mut self.noted, &mut self.today]
     }
 }
 
@@ -228,24 +241,26 @@ impl HubSuspect {
         hub.learn(hour, &self.rule);
         let Some(judged) = judged else { return };
         let day = judged.span.1.utc_day();
-        if day > self.day {
-            self.day = day;
-            self.today.clear();
+        let (at, today) = self.today.get_mut();
+        if day > *at {
+            *at = day;
+            today.clear();
         }
-        if self.today.get(&id).is_none_or(|worst| judged.p < worst.p) && self.today.len() < MAX_HUBS {
-            self.today.insert(id, judged);
+        if today.get(&id).is_none_or(|worst| judged.p < worst.p) && today.len() < MAX_HUBS {
+            today.insert(id, judged);
         }
     }
 
     /// Of the servers judged today those that stand out, few of them falsely.
     fn tell_today(&mut self) {
-        let mut all: Vec<(f64, HostId)> = self.today.iter().map(|(id, hour)| (hour.p, *id)).collect();
+        let (_, today) = self.today.get();
+        let mut all: Vec<(f64, HostId)> = today.iter().map(|(id, hour)| (hour.p, *id)).collect();
         all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         // Each was judged by its worst hour of 24.
         let limit = |at: usize| self.rule.false_share * real(at + 1) / (real(all.len()) * 24.0);
         let told = all.iter().enumerate().rposition(|(at, (p, _))| *p <= limit(at)).map_or(0, |at| at + 1);
         for (_, id) in all.iter().take(told) {
-            if let Some(hour) = self.today.get(id) {
+            if let Some(hour) = today.get(id) {
                 let key = (*id, hour.span.0.secs().div_euclid(HOUR_S));
                 self.noted.note_once(key, || hour.clone());
             }
@@ -258,19 +273,6 @@ impl Present {
         self.first = Some(self.first.map_or(ts, |first| first.min(ts)));
         self.last = Some(self.last.map_or(ts, |last| last.max(ts)));
         keep(&mut self.uids, uid);
-    }
-}
-
-impl Kinds {
-    /// Good–Turing: the chance that the next one was never met.
-    fn chance(self, shrink: f64) -> f64 {
-        // What is pooled says one in a hundred: servers hardly ever meet anything new.
-        (self.new + shrink * POOLED_NEW) / (self.met + shrink)
-    }
-
-    fn learn(&mut self, met: u32, new: u32) {
-        self.met += f64::from(met);
-        self.new += f64::from(new);
     }
 }
 
@@ -427,9 +429,6 @@ const HOUR_S: i64 = 3600;
 const TELLING_P: f64 = 0.05;
 /// Up to 1,024 machines an hour, and more.
 const OCTAVES: usize = 12;
-/// Chance of something new that is pooled with a server's own: detection.md §4.6 gives 10⁻⁴ for tight servers and we know
-/// less of ours.
-const POOLED_NEW: f64 = 0.01;
 /// Contacts of an hour that count towards the chance of a new one.
 const MOST_AT_ONCE: u32 = 24;
 /// Servers held, 1.2 kB each and what they did in this hour.

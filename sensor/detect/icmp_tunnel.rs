@@ -9,6 +9,8 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, Transport, say};
 use crate::event::{Counters, Reach, Uid};
@@ -50,13 +52,15 @@ struct IcmpTunnel {
     echoes: Ledger<(HostId, IpAddr), Echoes>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Echoes {
     first: Timestamp,
     last: Timestamp,
     sum: Counters,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Echoes);
 
 impl Detector for IcmpTunnel {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -81,6 +85,10 @@ impl Detector for IcmpTunnel {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.echoes.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.echoes]
     }
 }
 

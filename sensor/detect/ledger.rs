@@ -1,27 +1,62 @@
 //! What a detector has noted, bounded, and which of it has not been told yet.
 
 use super::finding::Finding;
+use super::memory::{Entry, Kept, Memory, Taken};
+use super::renamed::{Key, Renames};
 use super::{Said, Which};
-use crate::base::{Budget, Capped, Table};
-use std::hash::Hash;
+use crate::base::{Budget, Record, Table};
+use crate::profile::{Extent, Renamed};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Notes by subject; the one not touched for longest makes room.
 #[derive(Debug)]
 pub(super) struct Ledger<K, V> {
-    noted: Capped<K, Note<V>>,
+    noted: Kept<K, Note<V>>,
     /// Subjects touched since the last step, each once for as long as it is held.
     untold: Vec<K>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Note<V> {
     about: V,
     untold: bool,
 }
 
-impl<K: Copy + Ord + Hash, V> Ledger<K, V> {
+impl<V: Renames> Renames for Note<V> {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { about: self.about.renamed(ids)?, untold: self.untold })
+    }
+}
+
+impl<K: Copy + Key, V: Serialize + DeserializeOwned + Renames> Memory for Ledger<K, V> {
+    #[cfg(test)]
+    fn name(&self) -> &'static str {
+        self.noted.name()
+    }
+
+    fn keep_track(&mut self) {
+        self.noted.keep_track();
+    }
+
+    fn save(&mut self, extent: Extent, put: &mut dyn FnMut(Record)) {
+        self.noted.save(extent, put);
+    }
+
+    fn restore(&mut self, entry: &Entry, ids: Option<&Renamed>) -> Taken {
+        match self.noted.take(entry, ids) {
+            Ok(key) => {
+                self.untold.extend(self.noted.get(&key).filter(|note| note.untold).map(|_| key));
+                Taken::In
+            }
+            Err(taken) => taken,
+        }
+    }
+}
+
+impl<K: Copy + Key, V> Ledger<K, V> {
     pub(super) fn new(budget: Budget) -> Self {
-        Self { noted: Capped::new(budget), untold: Vec::new() }
+        Self { noted: Kept::new(budget), untold: Vec::new() }
     }
 
     /// The note about `key`, made when there is none; it will be told at the next step.

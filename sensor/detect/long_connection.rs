@@ -8,6 +8,7 @@ use super::claim::{Claim, Words, is_rare};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
@@ -74,6 +75,10 @@ impl Detector for LongConnection {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.longest.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.longest]
     }
 }
 

@@ -12,8 +12,10 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Contact, Fetch, HostId, HostRole, Hub, Profiles, TenantId};
 use std::collections::BTreeMap;
@@ -59,21 +61,25 @@ struct ManagementEgress {
 }
 
 /// Why a host counts as a server that manages others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 enum Duty {
     Declared(HostRole),
     Learned(Hub),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Reached {
     duty: Duty,
     first: Timestamp,
     severity: Severity,
-    why: &'static str,
-    catalogue: &'static str,
+    #[serde(with = "crate::base::word")]
+    why: Word,
+    #[serde(with = "crate::base::word")]
+    catalogue: Word,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Reached);
 
 impl Detector for ManagementEgress {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -96,6 +102,10 @@ impl Detector for ManagementEgress {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 

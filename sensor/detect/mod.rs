@@ -36,6 +36,7 @@ mod identify;
 mod ledger;
 mod long_connection;
 mod management_egress;
+mod memory;
 mod meter;
 mod new_destination;
 mod off_hours;
@@ -47,6 +48,7 @@ mod ranks;
 mod rare_destination;
 mod remote_execution;
 mod remote_management;
+mod renamed;
 mod resolver_bypass;
 mod rule;
 mod score;
@@ -66,10 +68,12 @@ pub(crate) use meter::Rhythm;
 pub(crate) use remote_execution::{Deed, channels, doors};
 pub(crate) use rule::{RuleError, RuleTexts, parse};
 pub(crate) use score::{Checked, Scorer, WeakCase};
+pub(crate) use snapshot::merged;
 
 use crate::base::{Table, Timestamp};
 use crate::profile::{Activity, Profiles};
 use controller::Controllers;
+use memory::Memory;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -86,6 +90,9 @@ pub(crate) trait Detector: Debug + Send {
 
     /// Its tables as they stand.
     fn tables(&self) -> Vec<Table>;
+
+    /// What it remembers between runs.
+    fn memory(&mut self) -> Vec<&mut dyn Memory>;
 }
 
 /// Which findings are to be said.

@@ -7,6 +7,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, is_person};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles, TenantId};
@@ -68,6 +69,10 @@ impl Detector for NewDestination {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.firsts.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.firsts]
     }
 }
 

@@ -9,6 +9,7 @@ use super::claim::{Claim, Words, has_role};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::profile::{ASLEEP_BELOW, Activity, Contact, HostId, Profiles, TenantId};
@@ -66,6 +67,10 @@ impl Detector for OffHours {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 

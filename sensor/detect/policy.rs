@@ -4,6 +4,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, HostRole, Profiles, TenantId};
@@ -65,6 +66,10 @@ impl Detector for Policy {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.breaches.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.breaches]
     }
 }
 

@@ -8,6 +8,8 @@ use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, Transport, say};
 use crate::event::{Reach, Uid};
@@ -49,13 +51,15 @@ struct ProtocolMismatch {
     odd: Ledger<(HostId, TenantId, u16, &'static str), Odd>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Odd {
     first: Timestamp,
     last: Timestamp,
     flows: u64,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Odd);
 
 impl Detector for ProtocolMismatch {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -78,6 +82,10 @@ impl Detector for ProtocolMismatch {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.odd.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.odd]
     }
 }
 

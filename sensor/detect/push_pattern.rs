@@ -5,12 +5,14 @@
 //! an emergency update. Evasion: pushing within the ordinary sweep.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words, has_role};
+use super::claim::{Claim, Words, has_role, manages, with_role};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
-use crate::profile::{Activity, HostId, Profiles, Touch};
+use crate::profile::{Activity, HostId, Profiles, Renamed, Touch};
 use std::collections::{BTreeSet, VecDeque};
 
 /// In the table of detectors.
@@ -38,6 +40,7 @@ struct Rule {
     learn_hours: i64,
     quarantine_hours: i64,
     severity: Severity,
+    undeclared: Severity,
 }
 
 /// Habits by hub and port.
@@ -47,7 +50,7 @@ struct PushPattern {
     noted: Ledger<(HostId, u16), Habit>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Habit {
     /// Hour since the epoch in which it was first seen.
     since: i64,
@@ -62,7 +65,7 @@ struct Habit {
     odd: Option<Odd>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Odd {
     first: Timestamp,
     last: Timestamp,
@@ -71,6 +74,18 @@ struct Odd {
     /// At an hour at which it never pushed.
     wrong_hour: bool,
     reached: Vec<HostId>,
+}
+
+impl Renames for Habit {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { now: self.now.renamed(ids)?, odd: self.odd.renamed(ids)?, ..self })
+    }
+}
+
+impl Renames for Odd {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { reached: self.reached.renamed(ids)?, ..self })
+    }
 }
 
 impl Detector for PushPattern {
@@ -83,7 +98,7 @@ impl Detector for PushPattern {
         if let Activity::Touch(touch) = seen
             && self.rule.enabled
             && !self.rule.ignored_ports.contains(&touch.port)
-            && has_role(usual, touch.orig, &self.rule.roles)
+            && manages(usual, touch.orig, &self.rule.roles)
         {
             self.touched(touch);
         }
@@ -96,6 +111,10 @@ impl Detector for PushPattern {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 
@@ -156,7 +175,7 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (odd.first, odd.last),
-            severity: self.severity,
+            severity: if has_role(usual, hub, &self.roles) { self.severity } else { self.undeclared },
             attack: &self.attack,
             host: hub,
             role: Role::StagingServer,
@@ -174,14 +193,18 @@ impl Rule {
                     port = port,
                     how = Arg::term(how),
                 ),
-                explanation: say!(
-                    "push_pattern.explanation",
-                    server = &server,
-                    machines = odd.machines,
-                    port = port,
-                    from = odd.first.clock(),
-                    how = Arg::term(how),
-                    most = odd.most,
+                explanation: with_role(
+                    usual,
+                    hub,
+                    say!(
+                        "push_pattern.explanation",
+                        server = &server,
+                        machines = odd.machines,
+                        port = port,
+                        from = odd.first.clock(),
+                        how = Arg::term(how),
+                        most = odd.most,
+                    ),
                 ),
                 reasons: vec![
                     Evidence {

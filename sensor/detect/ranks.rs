@@ -2,15 +2,15 @@
 //! values fade.
 
 /// Values in event space.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Ranks {
-    counts: [u32; BINS],
+    counts: Vec<u32>,
     total: u32,
 }
 
 impl Ranks {
-    pub(super) const fn new() -> Self {
-        Self { counts: [0; BINS], total: 0 }
+    pub(super) fn new() -> Self {
+        Self { counts: vec![0; BINS], total: 0 }
     }
 
     /// Learns a value.

@@ -7,6 +7,7 @@
 use super::beacon::reason;
 use super::cue::{Cue, Group};
 use super::finding::Value;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, parse};
 use crate::base::Table;
 use crate::profile::{Activity, Contact, Profiles, Rarity};
@@ -48,6 +49,10 @@ impl Detector for RareDestination {
 
     fn tables(&self) -> Vec<Table> {
         Vec::new()
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![]
     }
 }
 

@@ -9,6 +9,8 @@ use super::claim::{Claim, Words, has_role};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::habit::{Habits, MAX_HABITS};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::event::{self, Channel, Uid};
@@ -52,7 +54,7 @@ struct RemoteExecution {
 }
 
 /// What one host did to another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Deeds {
     first: Timestamp,
     last: Timestamp,
@@ -108,6 +110,8 @@ impl Deed {
     }
 }
 
+as_it_is!(Deeds);
+
 impl Detector for RemoteExecution {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
         self.rule = parse(rule)?;
@@ -127,6 +131,10 @@ impl Detector for RemoteExecution {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.pairs.table(), self.habits.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.pairs, &mut self.habits]
     }
 }
 

@@ -9,6 +9,7 @@ use super::claim::{Claim, Words, has_role, is_person};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
@@ -70,6 +71,10 @@ impl Detector for RemoteManagement {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 

@@ -8,8 +8,10 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory};
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp, say};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, HostId, Lookup, Profiles};
 use std::net::IpAddr;
@@ -22,8 +24,8 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(ResolverBypass {
             rule: parse(text)?,
             noted: Ledger::new(Budget::new("resolver_bypass.noted", MAX_PAIRS, 64)),
-            inside: Capped::new(Budget::new("resolver_bypass.inside", MAX_HOSTS, 0)),
-            resolvers: Capped::new(Budget::new("resolver_bypass.resolvers", MAX_RESOLVERS, 0)),
+            inside: Kept::new(Budget::new("resolver_bypass.inside", MAX_HOSTS, 0)),
+            resolvers: Kept::new(Budget::new("resolver_bypass.resolvers", MAX_RESOLVERS, 0)),
         }))
     },
 };
@@ -47,11 +49,11 @@ struct ResolverBypass {
     rule: Rule,
     noted: Ledger<(HostId, IpAddr), Asked>,
     /// Hosts that ask a resolver inside.
-    inside: Capped<HostId, ()>,
-    resolvers: Capped<IpAddr, ()>,
+    inside: Kept<HostId, ()>,
+    resolvers: Kept<IpAddr, ()>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Asked {
     first: Timestamp,
     last: Timestamp,
@@ -60,6 +62,8 @@ struct Asked {
     told: bool,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Asked);
 
 impl Detector for ResolverBypass {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -82,6 +86,10 @@ impl Detector for ResolverBypass {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table(), self.inside.table(), self.resolvers.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted, &mut self.inside, &mut self.resolvers]
     }
 }
 

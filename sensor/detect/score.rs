@@ -7,10 +7,12 @@ use super::beacon::reason;
 use super::calibrate::{Budget, Calibration, Unusual};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
+use super::memory::{Kept, Memory, Sole};
+use super::renamed::Renames;
 use super::{Cue, Group, Said};
-use crate::base::{self, Arg, Capped, Table, Text, Timestamp, say};
+use crate::base::{self, Arg, Table, Text, Timestamp, say};
 use crate::event::Uid;
-use crate::profile::{HostId, Profiles, TenantId};
+use crate::profile::{HostId, Profiles, Renamed, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `rules/host_anomaly.toml`.
@@ -55,20 +57,27 @@ pub(crate) struct WeakCase {
 #[derive(Debug)]
 pub(crate) struct Scorer {
     rule: ScoreRule,
-    day: Option<i32>,
-    tallies: Capped<(HostId, Option<TenantId>), Tally>,
-    touched: BTreeSet<(HostId, Option<TenantId>)>,
+    tallies: Kept<(HostId, Option<TenantId>), Tally>,
+    today: Sole<Today>,
     egress: Calibration,
     whole: Calibration,
-    budget: Option<Budget>,
+}
+
+/// How the day at hand stands.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Today {
+    day: Option<i32>,
+    /// What the next step has to weigh.
+    touched: BTreeSet<(HostId, Option<TenantId>)>,
     /// Hosts that were told today: each is one incident.
     told: BTreeSet<HostId>,
+    budget: Option<Budget>,
     checked: BTreeMap<u32, Checked>,
 }
 
 /// Host-days of a class that were held against those before them, and how many of them were as unusual as one in …: a
 /// fair p-value is at or below 0.001 in a thousandth of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Checked {
     pub(crate) host_days: u64,
     /// At or below 0.01, 0.001 and 0.0001.
@@ -76,7 +85,7 @@ pub(crate) struct Checked {
 }
 
 /// What one host showed towards one destination today.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Tally {
     first: Timestamp,
     last: Timestamp,
@@ -86,18 +95,32 @@ struct Tally {
     is_case: bool,
 }
 
+impl Renames for Tally {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        let cue = |cue: Cue| Some(Cue { host: cue.host.renamed(ids)?, tenant: cue.tenant.renamed(ids)?, ..cue });
+        Some(Self { best: self.best.map(|best| best.and_then(cue)), ..self })
+    }
+}
+
+impl Renames for Today {
+    fn renamed(self, ids: &Renamed) -> Option<Self> {
+        Some(Self { touched: self.touched.renamed(ids)?, told: self.told.renamed(ids)?, ..self })
+    }
+}
+
 impl Scorer {
+    /// What it remembers between runs, but for what scores are usual.
+    pub(super) fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.tallies, &mut self.today]
+    }
+
     pub(crate) fn new(rule: ScoreRule) -> Self {
         Self {
             rule,
-            day: None,
-            tallies: Capped::new(base::Budget::new("score.tallies", MAX_TALLIES, 400)),
-            touched: BTreeSet::new(),
+            tallies: Kept::new(base::Budget::new("score.tallies", MAX_TALLIES, 400)),
+            today: Sole::new("score.today", Today::default()),
             egress: Calibration::default(),
             whole: Calibration::default(),
-            budget: None,
-            told: BTreeSet::new(),
-            checked: BTreeMap::new(),
         }
     }
 
@@ -117,7 +140,7 @@ impl Scorer {
 
     /// How fair the p-values were, by class of peers.
     pub(crate) fn checked(&self) -> impl Iterator<Item = (u32, Checked)> {
-        self.checked.iter().map(|(class, checked)| (*class, *checked))
+        self.today.get().checked.iter().map(|(class, checked)| (*class, *checked))
     }
 
     /// Holds a day's hosts against the days before it.
@@ -126,7 +149,7 @@ impl Scorer {
         if self.whole.unusual(weekend, class, 0.0, least).is_none() {
             return;
         }
-        let checked = self.checked.entry(class).or_default();
+        let checked = self.today.get_mut().checked.entry(class).or_default();
         checked.host_days = checked.host_days.saturating_add(alive.into());
         for score in scores.iter().filter(|score| **score > 0.0) {
             let Some(how) = self.whole.unusual(weekend, class, *score, least) else { continue };
@@ -158,7 +181,7 @@ impl Scorer {
             let Some(best) = tally.best.get_mut(cue.group as usize) else { continue };
             if best.as_ref().is_none_or(|known| known.nats < cue.nats) {
                 *best = Some(cue);
-                self.touched.insert(key);
+                self.today.get_mut().touched.insert(key);
             }
         }
     }
@@ -166,7 +189,7 @@ impl Scorer {
     /// Event time reached a step: new cases come back, host anomalies are said. At the end of a day it is learned.
     pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, said: &mut Said) -> Vec<WeakCase> {
         let mut cases = Vec::new();
-        for key in std::mem::take(&mut self.touched) {
+        for key in std::mem::take(&mut self.today.get_mut().touched) {
             let Some(tally) = self.tallies.get(&key) else { continue };
             let (egress, whole) = (self.rule.sum(tally, Group::is_egress), self.rule.sum(tally, |_| true));
             let odd_client = tally.best.get(Group::Client as usize).is_some_and(Option::is_some);
@@ -187,10 +210,10 @@ impl Scorer {
             }
         }
         let day = usual.day(now);
-        if self.day.is_some_and(|known| known != day) {
+        if self.today.get().day.is_some_and(|known| known != day) {
             self.learn(usual);
         }
-        self.day = Some(day);
+        self.today.get_mut().day = Some(day);
         cases
     }
 
@@ -201,7 +224,7 @@ impl Scorer {
 
     /// The day is over: what its hosts showed is what is usual from now on.
     fn learn(&mut self, usual: &Profiles) {
-        let Some(day) = self.day else { return };
+        let Some(day) = self.today.get().day else { return };
         let weekend = Profiles::is_weekend(day);
         let mut scores: BTreeMap<HostId, (f64, f64)> = BTreeMap::new();
         // Those told count too: what is left out of the past makes everybody else look unusual, more so every day.
@@ -224,11 +247,12 @@ impl Scorer {
         }
         self.egress.learn(day, weekend, egress);
         self.whole.learn(day, weekend, whole);
-        if let Some(budget) = &mut self.budget {
+        let today = self.today.get_mut();
+        if let Some(budget) = &mut today.budget {
             budget.settle();
         }
         self.tallies.clear();
-        self.told.clear();
+        today.told.clear();
     }
 
     fn tell(
@@ -242,13 +266,14 @@ impl Scorer {
     ) {
         let rule = &self.rule;
         let wanted = (rule.incidents_per_day * f64::from(usual.fleet()) / 100_000.0).max(rule.least_incidents_per_day);
-        let budget = self.budget.get_or_insert_with(|| Budget::new(wanted));
+        let today = self.today.get_mut();
+        let budget = today.budget.get_or_insert_with(|| Budget::new(wanted));
         let Some(tally) = self.tallies.get(&(host, tenant)) else { return };
         let groups = tally.best.iter().flatten().count();
         if how.p > budget.threshold(usual.fleet()) || groups < rule.least_groups {
             return;
         }
-        if self.told.insert(host) {
+        if today.told.insert(host) {
             budget.told();
         }
         let tie = tenant.and_then(|tenant| usual.tie(host, tenant));

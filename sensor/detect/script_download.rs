@@ -7,6 +7,7 @@ use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, Fetch, HostId, Profiles, TenantId};
@@ -66,6 +67,10 @@ impl Detector for ScriptDownload {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.first.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.first]
     }
 }
 

@@ -4,7 +4,7 @@ use crate::base::distinct::{estimate, mark};
 use crate::base::hash::{fnv1a, mix};
 
 /// Distinct items, counted in 256 bytes; exact to some 5 % up to 2,000, to 20 % up to 10,000.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Distinct {
     bits: [u64; WORDS],
     set: u32,

@@ -8,9 +8,11 @@ use super::claim::{Claim, Words, has_role, is_rare};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory, Sole};
 use super::ranks::Ranks;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp, say};
+use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
 
@@ -21,9 +23,9 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(SlowDrip {
             rule: parse(text)?,
-            pairs: Capped::new(Budget::new("slow_drip.pairs", MAX_PAIRS, 0)),
-            days: Ranks::new(),
-            sums: Ranks::new(),
+            pairs: Kept::new(Budget::new("slow_drip.pairs", MAX_PAIRS, 0)),
+            days: Sole::new("slow_drip.days", Ranks::new()),
+            sums: Sole::new("slow_drip.sums", Ranks::new()),
             noted: Ledger::new(Budget::new("slow_drip.noted", MAX_NOTED, 0)),
         }))
     },
@@ -51,14 +53,14 @@ struct Rule {
 #[derive(Debug)]
 struct SlowDrip {
     rule: Rule,
-    pairs: Capped<(HostId, TenantId), Drip>,
+    pairs: Kept<(HostId, TenantId), Drip>,
     /// Uploads of a pair and day; cumulative sums at the end of a day.
-    days: Ranks,
-    sums: Ranks,
+    days: Sole<Ranks>,
+    sums: Sole<Ranks>,
     noted: Ledger<(HostId, TenantId), Drip>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Drip {
     first: Timestamp,
     last: Timestamp,
@@ -68,6 +70,8 @@ struct Drip {
     active_days: u32,
     alarm: f64,
 }
+
+as_it_is!(Drip, Ranks);
 
 impl Detector for SlowDrip {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -94,6 +98,10 @@ impl Detector for SlowDrip {
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table(), self.pairs.table()]
     }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted, &mut self.pairs, &mut self.days, &mut self.sums]
+    }
 }
 
 impl SlowDrip {
@@ -111,14 +119,14 @@ impl SlowDrip {
         });
         if drip.day != day {
             let rule = &self.rule;
-            let usually = self.days.quantile(0.5).unwrap_or(0.0);
+            let usually = self.days.get().quantile(0.5).unwrap_or(0.0);
             let allowance = (rule.allowance_times * usually).max(rule.least_allowance);
             // Days of silence take their allowance too.
             let days = u32::try_from((day - drip.day).clamp(1, 366)).unwrap_or(1);
             drip.sum = (drip.sum + drip.today - allowance * f64::from(days)).max(0.0);
-            self.days.learn(drip.today);
-            let alarm = self.sums.quantile(rule.alarm_quantile).unwrap_or(0.0).max(rule.least_alarm);
-            self.sums.learn(drip.sum);
+            self.days.get_mut().learn(drip.today);
+            let alarm = self.sums.get().quantile(rule.alarm_quantile).unwrap_or(0.0).max(rule.least_alarm);
+            self.sums.get_mut().learn(drip.sum);
             (drip.day, drip.today) = (day, 0.0);
             drip.active_days = drip.active_days.saturating_add(1);
             let rare = is_rare(usual, tenant, rule.crowd_share);

@@ -10,8 +10,10 @@ use super::claim::{Claim, Words};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::Memory;
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::event::{Certificate, Uid};
 use crate::profile::{Activity, Hello, HostId, Profiles, TenantId};
 use std::net::IpAddr;
@@ -52,12 +54,13 @@ struct SniMismatch {
     noted: Ledger<(HostId, TenantId), Odd>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Odd {
     first: Timestamp,
     sni: Option<Box<str>>,
     ip: IpAddr,
-    signs: Vec<(&'static str, f64)>,
+    #[serde(with = "crate::base::word::weighed")]
+    signs: Vec<(Word, f64)>,
     uid: Uid,
 }
 
@@ -66,6 +69,8 @@ impl Odd {
         self.signs.iter().map(|(_, nats)| nats).sum()
     }
 }
+
+as_it_is!(Odd);
 
 impl Detector for SniMismatch {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -88,6 +93,10 @@ impl Detector for SniMismatch {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted]
     }
 }
 

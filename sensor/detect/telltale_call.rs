@@ -8,8 +8,10 @@ use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory};
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Capped, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Call, HostId, Profiles};
 
@@ -21,7 +23,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(TelltaleCall {
             rule: parse(text)?,
             calls: Ledger::new(Budget::new("telltale_call.calls", MAX_CALLS, 64)),
-            directories: Capped::new(Budget::new("telltale_call.directories", MAX_DIRECTORIES, 0)),
+            directories: Kept::new(Budget::new("telltale_call.directories", MAX_DIRECTORIES, 0)),
         }))
     },
 };
@@ -57,10 +59,10 @@ struct TelltaleCall {
     /// By caller, callee and position of the telltale.
     calls: Ledger<(HostId, HostId, usize), Made>,
     /// Hosts on which operations were called that domain controllers alone serve.
-    directories: Capped<HostId, ()>,
+    directories: Kept<HostId, ()>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Made {
     first: Timestamp,
     last: Timestamp,
@@ -68,6 +70,8 @@ struct Made {
     by_directory: bool,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Made);
 
 impl Detector for TelltaleCall {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -91,6 +95,10 @@ impl Detector for TelltaleCall {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.calls.table(), self.directories.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.calls, &mut self.directories]
     }
 }
 

@@ -10,8 +10,10 @@ use super::claim::{Claim, Words, has_role, is_rare, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
+use super::memory::{Kept, Memory};
+use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Budget, Capped, Table, Timestamp, say};
+use crate::base::{Budget, Table, Timestamp, Word, say};
 use crate::event::{Reach, Uid};
 use crate::profile::{Activity, Closed, Feature, HostId, Profiles, TenantId};
 
@@ -22,7 +24,7 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(UploadTail {
             rule: parse(text)?,
-            pairs: Capped::new(Budget::new("upload_tail.pairs", MAX_PAIRS, 0)),
+            pairs: Kept::new(Budget::new("upload_tail.pairs", MAX_PAIRS, 0)),
             noted: Ledger::new(Budget::new("upload_tail.noted", MAX_NOTED, 64)),
         }))
     },
@@ -53,28 +55,32 @@ struct Rule {
 #[derive(Debug)]
 struct UploadTail {
     rule: Rule,
-    pairs: Capped<(HostId, TenantId), Day>,
+    pairs: Kept<(HostId, TenantId), Day>,
     noted: Ledger<(HostId, TenantId), Large>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Day {
     day: i32,
     up: f64,
     down: f64,
+    #[serde(with = "crate::base::real")]
     said_nats: f64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Large {
     first: Timestamp,
     last: Timestamp,
     up: f64,
     most: f64,
     severity: Severity,
-    catalogue: &'static str,
+    #[serde(with = "crate::base::word")]
+    catalogue: Word,
     uids: Vec<Uid>,
 }
+
+as_it_is!(Day, Large);
 
 impl Detector for UploadTail {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -100,6 +106,10 @@ impl Detector for UploadTail {
 
     fn tables(&self) -> Vec<Table> {
         vec![self.noted.table(), self.pairs.table()]
+    }
+
+    fn memory(&mut self) -> Vec<&mut dyn Memory> {
+        vec![&mut self.noted, &mut self.pairs]
     }
 }
 

@@ -202,6 +202,7 @@ impl Analysis {
     pub(crate) fn keep_track(&mut self) {
         self.profiles.keep_track();
         self.detectors.keep_track();
+        self.scorer.keep_track();
         self.campaigns.keep_track();
         self.book.keep_track();
     }
@@ -213,7 +214,7 @@ impl Analysis {
         store.save(extent, |put| {
             self.profiles.save(extent, put);
             self.detectors.save(extent, put);
-            self.scorer.save(put);
+            self.scorer.save(extent, put);
             self.campaigns.save(extent, put);
             self.book.save(extent, self.told_from, put);
         })

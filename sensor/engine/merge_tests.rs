@@ -51,7 +51,7 @@ fn two_sensors_that_each_saw_half_of_a_story_go_on_telling_one() {
     let mut reader = Reader::default();
     let [one, two] = [0, 1].map(|sensor| watched(sensor, &seen[..cut], &mut reader));
     let campaigns = of(Kind::StagingCampaign, &reader);
-    assert!(campaigns.len() >= 2, "each told its own: {campaigns:?}");
+    assert!(campaigns.iter().all(|claim| claim.3.len() < 12) && !campaigns.is_empty(), "half of it: {campaigns:?}");
     let mut merged = Baseline::read(&one).unwrap();
     merged.merge(&Baseline::read(&two).unwrap(), joined).unwrap();
     let records: Vec<Record> = merged.records().collect();

@@ -50,9 +50,16 @@ mod detector_tests;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod drift_tests;
+#[cfg(test)]
+mod enrich_tests;
+#[cfg(test)]
 mod habit_tests;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod reload_tests;
+#[cfg(test)]
 mod merge_tests;
 #[cfg(test)]
 mod resume_tests;

@@ -226,3 +226,51 @@ fn a_server_that_acts_unlike_its_own_past_is_suspect() {
         assert_eq!(severities(&world.told(), "hub_suspect"), expected, "{what}");
     }
 }
+
+/// A server that nobody declared deals with so many machines an hour after noon every day.
+fn deals(world: &mut World, server: &str, days: std::ops::Range<i64>, machines: i64) {
+    for (day, n) in days.flat_map(|day| (0..machines).map(move |n| (day, n))) {
+        world.talk(day * DAY + 3600 + n * 9, server, &format!("172.16.1.{n}"), 21112, 2_000);
+    }
+}
+
+#[test]
+fn a_server_known_by_its_dealings_has_habits_entries_and_paths_of_its_own() {
+    for (what, days, hour, machines, expected) in [
+        ("pushes at night", 9, 13, 25, vec![Severity::Info]),
+        ("pushes as always", 9, 1, 25, vec![]),
+        ("pushes at night to a few", 9, 13, 9, vec![]),
+        ("pushes at night, before its habits are known", 4, 13, 25, vec![]),
+    ] {
+        let mut world = World::new(START);
+        deals(&mut world, SERVER, 0..days, 25);
+        for n in 0..machines {
+            world.talk(days * DAY + hour * 3600 + n * 9, SERVER, &format!("172.16.1.{n}"), 21112, 2_000);
+        }
+        assert_eq!(severities(&world.told(), "push_pattern"), expected, "{what}");
+    }
+    for (what, machines, then, expected) in [
+        ("it answers the internet", 25, None, vec![Severity::Info]),
+        ("and calls out an hour later", 25, Some(3600), vec![Severity::Low]),
+        ("a machine that deals with a few does so", 19, Some(3600), vec![]),
+    ] {
+        let mut world = World::new(START);
+        deals(&mut world, SERVER, 0..4, machines);
+        let at = 4 * DAY;
+        world.say(at, &Talk { from: OUTSIDE, to: SERVER, port: 8530, up: 900, down: 900, ..Talk::default() });
+        then.into_iter().for_each(|s| world.contact(at + s, SERVER, "198.51.100.7", 443, Some("hook.new.example")));
+        assert_eq!(severities(&world.told(), "entry"), expected, "{what}");
+    }
+    for (what, other, expected) in
+        [("to another such server", 25, vec![Severity::Low]), ("to a machine that deals with a few", 5, vec![])]
+    {
+        let mut world = World::new(START);
+        deals(&mut world, SERVER, 0..7, 25);
+        deals(&mut world, "172.16.0.6", 0..7, other);
+        world.act(7 * DAY, SERVER, "172.16.0.6", 445, Channel::Svcctl, Act::Execute, "x");
+        let told = world.told();
+        assert_eq!(severities(&told, "admin_path"), expected, "{what}");
+        let words = told.findings.iter().find(|f| f.detector == "admin_path").map(|f| f.explanation.to_string());
+        assert!(words.is_none_or(|words| words.contains("Nobody declared")), "{what}");
+    }
+}

@@ -60,6 +60,14 @@ impl World {
         self.seen
     }
 
+    /// Who is to judge this world, and has seen nothing of it yet.
+    pub(super) fn analysis(&self) -> Analysis {
+        let site = Site::new(&["172.16.0.0/16".parse().unwrap()], &[]);
+        let (hosts, policies) = (self.hosts.clone(), self.policies.clone());
+        let declared = Declared { site, hosts, policies, utc_offset_s: 0 };
+        Analysis::new(Arc::new(declared), INTEL.clone(), &Rules::shipped()).unwrap()
+    }
+
     pub(super) fn told_with(self, site: Site) -> Told {
         self.told_by(site, INTEL.clone())
     }

@@ -3,7 +3,7 @@
 use super::{Endpoint, Timestamp, Transport};
 
 /// What was counted so far, by side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counters {
     /// Payload bytes of the originator; for TCP the span of sequence numbers.
     pub orig_bytes: u64,

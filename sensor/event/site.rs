@@ -4,7 +4,7 @@ use crate::base::{Prefix, PrefixSet};
 use std::net::IpAddr;
 
 /// A flow's direction, seen from the site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Reach {
     /// Begun inside, answered outside.
     Outbound,

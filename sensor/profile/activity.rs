@@ -5,7 +5,7 @@ use super::habits::Rarity;
 use super::host_days::Drift;
 use super::hosts::HostId;
 use super::tenants::{Standing, TenantId};
-use crate::base::{Endpoint, Timestamp, Transport};
+use crate::base::{Endpoint, Timestamp, Transport, Word};
 use crate::event::{Counters, Execution, Handshake, Reach, Uid};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ pub(crate) struct Moved {
 }
 
 /// Something that runs came from outside, or a script asked for something there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Fetch {
     pub(crate) ts: Timestamp,
     pub(crate) uid: Uid,
@@ -126,9 +126,12 @@ pub(crate) struct Fetch {
     pub(crate) tenant: TenantId,
     pub(crate) uri: Box<str>,
     /// What the body looks like: `powershell`, `shell`, `pe`, …
-    pub(crate) content: Option<&'static str>,
+    #[serde(with = "crate::base::word::maybe")]
+    pub(crate) content: Option<Word>,
     pub(crate) user_agent: Option<Box<str>>,
     /// What kind of program the user agent names: `script`, `tool`, `browser`, …
+    /// Of no use to who remembers the fetch.
+    #[serde(skip)]
     pub(crate) agent: Option<Arc<str>>,
     pub(crate) bytes: u64,
 }
@@ -164,7 +167,7 @@ pub(crate) struct Hello {
 }
 
 /// A flow between the site and the outside ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Closed {
     pub(crate) began: Timestamp,
     pub(crate) ts: Timestamp,
@@ -180,7 +183,8 @@ pub(crate) struct Closed {
     /// For an outbound flow.
     pub(crate) tenant: Option<TenantId>,
     /// The outermost protocol that was recognised.
-    pub(crate) service: Option<&'static str>,
+    #[serde(with = "crate::base::word::maybe")]
+    pub(crate) service: Option<Word>,
     pub(crate) counters: Counters,
     /// Both sides were seen from the first packet to the last, without a gap.
     pub(crate) whole: bool,

@@ -62,7 +62,7 @@ impl MayReach {
 macro_rules! roles {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
         /// What a host is for.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub(crate) enum HostRole { $($(#[$doc])* $variant),+ }
         impl HostRole {
             /// All of them, in the contract's order.

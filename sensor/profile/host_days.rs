@@ -26,7 +26,7 @@ pub(super) struct HostDays {
 }
 
 /// A host's days rose slowly, and its peers' did not.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Drift {
     pub(crate) host: HostId,
     pub(crate) feature: Feature,

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is counted of a host-day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Feature {
     Connections,
     /// Destination owners met.

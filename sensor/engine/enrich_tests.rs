@@ -1,0 +1,59 @@
+//! What else belongs to a story, as a specification: destinations its hosts share beyond chance, and none that others use.
+
+use super::world::World;
+use crate::alert::Kind;
+use crate::event::{Act, Channel};
+
+const START: i64 = 1_600_000_000;
+const DAY: i64 = 86_400;
+const HOUR: i64 = 3_600;
+const SERVER: &str = "172.16.0.8";
+const SECOND: &str = "second.controller.example";
+
+/// Twelve machines are made to call back among sixty; hours later some of them, and some others, meet another name.
+fn told(victims: i64, others: i64, days_before: i64) -> Vec<String> {
+    let mut world = World::new(START);
+    let at = 10 * DAY;
+    for (day, n) in [0, 9].into_iter().flat_map(|day| (0..48).map(move |n| (day, n))) {
+        world.contact(day * DAY + n * 30, &format!("172.16.3.{n}"), "192.0.2.80", 443, Some("www.usual.example"));
+    }
+    if days_before > 0 {
+        world.contact(at - days_before * DAY, "172.16.3.1", "198.51.100.70", 443, Some(SECOND));
+    }
+    for n in 0..12 {
+        let host = format!("172.16.1.{n}");
+        world.contact(9 * DAY + n * 30, &host, "192.0.2.80", 443, Some("www.usual.example"));
+        world.act(at + n * 200, SERVER, &host, 5985, Channel::Winrm, Act::Execute, "Command");
+        world.beacon(at + n * 200 + 4, &host, "203.0.113.77", 443, Some("first.controller.test"), 30, 240);
+        if n < victims {
+            world.beacon(at + 5 * HOUR + n * 611, &host, "198.51.100.70", 443, Some(SECOND), 3, 900);
+        }
+    }
+    for n in 0..others {
+        world.beacon(at + 5 * HOUR + n * 401, &format!("172.16.3.{n}"), "198.51.100.70", 443, Some(SECOND), 3, 900);
+    }
+    world.contact(at + 12 * HOUR, "172.16.3.40", "192.0.2.80", 443, Some("www.usual.example"));
+    let told = world.told();
+    let campaigns: Vec<_> = told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect();
+    assert_eq!(campaigns.len(), 1, "{:#?}", told.alerts);
+    let scope = campaigns[0].scope.as_ref().unwrap();
+    assert_eq!(scope.servers[0].ip, super::world::ip(SERVER));
+    scope.destinations.iter().map(|destination| destination.value.to_string()).collect()
+}
+
+#[test]
+fn a_second_name_that_the_same_machines_meet_belongs_to_the_story_unless_others_meet_it_too() {
+    for (what, victims, others, days_before, belongs) in [
+        ("ten of the twelve and nobody else", 10, 0, 0, true),
+        ("five of the twelve", 5, 0, 0, true),
+        ("two of the twelve: a chance in thirty", 2, 0, 0, false),
+        ("one", 1, 0, 0, false),
+        ("ten of them and forty others", 10, 40, 0, false),
+        ("ten of them, of what somebody used nine days before", 10, 0, 9, false),
+    ] {
+        let destinations = told(victims, others, days_before);
+        assert!(destinations.iter().any(|d| d.contains("first.controller")), "{what}: {destinations:?}");
+        let found = destinations.iter().any(|d| d.contains("second.controller"));
+        assert_eq!(found, belongs, "{what}: {destinations:?}");
+    }
+}
