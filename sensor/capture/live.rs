@@ -75,6 +75,20 @@ pub(crate) enum Wait {
     Troubled,
 }
 
+/// What the system says when an interface cannot be opened, and what would do.
+fn advised(message: String) -> String {
+    let says = |words: &str| message.contains(words);
+    if says("No such device") {
+        let table = fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+        let names: Vec<&str> = table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+        format!("{message}; there are {}", names.join(", "))
+    } else if says("not permitted") || says("ermission") {
+        format!("{message}; capturing takes CAP_NET_RAW: as root, as the service, or after setcap cap_net_raw=ep yukue")
+    } else {
+        message
+    }
+}
+
 /// Opens an interface with as many rings as asked for, dealt by flow.
 pub(crate) fn tap(interface: &str, how: &Taps) -> Result<Vec<Tap>, CaptureError> {
     let name: Arc<str> = interface.into();
@@ -98,7 +112,7 @@ pub(crate) fn tap(interface: &str, how: &Taps) -> Result<Vec<Tap>, CaptureError>
 
 impl Tap {
     fn open(interface: &Arc<str>, how: &Taps) -> Result<Self, CaptureError> {
-        let wrong = |error: pcap::Error| failed(interface, in_words(error));
+        let wrong = |error: pcap::Error| failed(interface, advised(in_words(error)));
         let ring = i32::try_from(how.buffer_mib.clamp(1, MAX_BUFFER_MIB)).unwrap_or(1).saturating_mul(1 << 20);
         let capture = Capture::from_device(&**interface)
             .map_err(wrong)?

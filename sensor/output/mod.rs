@@ -38,7 +38,7 @@ pub(crate) use rolling::Rotation;
 pub(crate) use sink::{Origin, Output, OutputStatus, Outputs, SINKS, SinkError, sink_tables};
 pub(crate) use status::{
     AlertCount, AnalysisStatus, Board, ConfigStatus, FeedStatus, FlowStatus, InterfaceStatus, LAG_BUCKETS_S, LagStatus,
-    LogStatus, PacketStatus, Phase, Status, status_lines,
+    LogStatus, PacketStatus, Phase, ReceiverStatus, Status, status_lines,
 };
 pub(crate) use stored::stored;
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Stage, Summary, Visibility};

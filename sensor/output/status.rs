@@ -30,6 +30,22 @@ pub(crate) struct Status {
     pub(crate) config: ConfigStatus,
     pub(crate) stores: Vec<StoreStatus>,
     pub(crate) detection_lag: LagStatus,
+    /// Where alerts go besides the log.
+    #[serde(default)]
+    pub(crate) outputs: Vec<ReceiverStatus>,
+}
+
+/// One receiver of alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ReceiverStatus {
+    pub(crate) name: String,
+    /// Tellings it took.
+    pub(crate) ok: u64,
+    /// Tellings that wait for it, and that it will never get.
+    pub(crate) waiting: u64,
+    pub(crate) dropped: u64,
+    /// Why it takes none now.
+    pub(crate) trouble: Option<String>,
 }
 
 /// Where in its life the sensor is.
@@ -75,6 +91,19 @@ pub(crate) struct InterfaceStatus {
     pub(crate) shed_first: u64,
     /// In the rings when the sensor stopped, and left there.
     pub(crate) left_in_ring: u64,
+    /// Packets and bits of the latest second, of those handed on; 0 once it stops.
+    #[serde(default)]
+    pub(crate) packets_per_s: u64,
+    #[serde(default)]
+    pub(crate) bits_per_s: u64,
+}
+
+impl InterfaceStatus {
+    /// Packets that came and were not analysed, whoever lost them.
+    pub(crate) fn lost(&self) -> u64 {
+        let all = [self.kernel_dropped, self.nic_dropped, self.shed_bulk, self.shed_first];
+        all.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// What waits between capture and analysis.
@@ -274,30 +303,40 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
     };
     let (begin, end) = (status.started(), Timestamp(status.updated_ns));
     lines.push(format!(
-        "yukue {} (pid {}): {phase}, {:.0} s since {begin}",
+        "yukue {} (pid {}): {phase}, {} since {begin}",
         status.version,
         status.pid,
-        end.secs_since(begin)
+        lasting(end.secs_since(begin))
     ));
     for of in &status.interfaces {
         let state = if of.up { "up" } else { "DOWN" };
         lines.push(format!(
-            "{}: {state}, {} received, {} analysed, dropped: {} kernel, {} interface, {} bulk, {} first; {} workers",
+            "{}: {state}, {}packets/s, {}bit/s, {} % lost; {} received, {} analysed, dropped: {} kernel, {} interface, \
+             {} bulk, {} first; {} worker{}",
             shown(&of.name),
+            scaled(of.packets_per_s),
+            scaled(of.bits_per_s),
+            percent(of.lost(), of.lost().saturating_add(of.delivered)),
             of.received,
             of.delivered,
             of.kernel_dropped,
             of.nic_dropped,
             of.shed_bulk,
             of.shed_first,
-            of.workers
+            of.workers,
+            if of.workers == 1 { "" } else { "s" }
         ));
     }
     let queue = status.queue;
     let full = queue.bytes.saturating_mul(100).checked_div(queue.capacity_bytes).unwrap_or(0);
     let flows = status.flows;
+    let ahead = status.faults.clock_offset_s;
+    let quiet = status.packets.last_ns.map_or_else(
+        || "no packet yet".to_owned(),
+        |last| format!("latest packet {} ago", lasting((end.secs_since(Timestamp(last)) + ahead).max(0.0))),
+    );
     lines.push(format!(
-        "queue {full}% full; {} flows active, {} closed, {} evicted; {} observations",
+        "queue {full}% full; {} flows active, {} closed, {} evicted; {} observations; {quiet}",
         flows.active, flows.closed, flows.evicted, status.analysis.observations
     ));
     let alerts = |a: &AlertCount| format!("{} {} {}", a.count, a.severity, a.detector);
@@ -320,6 +359,14 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
         ),
         None => format!("log {}: {} records, {} lost", shown(&log.folder), log.records, log.lost),
     });
+    for output in &status.outputs {
+        let state = output
+            .trouble
+            .as_deref()
+            .map_or_else(|| "works".to_owned(), |why| format!("TAKES NONE ({}), tried again", shown(why)));
+        let (name, waiting, dropped) = (shown(&output.name), output.waiting, output.dropped);
+        lines.push(format!("output {name}: {state}; {} told, {waiting} wait, {dropped} lost", output.ok));
+    }
     if let Some(why) = &log.recording_failed {
         lines.push(format!(
             "recording: ENDED EARLY ({}), {} packets in it, {} not",
@@ -363,6 +410,38 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
     lines.join("\n")
 }
 
+/// `12 s`, `7 min`, `4 h 5 min`, `3 d 4 h`: sensors run for months.
+fn lasting(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and saturating")]
+    let s = seconds.max(0.0) as u64;
+    match s {
+        0..=119 => format!("{s} s"),
+        120..=7_199 => format!("{} min", s / 60),
+        7_200..=172_799 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// `0 `, `950 `, `1.24 M`, `6.10 G`: what a unit is written after.
+fn scaled(n: u64) -> String {
+    let (by, prefix) = match n {
+        0..=999 => return format!("{n} "),
+        1_000..=999_999 => (1e3, "k"),
+        1_000_000..=999_999_999 => (1e6, "M"),
+        _ => (1e9, "G"),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let value = n as f64 / by;
+    format!("{value:.2} {prefix}")
+}
+
+/// A share in percent with two digits; the least loss is shown as one.
+fn percent(part: u64, whole: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let share = if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+    if part > 0 && share < 0.01 { "<0.01".to_owned() } else { format!("{share:.2}") }
+}
+
 /// The state is left once a second; one older than this was left by a sensor that is gone.
 const STALE_S: f64 = 10.0;
 
@@ -374,13 +453,39 @@ mod tests {
     fn a_person_sees_what_is_wrong() {
         let status = Status {
             phase: Phase::Capturing,
-            interfaces: vec![InterfaceStatus { name: "span0".to_owned(), received: 9, ..InterfaceStatus::default() }],
+            updated_ns: 97_000_000_000_000,
+            interfaces: vec![InterfaceStatus {
+                name: "span0".to_owned(),
+                received: 9,
+                delivered: 999_999,
+                shed_bulk: 1,
+                packets_per_s: 1_240_000,
+                bits_per_s: 6_100_000_000,
+                ..InterfaceStatus::default()
+            }],
+            outputs: vec![ReceiverStatus {
+                name: "siem".to_owned(),
+                waiting: 7,
+                trouble: Some("connection refused".to_owned()),
+                ..ReceiverStatus::default()
+            }],
+            packets: PacketStatus { last_ns: Some(96_996_000_000_000), ..PacketStatus::default() },
             log: LogStatus { failing: Some("No space left".to_owned()), waiting: 3, ..LogStatus::default() },
             faults: FaultStatus { packet_panics: 1, clock_jumps: 2, ..FaultStatus::default() },
             ..Status::default()
         };
-        let told = status_lines(&status, Some(Timestamp::from_secs(100)));
-        for words in ["span0: DOWN", "does not run now", "CANNOT BE WRITTEN", "1 packets", "set 2 times", "no alerts"] {
+        let told = status_lines(&status, Some(Timestamp::from_secs(97_100)));
+        for words in [
+            "26 h 56 min since",
+            "span0: DOWN, 1.24 Mpackets/s, 6.10 Gbit/s, <0.01 % lost; 9 received",
+            "latest packet 4 s ago",
+            "output siem: TAKES NONE (connection refused), tried again; 0 told, 7 wait, 0 lost",
+            "does not run now",
+            "CANNOT BE WRITTEN",
+            "1 packets",
+            "set 2 times",
+            "no alerts",
+        ] {
             assert!(told.contains(words), "{words:?} is not in:\n{told}");
         }
     }

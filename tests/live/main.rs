@@ -2,6 +2,8 @@
 //! program at the other. Where namespaces cannot be made, each test says that it was skipped, and why.
 
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod equality;
 #[cfg(test)]
 mod faults;

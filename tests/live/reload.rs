@@ -30,10 +30,24 @@ fn a_reload_under_load_takes_effect_or_changes_nothing_and_loses_no_packet() {
                 assert_eq!((before["is_current"].as_bool(), before["own_rules"].as_u64()), (Some(true), Some(0)));
                 fs::write(&feed, format!("{}www.news.example\n", names(100))).unwrap();
                 fs::write(site.at("rules/beacon.toml"), beacon.replace("max_p = 0.001", "max_p = 0.002")).unwrap();
+                fs::write(site.at("intel/feeds/more.txt"), "more.bad.example\n").unwrap();
+                let config = fs::read_to_string(site.at("etc/yukue.toml")).unwrap();
+                let path = site.log().join("told.jsonl");
+                let later = format!("[[output]]\nname = \"later\"\ntype = \"jsonl\"\npath = \"{}\"\n", path.display());
+                fs::write(site.at("etc/yukue.toml"), format!("{config}{later}")).unwrap();
+                assert!(!site.get("/metrics").contains("output=\"later\""));
                 sensor.signal("HUP");
                 let good = sensor.until("it has reloaded", |s| s["config"]["reloads"] == 1)["config"].clone();
                 assert!(good["own_rules"] == 1 && good["rules"] != before["rules"], "{good}");
-                assert_eq!(rows(&good), rows(&before) + 1, "{good}");
+                assert_eq!(rows(&good), rows(&before) + 2, "{good}");
+                // What is new has its series at once, at 0; the sensor was not restarted.
+                for result in ["ok", "retry", "dropped"] {
+                    let series = format!("output_events_total{{output=\"later\",result=\"{result}\"}}");
+                    assert_eq!(site.metric(&series), 0.0, "{result}");
+                }
+                let feeds = site.get("/metrics");
+                let more = feeds.lines().find(|l| l.contains("intel_entries") && l.contains("more.txt"));
+                assert!(more.is_some_and(|line| line.ends_with(" 1")), "{feeds}");
 
                 fs::write(site.at("rules/beacon.toml"), "enabled = true\nmax_pp = 1\n").unwrap();
                 sensor.signal("HUP");

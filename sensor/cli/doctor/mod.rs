@@ -22,6 +22,9 @@ pub(super) struct Flags {
     /// The configuration; looked at if it is there.
     #[arg(default_value = super::config::DEFAULT)]
     config: PathBuf,
+    /// The same, as `yukue live` takes it.
+    #[arg(long = "config", value_name = "FILE", conflicts_with = "config")]
+    flagged: Option<PathBuf>,
     /// Capture interfaces (repeatable); without any those of the configuration, else all that are up.
     #[arg(short, long, value_name = "NAME")]
     interface: Vec<String>,
@@ -114,7 +117,8 @@ impl Verdict {
 /// Runs the subcommand; 1 when something makes the sensor's word unreliable.
 pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
     let machine = Machine::real();
-    let config = flags.config.exists().then(|| Loaded::read(&flags.config).map_err(|e| e.to_string()));
+    let path = flags.flagged.as_ref().unwrap_or(&flags.config);
+    let config = path.exists().then(|| Loaded::read(path).map_err(|e| e.to_string()));
     let interfaces = interfaces_of(flags, &machine, config.as_ref());
     let log = match &config {
         Some(Ok(loaded)) => loaded.config.parts.paths.log.clone(),

@@ -33,10 +33,10 @@ pub(super) fn configuration(scene: &Scene) -> Vec<Verdict> {
     };
     let parts = &loaded.config.parts;
     let mut verdicts = vec![Verdict::ok(format!(
-        "{} interfaces, {} rules on, {} outputs",
-        parts.capture.len(),
+        "{}, {} rules on, {}",
+        several(parts.capture.len(), "interface"),
         loaded.enabled(),
-        loaded.config.outputs.len()
+        several(loaded.config.outputs.len(), "output")
     ))];
     if parts.paths.site.is_none() {
         verdicts.push(Verdict::warn(
@@ -111,9 +111,10 @@ pub(super) fn disk(scene: &Scene) -> Vec<Verdict> {
                 "systemd-tmpfiles --create yukue.conf",
             );
         };
-        let said = format!("{}: {} of {} MB free", path.display(), free / 1_000_000, all / 1_000_000);
+        let share = free.saturating_mul(100).checked_div(all).unwrap_or(0);
+        let said = format!("{}: {} of {} MB free, {share} %", path.display(), free / 1_000_000, all / 1_000_000);
         let mend = "lower record_files or record_file_bytes in [limits], or give it a larger disk";
-        match free.saturating_mul(100).checked_div(all).unwrap_or(0) {
+        match share {
             _ if free < LEAST_FREE => Verdict::fail(said, mend),
             ..=9 => Verdict::warn(said, mend),
             _ => Verdict::ok(said),
@@ -124,6 +125,10 @@ pub(super) fn disk(scene: &Scene) -> Vec<Verdict> {
 
 /// Bytes; less is gone within minutes on a busy link.
 const LEAST_FREE: u64 = 256 << 20;
+
+fn several(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
 
 /// How old are tables and feeds of the site's own; the shipped ones are as old as the program.
 pub(super) fn intelligence(scene: &Scene) -> Vec<Verdict> {

@@ -50,6 +50,9 @@ pub(super) fn copies(scene: &Scene) -> Vec<Verdict> {
 pub(super) fn directions(scene: &Scene) -> Vec<Verdict> {
     let place = [("/flows/one_way", "/flows/closed"), ("/visibility/one_way_flows", "/flows")];
     let Some((one_way, flows)) = pair(scene, &place) else { return Vec::new() };
+    if flows == 0 {
+        return vec![Verdict::unknown("whether both directions are seen: no flow has ended yet")];
+    }
     let mend = "mirror both directions (rx and tx) of the port, or all paths of an asymmetric route";
     vec![match percent(one_way, flows) {
         share @ 30.. => Verdict::fail(format!("{share} % of flows are seen from one side only"), mend),

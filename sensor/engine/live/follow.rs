@@ -142,6 +142,7 @@ impl<'a> Follower<'a> {
         let full = std::mem::replace(batch, Batch::of(0));
         let frames = u64::try_from(full.len()).unwrap_or(u64::MAX);
         load.add(full.weight());
+        load.put();
         let wire = std::mem::take(bytes);
         self.count(|counts| {
             counts.delivered = counts.delivered.saturating_add(frames);

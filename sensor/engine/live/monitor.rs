@@ -3,7 +3,7 @@
 use super::reader::Counts;
 use crate::base::Timestamp;
 use crate::capture::{self, InputReport, LinkType, Nic, Recording};
-use crate::engine::clock;
+use crate::engine::clock::{self, Stopwatch};
 use crate::engine::inject::Inject;
 use crate::engine::service::Service;
 use crate::output::{Board, InterfaceStatus, Phase, Rotation, leave_status, stored};
@@ -49,7 +49,7 @@ impl<'a> Monitor<'a> {
             status.phase = Phase::Capturing;
             status.log.folder = self.log.display().to_string();
         });
-        self.look();
+        self.look(Duration::ZERO);
         self.leave();
     }
 
@@ -60,8 +60,11 @@ impl<'a> Monitor<'a> {
         service.ready("capturing");
         let mut before = (0, 0);
         let mut told = 0_u64;
+        let (watch, mut looked) = (Stopwatch::start(), Duration::ZERO);
         while !ended.load(Ordering::Relaxed) {
-            self.look();
+            let since = watch.elapsed();
+            self.look(since.saturating_sub(looked));
+            looked = since;
             self.leave();
             let now = (turns.load(Ordering::Relaxed), beats.load(Ordering::Relaxed));
             if now.0 != before.0 && now.1 != before.1 {
@@ -77,16 +80,14 @@ impl<'a> Monitor<'a> {
             thread::park_timeout(EVERY);
         }
         service.stopping();
-        self.look();
+        self.look(Duration::ZERO);
     }
 
     /// The state in one line, for `systemctl status`.
     fn in_a_line(&self) -> String {
         let status = self.board.read();
         let sum = |count: fn(&InterfaceStatus) -> u64| status.interfaces.iter().map(count).fold(0, u64::saturating_add);
-        let lost = sum(|i| {
-            i.kernel_dropped.saturating_add(i.nic_dropped).saturating_add(i.shed_bulk).saturating_add(i.shed_first)
-        });
+        let lost = sum(InterfaceStatus::lost);
         let alerts = status.analysis.alerts.iter().map(|alerts| alerts.count).fold(0, u64::saturating_add);
         let wrong = status.config.why.map(|why| format!("; configuration NOT reloaded: {why}"));
         let (received, flows) = (sum(|i| i.received), status.flows.active);
@@ -134,13 +135,17 @@ impl<'a> Monitor<'a> {
         recorded.into_iter().chain(captured).collect()
     }
 
-    fn look(&self) {
+    /// `passed` since the look before.
+    fn look(&self, passed: Duration) {
         self.inject.look();
         let seen: Vec<InterfaceStatus> = (0..self.interfaces.len()).map(|n| self.interface(n)).collect();
         let newest = self.counts.iter().map(held).max_by_key(|c| c.jumps).unwrap_or_default();
         self.board.update(|status| {
             for (n, mut now) in seen.into_iter().enumerate() {
                 let before = status.interfaces.get(n);
+                now.packets_per_s = a_second(before.map(|before| before.delivered), now.delivered, passed);
+                let bytes = a_second(before.map(|before| before.delivered_bytes), now.delivered_bytes, passed);
+                now.bits_per_s = bytes.saturating_mul(8);
                 let went_down = !now.up && before.is_none_or(|before| before.up);
                 now.downs = before.map_or(0, |before| before.downs).saturating_add(u64::from(went_down));
                 if went_down {
@@ -182,6 +187,8 @@ impl<'a> Monitor<'a> {
             shed_bulk: self.sum(n, |c| c.shed_bulk),
             shed_first: self.sum(n, |c| c.shed_first),
             left_in_ring: self.sum(n, |c| c.left_in_ring),
+            packets_per_s: 0,
+            bits_per_s: 0,
         }
     }
 
@@ -208,6 +215,13 @@ impl<'a> Monitor<'a> {
 
 fn held(counts: &Mutex<Counts>) -> Counts {
     *counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many more a second; none without a look before, and when hardly any time has passed.
+fn a_second(before: Option<u64>, now: u64, passed: Duration) -> u64 {
+    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+    let more = before.map_or(0, |before| now.saturating_sub(before));
+    if millis < 100 { 0 } else { more.saturating_mul(1_000) / millis }
 }
 
 /// Looks between two lines for the service manager.

@@ -17,7 +17,7 @@ use crate::engine::store::StoreError;
 use crate::engine::web::Web;
 use crate::event::{Event, Observation};
 use crate::output::metrics::BatchStage;
-use crate::output::{AnalysisStatus, Board, Journal, LogStatus, Trail};
+use crate::output::{AnalysisStatus, Board, Journal, LogStatus, OutputStatus, ReceiverStatus, Trail};
 use crate::profile::Declared;
 use std::path::Path;
 use std::sync::Arc;
@@ -209,12 +209,21 @@ impl<'a> Telling<'a> {
         };
         let log = self.journal.state();
         let lag = self.tally.lag();
+        let receiver = |output: OutputStatus| ReceiverStatus {
+            name: output.name.into(),
+            ok: output.ok,
+            waiting: output.waiting,
+            dropped: output.dropped,
+            trouble: output.trouble,
+        };
+        let outputs = self.receivers.status().into_iter().map(receiver).collect();
         self.board.update(|status| {
             status.analysis = analysis;
             let (recorded, unrecorded) = (status.log.recorded, status.log.unrecorded);
             let recording_failed = status.log.recording_failed.take();
             status.log = LogStatus { recorded, unrecorded, recording_failed, ..log };
             status.detection_lag = lag;
+            status.outputs = outputs;
             status.faults.analysis_panics = self.panics;
             status.faults.baselines_set_aside = self.set_aside;
             status.faults.baseline_unsaved = self.unsaved;
