@@ -36,6 +36,11 @@ impl<T> Ring<T> {
         self.items.get(at)
     }
 
+    /// The same, to change.
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.items.get_mut(at)
+    }
+
     /// Oldest first, to change.
     pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.items.iter_mut()

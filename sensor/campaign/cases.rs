@@ -6,16 +6,18 @@
 use super::case::Case;
 use crate::base::{Ring, Timestamp};
 use crate::profile::{HostId, TenantId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 /// Cases, and first contacts that may yet become some.
 #[derive(Clone, Debug)]
 pub(crate) struct Cases {
     held: Ring<Case>,
     /// Numbers of the cases of each destination. A case keeps its number; the oldest one held has number `dropped`.
-    by_tenant: BTreeMap<TenantId, VecDeque<u64>>,
+    by_tenant: Numbers<TenantId>,
     /// The same of each host.
-    by_host: BTreeMap<HostId, VecDeque<u64>>,
+    by_host: Numbers<HostId>,
     dropped: u64,
     next: u64,
     /// The first case about which more may become known.
@@ -25,6 +27,9 @@ pub(crate) struct Cases {
     passed: u64,
     unsaved: Option<Changed>,
 }
+
+/// No longer than the cases held: an entry goes with its last case.
+type Numbers<K> = HashMap<K, VecDeque<u64>, foldhash::quality::RandomState>;
 
 /// What changed since the cases were last saved.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +46,11 @@ struct Changed {
 pub(super) type Numbered<'a> = (u64, Option<&'a Case>);
 
 impl Cases {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             held: Ring::new(MAX_CASES),
-            by_tenant: BTreeMap::new(),
-            by_host: BTreeMap::new(),
+            by_tenant: Numbers::default(),
+            by_host: Numbers::default(),
             dropped: 0,
             next: 0,
             unsettled: 0,
@@ -61,8 +66,8 @@ impl Cases {
         self.by_host.entry(case.host).or_default().push_back(self.next);
         self.next = self.next.saturating_add(1);
         if let Some(oldest) = self.held.push(case) {
-            forget_first(&mut self.by_tenant, &oldest.tenant);
-            forget_first(&mut self.by_host, &oldest.host);
+            forget_first(&mut self.by_tenant, oldest.tenant);
+            forget_first(&mut self.by_host, oldest.host);
             self.dropped = self.dropped.saturating_add(1);
         }
     }
@@ -112,7 +117,7 @@ impl Cases {
         self.by_tenant.get(&tenant).map_or(0, VecDeque::len)
     }
 
-    /// Destinations with a case.
+    /// Destinations with a case, in no order.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = TenantId> {
         self.by_tenant.keys().copied()
     }
@@ -133,6 +138,15 @@ impl Cases {
             settled += u64::from(all_old);
         }
         self.unsettled = self.unsettled.max(self.dropped).saturating_add(settled);
+    }
+
+    /// Lets `settle` complete those of one destination as far as they are known by now; `settle` above does it again.
+    pub(crate) fn settle_of(&mut self, tenant: TenantId, mut settle: impl FnMut(&mut Case)) {
+        let first = self.unsettled.max(self.dropped);
+        for number in self.by_tenant.get(&tenant).into_iter().flatten().rev().take_while(|number| **number >= first) {
+            let at = usize::try_from(number.saturating_sub(self.dropped)).ok();
+            at.and_then(|at| self.held.get_mut(at)).into_iter().for_each(&mut settle);
+        }
     }
 
     /// From now on it is noted what changes.
@@ -207,11 +221,11 @@ impl Cases {
 }
 
 /// Takes the oldest number of `key` off the list: it made room.
-fn forget_first<K: Ord>(numbers: &mut BTreeMap<K, VecDeque<u64>>, key: &K) {
-    let Some(of_key) = numbers.get_mut(key) else { return };
-    of_key.pop_front();
-    if of_key.is_empty() {
-        numbers.remove(key);
+fn forget_first<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K) {
+    let Entry::Occupied(mut of_key) = numbers.entry(key) else { return };
+    of_key.get_mut().pop_front();
+    if of_key.get().is_empty() {
+        of_key.remove();
     }
 }
 

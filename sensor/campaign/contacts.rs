@@ -199,22 +199,13 @@ impl Contacts {
     /// What is known by now of the contacts before the cases of the last quarter of an hour.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         let Self { hosts, hubs, cases, .. } = self;
-        cases.settle(now, SETTLE_S, |case| {
-            let (at, log) = (moment(case.ts), hosts.get(&case.host));
-            // Until then the ring is asked at the test.
-            let last = now.secs_since(case.ts) > SETTLE_S;
-            for exposure in &mut case.exposures {
-                if let Some(peer) = log.and_then(|log| log.peer(exposure.peer)) {
-                    let preceded = |time: &u32| *time <= at.saturating_add(SLACK_S);
-                    for (known, new) in exposure.marked.iter_mut().zip(peer.marked).skip(1) {
-                        *known = (*known).max(if preceded(&new) { new } else { 0 });
-                    }
-                }
-                if let Some(hub) = hubs.get(&exposure.peer).filter(|_| last) {
-                    exposure.met = met(hub, at);
-                }
-            }
-        });
+        cases.settle(now, SETTLE_S, |case| complete(case, now, hosts, hubs));
+    }
+
+    /// The same for the cases of these destinations.
+    pub(crate) fn settle_of(&mut self, tenants: &BTreeSet<TenantId>, now: Timestamp) {
+        let Self { hosts, hubs, cases, .. } = self;
+        tenants.iter().for_each(|tenant| cases.settle_of(*tenant, |case| complete(case, now, hosts, hubs)));
     }
 
     /// A host's traffic to a destination is unusual: its first contact there, or this one when it was known before, is a
@@ -336,6 +327,24 @@ impl Contacts {
         let of_all = hub.map_or(0.0, |hub| pooled(hub.boots, boots));
         let at_boot = ((met + SHRINK_BOOTS * of_all) / ((log.boots - this).max(0.0) + SHRINK_BOOTS)).clamp(0.0, 1.0);
         (Mark::ALL.map(rate), at_boot)
+    }
+}
+
+/// Adds to a case what became known since of the contacts before it.
+fn complete(case: &mut Case, now: Timestamp, hosts: &Capped<HostId, HostLog>, hubs: &Capped<HostId, Hub>) {
+    let (at, log) = (moment(case.ts), hosts.get(&case.host));
+    // Until then the ring is asked at the test.
+    let last = now.secs_since(case.ts) > SETTLE_S;
+    for exposure in &mut case.exposures {
+        if let Some(peer) = log.and_then(|log| log.peer(exposure.peer)) {
+            let preceded = |time: &u32| *time <= at.saturating_add(SLACK_S);
+            for (known, new) in exposure.marked.iter_mut().zip(peer.marked).skip(1) {
+                *known = (*known).max(if preceded(&new) { new } else { 0 });
+            }
+        }
+        if let Some(hub) = hubs.get(&exposure.peer).filter(|_| last) {
+            exposure.met = met(hub, at);
+        }
     }
 }
 

@@ -185,6 +185,9 @@ impl Campaigns {
             Activity::CheckIn(check_in) => self.contacts.stir(check_in.host, check_in.ts),
             _ => {}
         }
+        if let Some(tenant) = activity.tenant() {
+            self.ongoing.stir(tenant, &self.contacts);
+        }
     }
 
     /// Hosts whose traffic to a destination is unusual for themselves and their peers.
@@ -209,7 +212,7 @@ impl Campaigns {
         if hosts.is_empty() && tenants.is_empty() {
             return None;
         }
-        self.contacts.settle(now);
+        self.contacts.settle_of(&tenants, now);
         let Self { rules, sessions, contacts, ongoing, .. } = self;
         let on = Basis { sessions, contacts, rules, usual, beacons };
         ongoing.glance(now, &hosts, &tenants, &on).then(|| ongoing.tell(&on))

@@ -1,7 +1,8 @@
 //! What stands so far: chains and shared destinations, weighed again when something touched them.
 //!
 //! A step looks at what was touched since the last one. What was touched within a day is looked at again every hour,
-//! within a week every six hours, because marks (a timer, a script) come later than the first contact.
+//! within a week every six hours, because marks (a timer, a script) come later than the first contact; but only if
+//! anybody went there since, without which no mark can have come.
 
 use super::CampaignRules;
 use super::case::Case;
@@ -16,7 +17,7 @@ use super::unsaved::Unsaved;
 use crate::base::Timestamp;
 use crate::detect::{Beacon, Severity};
 use crate::profile::{HostId, Profiles, TenantId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// Chains and shared destinations that stand.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub(super) struct Ongoing {
     tested: BTreeMap<Cluster, Tested>,
     /// When a destination last had a case, for two hours: a timer shows itself soon after.
     young: BTreeMap<TenantId, Timestamp>,
+    /// Destinations with cases where somebody went since their hourly look; not saved: after a restart all are taken as such.
+    stirred: HashSet<TenantId, foldhash::quality::RandomState>,
     /// What is to be saved, while somebody saves.
     pub(super) unsaved_hosts: Unsaved<HostId>,
     pub(super) unsaved_clusters: Unsaved<Cluster>,
@@ -61,6 +64,14 @@ pub(super) struct Tested {
     marked: usize,
 }
 
+/// Which look it is: at what was touched just now, the hourly one, or the last when the input ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    Now,
+    Hourly,
+    Last,
+}
+
 /// What the joins rest on.
 pub(super) struct Basis<'a> {
     pub(super) sessions: &'a Sessions,
@@ -85,6 +96,7 @@ impl Ongoing {
         let (mut hosts, mut tenants) = (hosts, tenants);
         let hourly = now.secs().rem_euclid(HOUR_S) == 0;
         self.young.extend(tenants.iter().map(|tenant| (*tenant, now)));
+        self.stirred.extend(&tenants);
         if now.secs().rem_euclid(QUARTER_S) == 0 {
             let Self { young, unsaved_clusters, .. } = self;
             young.retain(|tenant, at| {
@@ -94,7 +106,7 @@ impl Ongoing {
                 }
                 stays
             });
-            tenants.extend(self.young.keys());
+            tenants.extend(self.young.keys().filter(|tenant| self.stirred.contains(*tenant)));
         }
         if hourly {
             let Self { warm_hosts, unsaved_hosts, .. } = self;
@@ -108,12 +120,30 @@ impl Ongoing {
             hosts.extend(self.warm_hosts.keys());
             // A timer shows itself hours after the first contact, a slow one days after it.
             let within = if now.secs().rem_euclid(SLOWLY_S) == 0 { CLUSTER_S } else { WARM_S };
-            let recent = |tenant: &TenantId| {
-                on.contacts.cases().latest(*tenant).is_some_and(|case| now.secs_since(case.ts) <= within)
-            };
-            tenants.extend(on.contacts.cases().tenants().filter(recent));
+            self.stirred.retain(|tenant| {
+                match on.contacts.cases().latest(*tenant).map(|case| now.secs_since(case.ts)) {
+                    Some(age) if age <= within => {
+                        tenants.insert(*tenant);
+                        false
+                    }
+                    Some(age) => age <= CLUSTER_S,
+                    None => false,
+                }
+            });
         }
-        self.weigh(now, &hosts, &tenants, hourly, on)
+        self.weigh(now, &hosts, &tenants, if hourly { Look::Hourly } else { Look::Now }, on)
+    }
+
+    /// Somebody went to a destination; none without a case is remembered, so there are no more than cases.
+    pub(super) fn stir(&mut self, tenant: TenantId, contacts: &Contacts) {
+        if contacts.cases().count(tenant) > 0 {
+            self.stirred.insert(tenant);
+        }
+    }
+
+    /// After a restart it is not known where nobody went.
+    pub(super) fn stir_all(&mut self, contacts: &Contacts) {
+        self.stirred.extend(contacts.cases().tenants());
     }
 
     /// Weighs these between two steps; whether anything stands differently now.
@@ -124,14 +154,14 @@ impl Ongoing {
         tenants: &BTreeSet<TenantId>,
         on: &Basis<'_>,
     ) -> bool {
-        self.weigh(now, hosts, tenants, false, on)
+        self.weigh(now, hosts, tenants, Look::Now, on)
     }
 
     /// Weighs everything there is, whatever was tested before.
     pub(super) fn settle(&mut self, now: Timestamp, on: &Basis<'_>) {
         let hosts = on.sessions.machines();
         let tenants = on.contacts.cases().tenants().collect();
-        self.weigh(now, &hosts, &tenants, true, on);
+        self.weigh(now, &hosts, &tenants, Look::Last, on);
     }
 
     /// All that can be told.
@@ -211,7 +241,7 @@ impl Ongoing {
         now: Timestamp,
         hosts: &BTreeSet<HostId>,
         tenants: &BTreeSet<TenantId>,
-        hourly: bool,
+        look: Look,
         on: &Basis<'_>,
     ) -> bool {
         let mut changed = false;
@@ -235,29 +265,29 @@ impl Ongoing {
             for tenant in tenants {
                 let (key, count) = (Cluster::Tenant(*tenant), on.contacts.cases().count(*tenant));
                 let quarterly = now.secs().rem_euclid(QUARTER_S) == 0 && count <= SMALL;
-                if self.may_have_grown(&key, count, hourly || quarterly, on) {
-                    changed |= self.weigh_cluster(&key, &cluster(*tenant, on), now, hourly, on);
+                if self.may_have_grown(&key, count, quarterly || look > Look::Now, on) {
+                    changed |= self.weigh_cluster(&key, &cluster(*tenant, on), now, look, on);
                 }
             }
             // The day's cases hang together by rare marks only, which do not come by the minute.
-            if hourly {
+            if look > Look::Now {
                 for (provider, cases) in by_provider(now, on) {
-                    changed |= self.weigh_cluster(&Cluster::Provider(provider), &cases, now, true, on);
+                    changed |= self.weigh_cluster(&Cluster::Provider(provider), &cases, now, look, on);
                 }
             }
-            if hourly || self.tested.is_empty() {
-                changed |= self.weigh_cluster(&Cluster::Day, &of_day(now, on), now, true, on);
+            if look > Look::Now || self.tested.is_empty() {
+                changed |= self.weigh_cluster(&Cluster::Day, &of_day(now, on), now, look.max(Look::Hourly), on);
             }
         }
         changed
     }
 
     /// Asks who is behind a cluster, if it is another one than when that was last asked; whether it stands differently.
-    fn weigh_cluster(&mut self, key: &Cluster, cases: &[&Case], now: Timestamp, hourly: bool, on: &Basis<'_>) -> bool {
+    fn weigh_cluster(&mut self, key: &Cluster, cases: &[&Case], now: Timestamp, look: Look, on: &Basis<'_>) -> bool {
         let rule = &on.rules.common_cause;
         let all = cases.len();
         let cases = cases.get(..all.min(rule.max_cases)).unwrap_or_default();
-        if !self.grew(key, cases, all, hourly, on) {
+        if !self.grew(key, cases, all, look, on) {
             return false;
         }
         while self.tests.front().is_some_and(|at| now.secs_since(*at) > WARM_S) || self.tests.len() >= MAX_TESTS {
@@ -285,15 +315,14 @@ impl Ongoing {
         let grown = |before: &Tested| {
             let more = cases.saturating_sub(before.all);
             marks_too && (more > 0 || before.cases >= rule.min_hosts)
-                || before.cases < rule.max_cases && more >= enough(before.cases)
+                || before.cases < rule.max_cases && more >= enough(before.cases, Look::Now)
         };
         cases >= rule.min_marked_hosts && self.tested.get(key).is_none_or(grown)
     }
 
-    /// Whether a cluster has changed enough since it was last tested: a mark came, or an eighth more cases and at least
-    /// three of many, whatever came within the hour. A destination that everybody comes to know gains a case every few
-    /// minutes, and each test costs the square of them.
-    fn grew(&mut self, key: &Cluster, cases: &[&Case], all: usize, hourly: bool, on: &Basis<'_>) -> bool {
+    /// Whether a cluster has changed enough since it was last tested: a mark came, or `enough` cases. A destination that
+    /// everybody comes to know gains a case every few minutes.
+    fn grew(&mut self, key: &Cluster, cases: &[&Case], all: usize, look: Look, on: &Basis<'_>) -> bool {
         let rule = &on.rules.common_cause;
         // Two are enough only where code was made to run on them.
         let few = cases.len() < rule.min_hosts;
@@ -303,7 +332,7 @@ impl Ongoing {
         let marked = cases.iter().filter(|case| is_marked(case, on)).count();
         let grew = self.tested.get(key).is_none_or(|before| {
             let more = cases.len().saturating_sub(before.cases);
-            marked != before.marked || more >= if hourly { 1 } else { enough(before.cases) }
+            marked != before.marked || more >= enough(before.cases, look)
         });
         if grew {
             if self.tested.len() >= MAX_TESTED {
@@ -317,12 +346,13 @@ impl Ongoing {
     }
 }
 
-/// Further cases from which on a cluster of `cases` is tested again before the hour is over.
-const fn enough(cases: usize) -> usize {
-    match cases {
-        0..FEW_CASES => 1,
-        FEW_CASES..32 => 3,
-        _ => cases / 8,
+/// Further cases from which on a cluster of `cases` is worth a test: each costs the square of them.
+const fn enough(cases: usize, look: Look) -> usize {
+    match (look, cases) {
+        (Look::Last, _) | (_, 0..FEW_CASES) => 1,
+        (Look::Hourly, _) => 1 + cases / 32,
+        (Look::Now, FEW_CASES..32) => 3,
+        (Look::Now, _) => cases / 8,
     }
 }
 

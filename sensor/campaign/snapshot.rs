@@ -186,6 +186,7 @@ impl Campaigns {
         restoring.hubs.into_iter().for_each(|(id, hub)| drop(self.contacts.hubs.insert(id, hub)));
         self.contacts.recount();
         restoring.hops.into_iter().for_each(|(pair, when)| self.hops.restore_pair(pair, when));
+        self.ongoing.stir_all(&self.contacts);
     }
 
     /// What can be told as it stands.

@@ -37,6 +37,20 @@ pub(crate) enum Activity {
     Drift(Timestamp, Drift),
 }
 
+impl Activity {
+    /// Whose servers outside it went to.
+    pub(crate) const fn tenant(&self) -> Option<TenantId> {
+        match self {
+            Self::Contact(contact) => Some(contact.tenant),
+            Self::CheckIn(check_in) => Some(check_in.tenant),
+            Self::Fetch(fetch) => Some(fetch.tenant),
+            Self::Hello(hello) => Some(hello.tenant),
+            Self::Closed(closed) => closed.tenant,
+            Self::Act(_) | Self::Touch(_) | Self::Moved(_) | Self::Lookup(_) | Self::Call(_) | Self::Drift(..) => None,
+        }
+    }
+}
+
 /// A flow from a host of the site to the outside.
 #[derive(Clone, Debug)]
 pub(crate) struct Contact {
