@@ -149,11 +149,9 @@ fn conclude(plan: &Plan, (outcomes, unfinished): &(Vec<Outcome>, Vec<String>), h
         );
     }
     println!("{text}");
-    let path = plan.file().map(|name| root().join("tests/expected").join(name));
-    let before = path.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-    if let Some(path) = &path {
-        fs::write(path, &text).unwrap();
-    }
+    let path = root().join("tests/expected").join(plan.file());
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    fs::write(&path, &text).unwrap();
     let mut failing: Vec<String> =
         table::rows(outcomes).into_iter().filter(|row| row.gate() == Gate::Fails).map(|row| row.task).collect();
     println!("{} floors do not hold: {}", failing.len(), failing.join("; "));

@@ -52,13 +52,13 @@ impl Plan {
     }
 
     /// Where the table is kept, below `tests/expected/`.
-    pub(crate) const fn file(self) -> Option<&'static str> {
+    pub(crate) const fn file(self) -> &'static str {
         match self {
-            Self::Development => Some("scorecard.md"),
-            Self::Full => Some("scorecard-full.md"),
-            Self::Small => Some("scorecard-small.md"),
-            Self::Fleet(_) => None,
-            Self::Report => Some("scorecard-report.md"),
+            Self::Development => "scorecard.md",
+            Self::Full => "scorecard-full.md",
+            Self::Small => "scorecard-small.md",
+            Self::Fleet(_) => "scorecard-fleet.md",
+            Self::Report => "scorecard-report.md",
         }
     }
 

@@ -182,6 +182,25 @@ pub(crate) fn render(all: &[Outcome], heading: &str) -> String {
     out += &calibration(all);
     out += &singles(all);
     out += &ablations(all);
+    out += &full_tables(all);
+    out
+}
+
+/// What did not fit: a campaign whose cases made room is not found.
+fn full_tables(all: &[Outcome]) -> String {
+    let mut full: BTreeMap<(usize, u32, &str), (u64, u64)> = BTreeMap::new();
+    for (o, (name, entries, evicted)) in all.iter().flat_map(|o| o.full.iter().map(move |table| (o, table))) {
+        let most = full.entry((o.hosts, o.days, name)).or_insert((*entries, 0));
+        most.1 = most.1.max(*evicted);
+    }
+    let mut out = "\n## Tables that ran full\n\n".to_owned();
+    if full.is_empty() {
+        return out + "None.\n";
+    }
+    out += "| fleet | table | entries | made room, at most |\n|---|---|---|---|\n";
+    for ((hosts, days, name), (entries, evicted)) in full {
+        writeln!(out, "| {hosts} hosts × {days} days | `{name}` | {entries} | {evicted} |").unwrap();
+    }
     out
 }
 

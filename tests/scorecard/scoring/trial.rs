@@ -28,6 +28,8 @@ pub(crate) struct Outcome {
     /// By class of peers: host-days, and those at or below 0.01, 0.001, 0.0001.
     pub(crate) calibration: Vec<(u64, [u64; 3])>,
     pub(crate) verdict: Verdict,
+    /// Tables of the right side that ran full, with entries they may hold and entries that made room.
+    pub(crate) full: Vec<(String, u64, u64)>,
 }
 
 impl Trial {
@@ -60,6 +62,8 @@ impl Trial {
         }
         let end = fleet.now();
         let calibration = right.calibration();
+        let tables = right.tables().into_iter().filter(|table| table.evicted > 0);
+        let full = tables.map(|table| (table.name.to_owned(), table.entries, table.evicted)).collect();
         let last = right.finish(|finding| told.hear(&finding, fleet.leases()));
         let last: Vec<(Ns, Value)> = last.into_iter().map(|alert| (end, alert)).collect();
         last.iter().for_each(|(at, alert)| hear(*at, alert));
@@ -74,6 +78,7 @@ impl Trial {
             observations: fleet.told(),
             calibration,
             verdict,
+            full,
         })
     }
 }
@@ -110,6 +115,7 @@ impl Outcome {
             "campaigns": campaigns, "lone": v.lone, "lookalikes": v.lookalikes, "false": v.false_by_kind,
             "upper_true": v.upper.0, "upper_false": v.upper.1, "false_servers": v.false_servers,
             "accused": v.accused, "by_day": v.by_day, "notices": v.notices, "learning": v.learning,
+            "full": self.full,
         })
     }
 
@@ -133,6 +139,7 @@ impl Outcome {
         };
         let lone = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_bool()?, l[2].as_str()?.to_owned()));
         let class = |c: &Value| Some((c[0].as_u64()?, [c[1][0].as_u64()?, c[1][1].as_u64()?, c[1][2].as_u64()?]));
+        let full = |t: &Value| Some((t[0].as_str()?.to_owned(), t[1].as_u64()?, t[2].as_u64()?));
         let look = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_u64()?));
         let falses: BTreeMap<String, usize> = value["false"]
             .as_object()?
@@ -163,6 +170,7 @@ impl Outcome {
                 notices: count("notices")?,
                 learning: count("learning")?,
             },
+            full: value["full"].as_array()?.iter().map(full).collect::<Option<_>>()?,
         })
     }
 }
