@@ -360,10 +360,11 @@ pub(crate) fn status_lines(status: &Status, now: Option<Timestamp>) -> String {
         None => format!("log {}: {} records, {} lost", shown(&log.folder), log.records, log.lost),
     });
     for output in &status.outputs {
-        let state = output
-            .trouble
-            .as_deref()
-            .map_or_else(|| "works".to_owned(), |why| format!("TAKES NONE ({}), tried again", shown(why)));
+        let state = match &output.trouble {
+            Some(why) => format!("TAKES NONE ({}), tried again", shown(why)),
+            None if output.ok == 0 => "had nothing to take yet".to_owned(),
+            None => "works".to_owned(),
+        };
         let (name, waiting, dropped) = (shown(&output.name), output.waiting, output.dropped);
         lines.push(format!("output {name}: {state}; {} told, {waiting} wait, {dropped} lost", output.ok));
     }
