@@ -39,7 +39,7 @@ pub(crate) struct Contacts {
 impl Contacts {
     pub(crate) fn new() -> Self {
         Self {
-            hosts: Capped::new(Budget::new("contacts.hosts", MAX_HOSTS, 2_880)),
+            hosts: Capped::new(Budget::new("contacts.hosts", MAX_HOSTS, BUSY_PEERS_BYTES)),
             hubs: Capped::new(Budget::new("contacts.hubs", MAX_HUBS, 4_000)),
             cases: Cases::new(),
             touched: BTreeSet::new(),
@@ -358,6 +358,8 @@ fn met(hub: &Hub, at: u32) -> PerMark<[u32; 2]> {
 
 /// Hosts with a log of their own: 250,000 machines and their servers.
 const MAX_HOSTS: usize = 250_000;
+/// What a busy host's peers take: 24 of 60 bytes, twice what detection.md §4.5 counts with.
+const BUSY_PEERS_BYTES: usize = 1_440;
 /// Hosts seen from those they meet: every host is one, most with one client and 250 bytes; a hub takes 40 kB.
 const MAX_HUBS: usize = 65_536;
 /// (host, destination) pairs known to be unusual.

@@ -170,9 +170,9 @@ impl HostLog {
             Some(place) => place,
             None => {
                 out = self.make_room();
-                if self.peers.is_empty() {
-                    // Most addresses of a scan meet one peer only.
-                    self.peers.reserve_exact(1);
+                if self.peers.len() == self.peers.capacity() {
+                    // Most addresses of a scan meet one peer only; a host has some dozen, and doubling would hold 32 for 18.
+                    self.peers.reserve_exact(if self.peers.is_empty() { 1 } else { PEERS_AT_ONCE });
                 }
                 self.peers.push(Peer::new(host));
                 self.peers.len() - 1
@@ -347,7 +347,9 @@ const HAZARD_S: u32 = 3600;
 const APART_S: u32 = 5;
 /// Peers idle for longer are let go (§4.5).
 const IDLE_S: u32 = 30 * DAY_S;
-/// Peers of one host: a PC has some twelve; a server's are seen from the other side. 76 bytes each.
+/// Peers a host's list grows by.
+const PEERS_AT_ONCE: usize = 4;
+/// Peers of one host: a PC has some twelve; a server's are seen from the other side. 60 bytes each.
 const MAX_PEERS: usize = 48;
 
 #[cfg(test)]

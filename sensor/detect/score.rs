@@ -90,7 +90,7 @@ struct Tally {
     first: Timestamp,
     last: Timestamp,
     /// The strongest cue of each group.
-    best: [Option<Cue>; Group::ALL.len()],
+    best: [Option<Box<Cue>>; Group::ALL.len()],
     uids: Vec<Uid>,
     is_case: bool,
 }
@@ -98,7 +98,7 @@ struct Tally {
 impl Renames for Tally {
     fn renamed(self, ids: &Renamed) -> Option<Self> {
         let cue = |cue: Cue| Some(Cue { host: cue.host.renamed(ids)?, tenant: cue.tenant.renamed(ids)?, ..cue });
-        Some(Self { best: self.best.map(|best| best.and_then(cue)), ..self })
+        Some(Self { best: self.best.map(|best| best.and_then(|best| cue(*best)).map(Box::new)), ..self })
     }
 }
 
@@ -117,7 +117,7 @@ impl Scorer {
     pub(crate) fn new(rule: ScoreRule) -> Self {
         Self {
             rule,
-            tallies: Kept::new(base::Budget::new("score.tallies", MAX_TALLIES, 400)),
+            tallies: Kept::new(base::Budget::new("score.tallies", MAX_TALLIES, 640)),
             today: Sole::new("score.today", Today::default()),
             egress: Calibration::default(),
             whole: Calibration::default(),
@@ -180,7 +180,7 @@ impl Scorer {
             }
             let Some(best) = tally.best.get_mut(cue.group as usize) else { continue };
             if best.as_ref().is_none_or(|known| known.nats < cue.nats) {
-                *best = Some(cue);
+                *best = Some(Box::new(cue));
                 self.today.get_mut().touched.insert(key);
             }
         }
@@ -377,7 +377,7 @@ const fn group_measure(group: Group) -> &'static str {
 
 /// The cues in words, strongest first.
 fn words(tally: &Tally) -> Vec<Text> {
-    let mut cues: Vec<&Cue> = tally.best.iter().flatten().collect();
+    let mut cues: Vec<&Cue> = tally.best.iter().flatten().map(|cue| &**cue).collect();
     cues.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.group.cmp(&b.group)));
     let word = |cue: &&Cue| {
         let unit = if cue.reason.unit.is_empty() { String::new() } else { format!(" {}", cue.reason.unit) };
@@ -397,7 +397,7 @@ fn words(tally: &Tally) -> Vec<Text> {
     cues.iter().map(word).collect()
 }
 
-/// (host, destination) pairs with a cue in one day, some 700 bytes each.
+/// (host, destination) pairs with a cue in one day; most have one or two cues of some 200 bytes.
 const MAX_TALLIES: usize = 200_000;
 /// Flows named.
 const MAX_UIDS: usize = 16;
