@@ -1,15 +1,17 @@
 //! Encrypted DNS: a host looks names up where nobody can read them (ATT&CK T1071.004, T1572; EG-010, EG-011).
 //!
-//! Measure: contact with a known resolver over HTTPS, or with anybody on the port of DNS over TLS. Benign look-alikes:
-//! browsers that do it by default, telephones. Evasion: a resolver of one's own on port 443.
+//! Measure: contact with a known resolver over HTTPS, or with anybody on the port of DNS over TLS. For the record on a
+//! person's machine, but where a large fleet keeps to its own resolvers and only a few do not: there it is told. Benign
+//! look-alikes: browsers that do it by default, telephones. Evasion: a resolver of one's own on port 443.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, is_person};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::memory::Memory;
+use super::memory::{Kept, Memory};
 use super::renamed::as_it_is;
+use super::resolvers::{Firm, MAX_HOSTS, MAX_RESOLVERS, Resolvers};
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::profile::{Activity, Contact, HostId, Profiles, TenantId};
@@ -22,6 +24,12 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(EncryptedDns {
             rule: parse(text)?,
             noted: Ledger::new(Budget::new("encrypted_dns.noted", MAX_PAIRS, 0)),
+            resolvers: Resolvers::new(
+                Kept::new(Budget::new("encrypted_dns.inside", MAX_HOSTS, 0)),
+                Kept::new(Budget::new("encrypted_dns.resolvers", MAX_RESOLVERS, 0)),
+                Kept::new(Budget::new("encrypted_dns.past", MAX_HOSTS, 0)),
+                "encrypted_dns.since",
+            ),
         }))
     },
 };
@@ -39,6 +47,8 @@ struct Rule {
     resolver_roles: Vec<String>,
     person: Severity,
     server: Severity,
+    firm: Firm,
+    firm_person: Severity,
 }
 
 /// Which host uses which resolver, and how.
@@ -46,6 +56,7 @@ struct Rule {
 struct EncryptedDns {
     rule: Rule,
     noted: Ledger<(HostId, TenantId), How>,
+    resolvers: Resolvers,
 }
 
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -60,25 +71,28 @@ impl Detector for EncryptedDns {
     }
 
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
-        if let Activity::Contact(contact) = seen
-            && self.rule.enabled
-            && contact.first
-        {
-            self.contact(contact, usual, said);
+        match seen {
+            Activity::Contact(contact) if self.rule.enabled && contact.first => self.contact(contact, usual, said),
+            Activity::Lookup(lookup) if self.rule.enabled => {
+                self.resolvers.lookup(lookup, usual);
+            }
+            _ => {}
         }
     }
 
     fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.noted.say(which, said, |key, note| rule.tell(now, *key, note.0, usual));
+        let (rule, resolvers) = (&self.rule, &self.resolvers);
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note.0, resolvers, usual));
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table()]
+        std::iter::once(self.noted.table()).chain(self.resolvers.tables()).collect()
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted]
+        let mut all: Vec<&mut dyn Memory> = vec![&mut self.noted];
+        all.extend(self.resolvers.memory());
+        all
     }
 }
 
@@ -90,9 +104,10 @@ impl EncryptedDns {
             443 if known => "HTTPS",
             _ => return,
         };
-        if has_role(usual, seen.host, &self.rule.resolver_roles) {
+        if has_role(usual, seen.host, &self.rule.resolver_roles) || self.resolvers.is_one(seen.host, usual) {
             return;
         }
+        self.resolvers.past(seen.host);
         self.noted.note_once((seen.host, seen.tenant), || How(how));
         said.cues.push(Cue {
             detector: SPEC.stem,
@@ -113,6 +128,7 @@ impl Rule {
         now: Timestamp,
         (host, tenant): (HostId, TenantId),
         how: &'static str,
+        resolvers: &Resolvers,
         usual: &Profiles,
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
@@ -122,7 +138,11 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (tie.first, tie.last),
-            severity: if is_person { self.person } else { self.server },
+            severity: match is_person {
+                true if resolvers.are_kept_to(now, &self.firm, usual) => self.firm_person,
+                true => self.person,
+                false => self.server,
+            },
             attack: &self.attack,
             host,
             role: Role::AffectedHost,

@@ -40,9 +40,11 @@ struct Rule {
     least_unlike_bytes: u64,
     large_bytes: f64,
     bulk_bytes: u64,
+    much_bytes: u64,
     nats: f64,
     unlike: Severity,
     bulk: Severity,
+    much: Severity,
 }
 
 /// Echoes by host and peer.
@@ -129,6 +131,7 @@ impl Rule {
         let moved = sum.orig_bytes.saturating_add(sum.resp_bytes);
         match () {
             () if (up - down).abs() > self.mirror_bytes && moved >= self.least_unlike_bytes => Some(self.unlike),
+            () if up > self.large_bytes && sum.orig_bytes >= self.much_bytes => Some(self.much),
             () if up > self.large_bytes && moved >= self.bulk_bytes => Some(self.bulk),
             () => None,
         }

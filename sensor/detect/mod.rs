@@ -50,6 +50,7 @@ mod remote_execution;
 mod remote_management;
 mod renamed;
 mod resolver_bypass;
+mod resolvers;
 mod rule;
 mod score;
 mod script_download;

@@ -1,7 +1,8 @@
 //! Resolver bypass: a host asks an outside resolver though the site has its own (ATT&CK T1071.004, T1568; EG-011).
 //!
-//! Measure: what share of the asking hosts use resolvers inside; who asks outside beside them. Benign look-alikes:
-//! appliances with a resolver set by hand, virtual machines. Evasion: asking the site's resolver.
+//! Measure: what share of the asking hosts use resolvers inside; who asks outside beside them. For the record, but where
+//! a large fleet keeps to its own and only a few do not: there it is told. Benign look-alikes: appliances with a resolver
+//! set by hand, virtual machines. Evasion: asking the site's resolver.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep};
@@ -10,6 +11,7 @@ use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::{Kept, Memory};
 use super::renamed::as_it_is;
+use super::resolvers::{Firm, MAX_HOSTS, MAX_RESOLVERS, Resolvers};
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Uid;
@@ -24,8 +26,12 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(ResolverBypass {
             rule: parse(text)?,
             noted: Ledger::new(Budget::new("resolver_bypass.noted", MAX_PAIRS, 64)),
-            inside: Kept::new(Budget::new("resolver_bypass.inside", MAX_HOSTS, 0)),
-            resolvers: Kept::new(Budget::new("resolver_bypass.resolvers", MAX_RESOLVERS, 0)),
+            resolvers: Resolvers::new(
+                Kept::new(Budget::new("resolver_bypass.inside", MAX_HOSTS, 0)),
+                Kept::new(Budget::new("resolver_bypass.resolvers", MAX_RESOLVERS, 0)),
+                Kept::new(Budget::new("resolver_bypass.past", MAX_HOSTS, 0)),
+                "resolver_bypass.since",
+            ),
         }))
     },
 };
@@ -41,6 +47,8 @@ struct Rule {
     resolver_roles: Vec<String>,
     nats: f64,
     severity: Severity,
+    firm: Firm,
+    firm_severity: Severity,
 }
 
 /// Who asks whom.
@@ -48,9 +56,7 @@ struct Rule {
 struct ResolverBypass {
     rule: Rule,
     noted: Ledger<(HostId, IpAddr), Asked>,
-    /// Hosts that ask a resolver inside.
-    inside: Kept<HostId, ()>,
-    resolvers: Kept<IpAddr, ()>,
+    resolvers: Resolvers,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -80,24 +86,24 @@ impl Detector for ResolverBypass {
     }
 
     fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let rule = &self.rule;
-        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
+        let (rule, resolvers) = (&self.rule, &self.resolvers);
+        self.noted.say(which, said, |key, note| rule.tell(now, *key, note, resolvers, usual));
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table(), self.inside.table(), self.resolvers.table()]
+        std::iter::once(self.noted.table()).chain(self.resolvers.tables()).collect()
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted, &mut self.inside, &mut self.resolvers]
+        let mut all: Vec<&mut dyn Memory> = vec![&mut self.noted];
+        all.extend(self.resolvers.memory());
+        all
     }
 }
 
 impl ResolverBypass {
     fn lookup(&mut self, seen: &Lookup, usual: &Profiles, said: &mut Said) {
-        if usual.declared().site.is_inside(seen.resolver) {
-            self.inside.insert(seen.host, ());
-            self.resolvers.insert(seen.resolver, ());
+        if self.resolvers.lookup(seen, usual) {
             return;
         }
         let new = || Asked { first: seen.ts, last: seen.ts, times: 0, told: false, uids: Vec::new() };
@@ -105,12 +111,13 @@ impl ResolverBypass {
         asked.last = asked.last.max(seen.ts);
         asked.times = asked.times.saturating_add(1);
         keep(&mut asked.uids, seen.uid);
-        let is_resolver = usual.address(seen.host).is_some_and(|ip| self.resolvers.get(&ip).is_some());
-        let enough = asked.times >= self.rule.least_lookups && self.inside.len() >= self.rule.least_inside_hosts;
+        let is_resolver = self.resolvers.is_one(seen.host, usual);
+        let enough = asked.times >= self.rule.least_lookups && self.resolvers.inside() >= self.rule.least_inside_hosts;
         if asked.told || !enough || is_resolver {
             return;
         }
         asked.told = true;
+        self.resolvers.past(seen.host);
         said.cues.push(Cue {
             detector: SPEC.stem,
             ts: seen.ts,
@@ -130,6 +137,7 @@ impl Rule {
         now: Timestamp,
         (host, resolver): (HostId, IpAddr),
         asked: &Asked,
+        resolvers: &Resolvers,
         usual: &Profiles,
     ) -> Option<Finding> {
         if !asked.told || has_role(usual, host, &self.resolver_roles) {
@@ -139,7 +147,7 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (asked.first, asked.last),
-            severity: self.severity,
+            severity: if resolvers.are_kept_to(now, &self.firm, usual) { self.firm_severity } else { self.severity },
             attack: &self.attack,
             host,
             role: Role::AffectedHost,
@@ -167,7 +175,3 @@ impl Rule {
 
 /// (host, resolver) pairs held.
 const MAX_PAIRS: usize = 50_000;
-/// Hosts that ask inside: that there are enough is all that is asked.
-const MAX_HOSTS: usize = 4_096;
-/// Resolvers of the site.
-const MAX_RESOLVERS: usize = 1_024;

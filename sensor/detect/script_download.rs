@@ -1,10 +1,12 @@
 //! Script download: a script, or a program asked for by a script, comes from outside in the clear (ATT&CK T1105).
 //!
-//! Measure: what the body looks like and what kind of program asked. Benign look-alikes: administrators, developers.
+//! Measure: what the body looks like and what kind of program asked. For the record, unless a script asked somebody for
+//! it whom hardly anybody of the fleet knows (detection.md §5.1). Benign look-alikes: administrators, developers.
 //! Evasion: TLS.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words};
+use super::claim::{Claim, Words, is_rare};
+use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::Memory;
@@ -33,7 +35,12 @@ struct Rule {
     attack: Vec<Box<str>>,
     script_content: Vec<String>,
     program_content: Vec<String>,
+    crowd_share: f64,
+    least_fleet: u32,
+    learn_s: f64,
+    rare_nats: f64,
     named: Severity,
+    rare: Severity,
     nameless: Severity,
 }
 
@@ -50,12 +57,24 @@ impl Detector for ScriptDownload {
         Ok(())
     }
 
-    fn observe(&mut self, seen: &Activity, _: &Profiles, _: &mut Said) {
+    fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
         let Activity::Fetch(seen) = seen else { return };
         let Some(content) = seen.content.filter(|_| self.rule.enabled) else { return };
         let is_in = |list: &[String]| list.iter().any(|c| c == content);
         let by_script = matches!(seen.agent.as_deref(), Some("script" | "tool"));
         if is_in(&self.rule.script_content) || (is_in(&self.rule.program_content) && by_script) {
+            if by_script && self.rule.is_rare(seen, usual) {
+                said.cues.push(Cue {
+                    detector: SPEC.stem,
+                    ts: seen.ts,
+                    host: seen.host,
+                    tenant: Some(seen.tenant),
+                    group: Group::Client,
+                    nats: self.rule.rare_nats,
+                    reason: reason("script_fetched", Value::Text(content.into()), ""),
+                    uid: seen.uid,
+                });
+            }
             self.first.note_once((seen.host, seen.tenant), || seen.clone());
         }
     }
@@ -75,6 +94,12 @@ impl Detector for ScriptDownload {
 }
 
 impl Rule {
+    /// Whether the fleet is known and hardly anybody of it knows the destination.
+    fn is_rare(&self, seen: &Fetch, usual: &Profiles) -> bool {
+        let known = usual.counts().span.is_some_and(|(since, _)| seen.ts.secs_since(since) >= self.learn_s);
+        known && usual.fleet() >= self.least_fleet && is_rare(usual, seen.tenant, self.crowd_share)
+    }
+
     fn tell(
         &self,
         now: Timestamp,
@@ -91,7 +116,11 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (fetch.ts, fetch.ts),
-            severity: if tie.is_nameless() { self.nameless } else { self.named },
+            severity: match fetch.agent.as_deref() {
+                _ if tie.is_nameless() => self.nameless,
+                Some("script" | "tool") if self.is_rare(fetch, usual) => self.rare,
+                _ => self.named,
+            },
             attack: &self.attack,
             host,
             role: Role::AffectedHost,

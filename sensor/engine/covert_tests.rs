@@ -93,6 +93,9 @@ fn echoes_whose_answers_differ_or_that_are_large_in_bulk_carry_data() {
         ("ordinary pings", 200, 200 * 32, 200 * 32, vec![]),
         ("few and unlike", 6, 100, 900, vec![]),
         ("large and mirrored, in bulk", 200, 200 * 1400, 200 * 1400, vec![Severity::Info]),
+        ("large and mirrored, more than any test", 800, 800 * 1400, 800 * 1400, vec![Severity::Low]),
+        ("large and mirrored, a little less", 740, 740 * 1400, 740 * 1400, vec![Severity::Info]),
+        ("small and mirrored, as much", 40_000, 40_000 * 32, 40_000 * 32, vec![]),
         ("large and mirrored, a few", 20, 20 * 1400, 20 * 1400, vec![]),
     ] {
         let mut world = World::new(START);

@@ -112,3 +112,29 @@ fn a_listed_destination_counts_less_where_many_share_it() {
         assert_eq!(severities(&world.told_with_feed(list), "feed"), expected, "{what}");
     }
 }
+
+#[test]
+fn a_script_fetched_by_a_script_is_told_where_hardly_anybody_goes() {
+    const POWERSHELL: Option<&str> =
+        Some("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1");
+    const BROWSER: Option<&str> =
+        Some("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:120.0) Gecko/20100101 Firefox/120.0");
+    const DAY: i64 = 86_400;
+    for (what, fleet, users, at, agent, expected) in [
+        ("nobody else", 60, 0, 2 * DAY, POWERSHELL, Severity::Low),
+        ("a browser did", 60, 0, 2 * DAY, BROWSER, Severity::Info),
+        ("two others go there", 60, 2, 2 * DAY, POWERSHELL, Severity::Info),
+        ("on the first day", 60, 0, 3600, POWERSHELL, Severity::Info),
+        ("a small site", 40, 0, 2 * DAY, POWERSHELL, Severity::Info),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        for n in 0..fleet {
+            world.contact(n, &format!("172.16.1.{n}"), "192.0.2.9", 443, Some("www.a.example"));
+        }
+        for n in 0..users {
+            world.request(100 + n, &format!("172.16.1.{n}"), "203.0.113.9", "files.rare.example", BROWSER);
+        }
+        world.fetch_script(at, "172.16.1.7", "203.0.113.9", "files.rare.example", agent);
+        assert_eq!(severities(&world.told(), "script_download"), [expected], "{what}");
+    }
+}

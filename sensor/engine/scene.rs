@@ -102,6 +102,16 @@ impl World {
         self.flow(s, from, to, 80, [Event::FlowOpened, Event::Request(Box::new(told))], 2);
     }
 
+    /// `from` asks `host` at an address for a script.
+    pub(super) fn fetch_script(&mut self, s: i64, from: &str, to: &str, host: &str, agent: Option<&str>) {
+        self.request(s, from, to, host, agent);
+        self.of_last_flow(|seen| {
+            if let Event::Request(told) = &mut seen.event {
+                told.content = Some("powershell");
+            }
+        });
+    }
+
     /// `from` asks `proxy` for a tunnel to `target`, which answers with `status`.
     pub(super) fn tunnel(&mut self, s: i64, from: &str, proxy: &str, target: &str, status: u16) {
         let told = Request {

@@ -205,6 +205,35 @@ fn asking_past_the_sites_resolvers_is_noted_where_there_are_some() {
 }
 
 #[test]
+fn going_past_the_resolvers_is_told_where_a_fleet_keeps_to_its_own() {
+    for (what, inside_hosts, past, days, expected) in [
+        ("one of a fleet", 60, 1, 2, Severity::Low),
+        ("three of a fleet", 60, 3, 2, Severity::Low),
+        ("four: a habit of the site", 60, 4, 2, Severity::Info),
+        ("a small site", 40, 1, 2, Severity::Info),
+        ("the first day", 60, 1, 0, Severity::Info),
+    ] {
+        let mut world = World::new(START);
+        for n in 0..inside_hosts {
+            world.ask(n, &format!("172.16.1.{n}"), "172.16.0.2", ("www.a.example", "A"), &["198.51.100.1"]);
+        }
+        for n in 0..past {
+            let host = format!("172.16.2.{n}");
+            for k in 0..6 {
+                let at = days * DAY + 600 + n + k * 10;
+                world.ask(at, &host, "203.0.113.53", ("www.a.example", "A"), &["198.51.100.1"]);
+            }
+            world.contact(days * DAY + 700 + n, &host, OUTSIDE, 443, Some("cloudflare-dns.com"));
+        }
+        let told = world.told();
+        for detector in ["resolver_bypass", "encrypted_dns"] {
+            let last = severities(&told, detector).last().copied();
+            assert_eq!(last, Some(expected), "{what}: {detector}");
+        }
+    }
+}
+
+#[test]
 fn a_server_that_acts_unlike_its_own_past_is_suspect() {
     for (what, days, hour, machines, expected) in [
         ("as every day", 10, 2, 2_i64, vec![]),

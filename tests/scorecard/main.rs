@@ -45,6 +45,12 @@ fn main() -> ExitCode {
             let quiet = Story::quiet(seed.parse().unwrap(), size, days.parse().unwrap());
             look(Story { campaigns, lone: true, ..quiet }, without)
         }
+        ["--play", plan, number] => {
+            let plan: Plan = plan.parse().unwrap();
+            let trial = plan.trials().swap_remove(number.parse().unwrap());
+            let without: Vec<&str> = trial.without.iter().map(String::as_str).collect();
+            look(trial.story, &without)
+        }
         ["--quiet", size, days, seed, ref without @ ..] => {
             let seed: u64 = seed.parse().unwrap();
             look(
@@ -66,7 +72,10 @@ fn look(story: Story, without: &[&str]) -> ExitCode {
     let without = without.iter().map(|stem| (*stem).to_owned()).collect();
     let trial = Trial { group: "look".to_owned(), story, without };
     let mut lines = Vec::new();
-    let outcome = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone()))).unwrap();
+    let (outcome, truth) = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone()))).unwrap();
+    for staged in &truth.campaigns {
+        println!("{} {staged:?}", Timestamp(staged.began));
+    }
     for (at, alert) in &lines {
         println!("{} {alert}", Timestamp(*at));
     }

@@ -114,12 +114,23 @@ pub(crate) struct Fate {
     pub(crate) precision: Option<f64>,
 }
 
+/// How a single act fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Single {
+    pub(crate) family: String,
+    /// By an alert above a notice; for timers, by their rhythm.
+    pub(crate) found: bool,
+    /// Kinds of the alerts.
+    pub(crate) by: String,
+    /// Detectors whose finding says what it is, be it for the record only.
+    pub(crate) finding: String,
+}
+
 /// What the alerts of one run are worth.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) campaigns: Vec<Fate>,
-    /// Family, found, by which kinds.
-    pub(crate) lone: Vec<(String, bool, String)>,
+    pub(crate) lone: Vec<Single>,
     /// Kind and the upmost tier of a false incident that names its hosts or destination; 4 is none.
     pub(crate) lookalikes: Vec<(String, u64)>,
     /// Incidents that belong to nothing, told in the learning days: there, not judged further.
@@ -143,12 +154,21 @@ pub(crate) struct Told {
     versions: BTreeMap<String, Vec<Claim>>,
     /// Hosts and destinations with a rhythm that has a chance of at most 0.001, told or for the record.
     rhythms: BTreeSet<(u32, String)>,
+    /// All findings: detector, hosts, first and last moment.
+    findings: Vec<(String, Vec<u32>, Ns, Ns)>,
 }
 
 impl Told {
     /// Takes in a finding.
     pub(crate) fn hear(&mut self, finding: &Value, leases: &Leases) {
-        if finding["detector"] != "beacon" || finding["p"].as_f64().is_none_or(|p| p > RHYTHM_P) {
+        let detector = finding["detector"].as_str().unwrap_or_default();
+        if SIGNS.iter().any(|(_, detectors)| detectors.contains(&detector)) {
+            let claim = Claim::read(START, finding, leases);
+            let moment = |key: &str| finding[key].as_f64().map_or(START, |s| (s * 1e9) as Ns);
+            let hosts = claim.hosts.iter().chain(&claim.servers).copied().collect();
+            self.findings.push((detector.to_owned(), hosts, moment("first_seen"), moment("last_seen")));
+        }
+        if detector != "beacon" || finding["p"].as_f64().is_none_or(|p| p > RHYTHM_P) {
             return;
         }
         let claim = Claim::read(START, finding, leases);
@@ -261,17 +281,60 @@ fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>, victims: &BTre
     }
 }
 
-fn found(lone: &Lone, told: &Told) -> (String, bool, String) {
+fn found(lone: &Lone, told: &Told) -> Single {
+    let family = lone.family.to_owned();
+    let detectors = SIGNS.iter().find(|(family, _)| *family == lone.family).map_or(&[][..], |(_, detectors)| detectors);
+    let says = |(detector, hosts, first, last): &&(String, Vec<u32>, Ns, Ns)| {
+        let in_time = *last >= lone.from && *first <= lone.until + 2 * DAY;
+        in_time && detectors.contains(&detector.as_str()) && hosts.iter().any(|host| lone.hosts.contains(host))
+    };
+    let finding: BTreeSet<&str> = told.findings.iter().filter(says).map(|(detector, ..)| detector.as_str()).collect();
+    let finding = finding.into_iter().collect::<Vec<_>>().join(", ");
     if let Some(to) = &lone.timer {
         // What is claimed of timers is that they are seen to be ones; whether that is worth an alert, other cues decide.
-        let seen = lone.hosts.iter().any(|host| told.rhythms.contains(&(*host, to.clone())));
-        return (lone.family.to_owned(), seen, if seen { "rhythm".to_owned() } else { String::new() });
+        let found = lone.hosts.iter().any(|host| told.rhythms.contains(&(*host, to.clone())));
+        let by = if found { "rhythm".to_owned() } else { String::new() };
+        return Single { family, found, by, finding };
     }
     let about =
         told.versions.values().filter_map(|claims| claims.iter().find(|c| c.tier <= 3 && c.is_about(lone, c.told)));
     let kinds: BTreeSet<&str> = about.map(|claim| claim.kind.as_str()).collect();
-    (lone.family.to_owned(), !kinds.is_empty(), kinds.into_iter().collect::<Vec<_>>().join(", "))
+    let by = kinds.iter().copied().collect::<Vec<_>>().join(", ");
+    Single { family, found: !kinds.is_empty(), by, finding }
 }
+
+/// Whose findings say what an act is. By design a weak sign is a finding and no alert (detection.md §0, doctrine 1), so
+/// both are counted.
+const SIGNS: &[(&str, &[&str])] = &[
+    ("beacon", &["beacon"]),
+    ("beacon hourly", &["beacon"]),
+    ("slow drip", &["slow_drip"]),
+    ("cohort exfiltration", &["cohort_exfiltration"]),
+    ("upload tail", &["upload_tail"]),
+    ("dns tunnel", &["dns_tunnel"]),
+    ("icmp tunnel", &["icmp_tunnel"]),
+    ("doh", &["encrypted_dns"]),
+    ("dot", &["encrypted_dns"]),
+    ("resolver bypass", &["resolver_bypass"]),
+    ("direct address", &["direct_address", "beacon"]),
+    ("certificate", &["sni_mismatch"]),
+    ("long connection", &["long_connection"]),
+    ("port mismatch", &["protocol_mismatch"]),
+    ("off hours", &["off_hours"]),
+    ("remote management product", &["remote_management"]),
+    ("tunnel product", &["remote_management"]),
+    ("script download", &["script_download"]),
+    ("execution chain", &["execution_chain"]),
+    ("fan-out", &["execution_fan_out", "remote_execution"]),
+    ("hub egress", &["management_egress", "hub_suspect"]),
+    ("new admin path", &["admin_path"]),
+    ("coerced authentication", &["coerced_authentication"]),
+    ("dcsync", &["telltale_call", "remote_execution"]),
+    ("hive saving", &["telltale_call", "remote_execution"]),
+    ("log clearing", &["telltale_call", "remote_execution"]),
+    ("entry", &["entry"]),
+    ("client identity", &["client_mismatch"]),
+];
 
 /// A rhythm this improbable for independent events is one (detection.md §9).
 const RHYTHM_P: f64 = 0.001;

@@ -2,7 +2,7 @@
 //! one that straddles it is not measurable at this size, and says so.
 
 use super::interval::{self, Estimate};
-use super::judge::Fate;
+use super::judge::{Fate, Single};
 use super::trial::Outcome;
 use crate::fleet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,9 +133,9 @@ pub(crate) fn rows(all: &[Outcome]) -> Vec<Row> {
         60.0,
     );
     let mut families: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for (family, found, _) in attacked.iter().flat_map(|o| &o.verdict.lone) {
-        let counts = families.entry(family).or_default();
-        *counts = (counts.0 + usize::from(*found), counts.1 + 1);
+    for single in attacked.iter().flat_map(|o| &o.verdict.lone) {
+        let counts = families.entry(&single.family).or_default();
+        *counts = (counts.0 + usize::from(single.found), counts.1 + 1);
     }
     for (family, goal, floor) in LONE_GOALS {
         let (found, of) = families.get(family).copied().unwrap_or_default();
@@ -287,16 +287,24 @@ fn calibration(all: &[Outcome]) -> String {
 const LEAST_HOST_DAYS: u64 = 30_000;
 
 fn singles(all: &[Outcome]) -> String {
-    let mut out = "\n## Single acts\n\n| family | found | by |\n|---|---|---|\n".to_owned();
-    let mut families: BTreeMap<&str, (usize, usize, BTreeSet<&str>)> = BTreeMap::new();
-    for (family, found, by) in all.iter().filter(|o| o.group == "attack").flat_map(|o| &o.verdict.lone) {
-        let entry = families.entry(family).or_default();
-        entry.0 += usize::from(*found);
-        entry.1 += 1;
-        entry.2.extend(by.split(", ").filter(|kind| !kind.is_empty()));
+    let mut out = "\n## Single acts\n\nFound by an alert above a notice; timers by their rhythm. A finding says what it is, be it for the record \
+         only: by design one weak sign is no alert.\n\n| family | found | by | finding | of |\n|---|---|---|---|---|\n"
+        .to_owned();
+    let mut families: BTreeMap<&str, Vec<&Single>> = BTreeMap::new();
+    for single in all.iter().filter(|o| o.group == "attack").flat_map(|o| &o.verdict.lone) {
+        families.entry(&single.family).or_default().push(single);
     }
-    for (family, (found, of, by)) in families {
-        writeln!(out, "| {family} | {found} of {of} | {} |", by.into_iter().collect::<Vec<_>>().join(", ")).unwrap();
+    let names = |texts: &mut dyn Iterator<Item = &str>| {
+        let each: BTreeSet<String> = texts.flat_map(|text| text.split(", ").map(str::to_owned)).collect();
+        each.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
+    };
+    for (family, singles) in families {
+        let count = |what: fn(&Single) -> bool| singles.iter().filter(|single| what(single)).count();
+        let (found, noted) = (count(|s| s.found), count(|s| !s.finding.is_empty()));
+        let by = names(&mut singles.iter().map(|s| s.by.as_str()));
+        let of = names(&mut singles.iter().map(|s| s.finding.as_str()));
+        let n = singles.len();
+        writeln!(out, "| {family} | {found} of {n} | {by} | {noted} of {n} | {of} |").unwrap();
     }
     out += "\n## What looks bad and is not\n\n| kind | fleets | above a notice | upmost tier |\n|---|---|---|---|\n";
     let mut looks: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
@@ -324,7 +332,7 @@ fn ablations(all: &[Outcome]) -> String {
         let fates: Vec<&Fate> = of.iter().flat_map(|o| &o.verdict.campaigns).collect();
         let detected = fates.iter().filter(|f| f.detected).count();
         let first = fates.iter().filter(|f| f.right_server == Some(true)).count();
-        let lone: Vec<bool> = of.iter().flat_map(|o| o.verdict.lone.iter().map(|l| l.1)).collect();
+        let lone: Vec<bool> = of.iter().flat_map(|o| o.verdict.lone.iter().map(|l| l.found)).collect();
         let falses: usize = of.iter().flat_map(|o| o.verdict.false_by_kind.values()).sum();
         let name = if group == "small" { "all rules on" } else { group };
         let found = lone.iter().filter(|found| **found).count();

@@ -1,7 +1,7 @@
 //! One fleet through the right side of the waist, judged.
 
-use super::judge::{Fate, Told, Verdict, judge};
-use crate::fleet::{self, Benign, Fleet, Ns, Story};
+use super::judge::{Fate, Single, Told, Verdict, judge};
+use crate::fleet::{self, Benign, Fleet, Ns, Story, Truth};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use yukue::testing::Right;
@@ -35,15 +35,15 @@ pub(crate) struct Outcome {
 impl Trial {
     /// Plays it; `rule` gives a shipped rule's text. Err: what the right side said to its rules or site.
     pub(crate) fn run(&self, rule: impl Fn(&str) -> String) -> Result<Outcome, String> {
-        self.run_and_tell(rule, |_, _| {})
+        Ok(self.run_and_tell(rule, |_, _| {})?.0)
     }
 
-    /// The same; `hear` is told each alert as it is told.
+    /// The same, with what really happened; `hear` is told each alert as it is told.
     pub(crate) fn run_and_tell(
         &self,
         rule: impl Fn(&str) -> String,
         mut hear: impl FnMut(Ns, &Value),
-    ) -> Result<Outcome, String> {
+    ) -> Result<(Outcome, Truth), String> {
         let off: Vec<(String, String)> =
             self.without.iter().map(|stem| (stem.clone(), switched_off(&rule(stem)))).collect();
         let rules: Vec<(&str, &str)> = off.iter().map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
@@ -69,7 +69,7 @@ impl Trial {
         last.iter().for_each(|(at, alert)| hear(*at, alert));
         told.take(&last, fleet.leases());
         let verdict = judge(&told, fleet.truth(), self.story.days);
-        Ok(Outcome {
+        let outcome = Outcome {
             group: self.group.clone(),
             seed: self.story.seed,
             hosts: fleet.hosts(),
@@ -79,7 +79,8 @@ impl Trial {
             calibration,
             verdict,
             full,
-        })
+        };
+        Ok((outcome, fleet.truth().clone()))
     }
 }
 
@@ -109,10 +110,11 @@ impl Outcome {
                 })
             })
             .collect();
+        let lone: Vec<_> = v.lone.iter().map(|l| (&l.family, l.found, &l.by, &l.finding)).collect();
         json!({
             "group": self.group, "seed": self.seed, "hosts": self.hosts, "days": self.days,
             "replayed": self.replayed, "observations": self.observations, "calibration": self.calibration,
-            "campaigns": campaigns, "lone": v.lone, "lookalikes": v.lookalikes, "false": v.false_by_kind,
+            "campaigns": campaigns, "lone": lone, "lookalikes": v.lookalikes, "false": v.false_by_kind,
             "upper_true": v.upper.0, "upper_false": v.upper.1, "false_servers": v.false_servers,
             "accused": v.accused, "by_day": v.by_day, "notices": v.notices, "learning": v.learning,
             "full": self.full,
@@ -137,7 +139,10 @@ impl Outcome {
                 precision: f["precision"].as_f64(),
             })
         };
-        let lone = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_bool()?, l[2].as_str()?.to_owned()));
+        let lone = |l: &Value| {
+            let text = |at: usize| l[at].as_str().map(str::to_owned);
+            Some(Single { family: text(0)?, found: l[1].as_bool()?, by: text(2)?, finding: text(3)? })
+        };
         let class = |c: &Value| Some((c[0].as_u64()?, [c[1][0].as_u64()?, c[1][1].as_u64()?, c[1][2].as_u64()?]));
         let full = |t: &Value| Some((t[0].as_str()?.to_owned(), t[1].as_u64()?, t[2].as_u64()?));
         let look = |l: &Value| Some((l[0].as_str()?.to_owned(), l[1].as_u64()?));

@@ -10,8 +10,9 @@ use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use yukue::event::{
-    ConnState, Counters, Ech, End, Endpoint, Event, FlowRecord, Handshake, HandshakeTransport, Hints, Identity,
-    IdentitySource, Observation, PacketRange, Request, Resolution, ResolutionProtocol, Timestamp, Transport, Uid,
+    Channel, ConnState, Counters, Ech, End, Endpoint, Event, FlowRecord, Handshake, HandshakeTransport, Hints,
+    Identity, IdentitySource, Observation, PacketRange, Request, Resolution, ResolutionProtocol, Timestamp, Transport,
+    Uid,
 };
 
 /// Says flows in order.
@@ -61,7 +62,7 @@ impl Speaker {
 
     fn step(&mut self, names: &Names, tell: &mut impl FnMut(&Observation)) {
         let Some(Reverse((ts, uid, n, slot))) = self.next.pop() else { return };
-        let Some((flow, port)) = &mut self.air[slot as usize] else { return };
+        let Some((flow, port)) = &self.air[slot as usize] else { return };
         let facts = match &flow.says {
             Says::Nothing => 0,
             Says::Facts(facts) => facts.len() as u32,
@@ -108,8 +109,8 @@ pub(crate) fn address(ip: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(ip))
 }
 
-fn fact(flow: &mut Flow, n: u32, ts: Timestamp, names: &Names) -> Event {
-    match &mut flow.says {
+fn fact(flow: &Flow, n: u32, ts: Timestamp, names: &Names) -> Event {
+    match &flow.says {
         Says::Tls(name, client) => hello(ts, HandshakeTransport::Tls, &names.text(*name), *client),
         Says::Quic(name, client) => hello(ts, HandshakeTransport::Quic, &names.text(*name), *client),
         Says::Get(name, client) => get(ts, &names.text(*name), *client, flow.down),
@@ -117,7 +118,7 @@ fn fact(flow: &mut Flow, n: u32, ts: Timestamp, names: &Names) -> Event {
         // The client says its name before it has an address; the server gives the address to the hardware's.
         Says::Lease(host) if n == 0 => identity(None, *host, Some(names.host(*host).into())),
         Says::Lease(host) => identity(Some(address(flow.orig)), *host, None),
-        Says::Facts(facts) => std::mem::replace(&mut facts[n as usize].1, Event::FlowOpened),
+        Says::Facts(facts) => facts[n as usize].1.clone(),
         Says::Nothing => Event::FlowOpened,
     }
 }
@@ -230,14 +231,29 @@ pub(crate) fn resolution(
     }))
 }
 
+/// What a flow must have spoken for this to be known of it.
+const fn spoken(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Banner(told) => Some(told.protocol),
+        Event::Handshake(_) => Some("ssl"),
+        Event::Request(_) => Some("http"),
+        Event::Resolution(_) => Some("dns"),
+        Event::Share(_) | Event::File(_) => Some("smb"),
+        Event::Execution(told) if matches!(told.channel, Channel::Winrm) => Some("http"),
+        Event::Execution(_) | Event::Rpc(_) => Some("dce_rpc"),
+        _ => None,
+    }
+}
+
 fn record(flow: &Flow, last: Timestamp, orig: Endpoint, resp: Endpoint, transport: Transport) -> FlowRecord {
-    let service: &[&'static str] = match &flow.says {
-        Says::Tls(..) => &["ssl"],
-        Says::Quic(..) => &["quic"],
-        Says::Get(..) => &["http"],
-        Says::Lookup(..) => &["dns"],
-        Says::Lease(_) => &["dhcp"],
-        Says::Facts(_) | Says::Nothing => &[],
+    let service = match &flow.says {
+        Says::Tls(..) => Some("ssl"),
+        Says::Quic(..) => Some("quic"),
+        Says::Get(..) => Some("http"),
+        Says::Lookup(..) => Some("dns"),
+        Says::Lease(_) => Some("dhcp"),
+        Says::Facts(facts) => facts.iter().find_map(|(_, event)| spoken(event)),
+        Says::Nothing => None,
     };
     let packets = |bytes: u32| u64::from(bytes) / 1_400 + 2;
     let (orig_pkts, resp_pkts) = (packets(flow.up), packets(flow.down));
@@ -254,7 +270,7 @@ fn record(flow: &Flow, last: Timestamp, orig: Endpoint, resp: Endpoint, transpor
         orig,
         resp,
         transport,
-        service: service.to_vec(),
+        service: service.into_iter().collect(),
         counters,
         orig_ip_bytes: u64::from(flow.up) + orig_pkts * 40,
         resp_ip_bytes: u64::from(flow.down) + counters.resp_pkts * 40,
