@@ -189,16 +189,17 @@ impl Outputs {
     /// Ends: what was told goes into the outbox, outputs get `grace` to deliver; the rest is delivered after the next
     /// start.
     pub(crate) fn stop(mut self, grace: Duration) {
-        let running = self.running.len();
         drop(self.queue.take());
-        // One thread for the outbox, one for each output. A receiver that hangs is not waited for.
-        for _ in 0..=running {
-            if self.ended.1.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(grace).is_err() {
-                break;
-            }
-        }
+        let ended = self.ended.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = |most: usize, wait| (0..most).take_while(|_| ended.recv_timeout(wait).is_ok()).count();
+        // One thread for the outbox, one for each output.
+        let threads = self.running.len().saturating_add(1);
+        let gone = end(threads, grace);
         self.running.iter().for_each(|running| running.stop.store(true, Ordering::Relaxed));
         self.outbox.end();
+        // Who only waited to try again ends at once, and must be gone before another delivers from this outbox. A receiver
+        // that hangs is not waited for.
+        end(threads.saturating_sub(gone), AT_ONCE);
     }
 }
 
@@ -390,6 +391,8 @@ impl Running {
 const QUEUE: usize = 1024;
 /// Alerts that are synced to disk together.
 const TOGETHER: usize = 63;
+/// What a thread that does nothing but wait needs to end, on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// Between looks at whether all is delivered.
 const GLANCE: Duration = Duration::from_millis(20);
 /// Waits after a failure double from the first to the longest, however long a receiver asks.
