@@ -122,6 +122,13 @@ pub(crate) fn rollout(w: &CampaignWords<'_>) -> Text {
     say!("campaign.rollout", hosts = w.hosts, destinations = destinations, server = w.server, from = from, to = to,)
 }
 
+/// What an administrator fetched, in one sentence.
+pub(crate) fn visit(w: &CampaignWords<'_>) -> Text {
+    let (from, to) = between(w.span.0, w.span.1);
+    let destinations = Arg::list(w.destinations);
+    say!("campaign.visit", hosts = w.hosts, destinations = destinations, server = w.server, from = from, to = to,)
+}
+
 /// `06:57:46` or `06:57:46–06:57:48`.
 fn span(from: Timestamp, to: Timestamp) -> String {
     let (from, to) = (from.clock(), to.clock());

@@ -6,7 +6,7 @@ use super::{Alert, AllowList, Kind, Status};
 use crate::base::{Text, Timestamp, say};
 use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
 use crate::detect::{Against, Beacon, Entity, Evidence, Finding, Role, Severity, Value, channels, doors, id, reason};
-use crate::profile::{HostId, Profiles};
+use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -24,11 +24,13 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
     let rules = at.campaigns.rules();
     let mut alerts = Vec::new();
     let mut told: Vec<(Scope, Option<IpAddr>)> = Vec::new();
-    for story in &telling.stories {
-        let scope = at.campaigns.scope(story, at.usual, at.beacon);
-        alerts.push(story_alert(story, &scope, rules, at));
+    let scoped: Vec<(&Story, Scope)> =
+        telling.stories.iter().map(|story| (story, at.campaigns.scope(story, at.usual, at.beacon))).collect();
+    let is_hop = |story: &Story| scoped.iter().any(|larger| is_hop_of(story, larger));
+    for (story, scope) in scoped.iter().filter(|(story, _)| !is_hop(story)) {
+        alerts.push(story_alert(story, scope, rules, at));
         if story.plot != Plot::Rollout {
-            told.push((scope, at.usual.address(story.server)));
+            told.push((scope.clone(), at.usual.address(story.server)));
         }
     }
     let loose: Vec<&Finding> = findings.filter(|f| !told.iter().any(|story| explains(story, f))).collect();
@@ -45,6 +47,25 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
         finding: (*finding).clone(),
     }));
     alerts
+}
+
+/// Whether a story is how a larger one began: its server is one behind the larger one's, all it acted on are that one's
+/// servers and hosts, and it led nowhere else. Who reads the larger one reads it there, behind the server that touched the
+/// endpoints.
+fn is_hop_of(story: &Story, (larger, theirs): &(&Story, Scope)) -> bool {
+    let behind = theirs.servers.iter().any(|server| server.hop > 0 && server.id == story.server);
+    let is_server = |host: &HostId| theirs.servers.iter().any(|server| server.id == *host);
+    let own: BTreeSet<HostId> = story.chained().union(&story.cases).copied().collect();
+    let known: BTreeSet<HostId> = larger.chained().union(&larger.cases).copied().collect();
+    let led = |tenant: &TenantId| {
+        larger.tenants.contains(tenant) || larger.enriched.iter().any(|(enriched, _)| enriched == tenant)
+    };
+    larger.plot == Plot::Campaign
+        && behind
+        && (known.len(), larger.server) > (own.len(), story.server)
+        && own.iter().any(is_server)
+        && own.iter().all(|host| is_server(host) || known.contains(host))
+        && story.tenants.iter().all(led)
 }
 
 /// The addresses a finding is about.
@@ -369,10 +390,12 @@ fn campaign_words(
         baseline: story.cause.as_ref().is_some_and(|(cause, _)| cause.baseline),
     };
     let shown = destinations.first().map_or("", String::as_str);
+    // What comes to all of a rollout's machines is new to them; an odd program alone is somebody's command.
+    let odd = 2 * story.marked.len() >= story.cases.len().max(1) && 2 * words.timers < story.marked.len();
     match story.plot {
         Plot::Rollout => (
             say!("campaign.title_rollout", hosts = hosts, destination = shown, server = server),
-            explain::rollout(&words),
+            if odd { explain::visit(&words) } else { explain::rollout(&words) },
         ),
         Plot::SharedDestination => (
             say!("campaign.title_shared", hosts = hosts, destination = shown, server = server),

@@ -127,9 +127,19 @@ fn weigh(
         _ => Severity::Info,
     };
     let mut held = None;
-    if is_common && severity > Severity::Low {
-        severity = Severity::Low;
-        held = Some("other hosts used the destination already");
+    // Where people go anyway a visit is what the act was for; what was left behind calls again.
+    let stayed = rhythm.is_some() || tie.script.is_some();
+    let (most, why) = match (is_common, tie.standing.shared) {
+        (true, _) if stayed => (Severity::Low, "other hosts used the destination already"),
+        (true, _) => (Severity::Info, "other hosts used the destination already"),
+        (false, true) if !stayed => {
+            (Severity::Info, "all the world shares the destination, and nothing calls it again")
+        }
+        _ => (Severity::High, ""),
+    };
+    if severity > most {
+        severity = most;
+        held = Some(why);
     }
     weighed.reasons.push(Evidence {
         measure: "other_hosts_already_there",

@@ -60,7 +60,8 @@ pub(super) fn of_day<'a>(now: Timestamp, on: &Basis<'a>) -> Vec<&'a Case> {
     let lately = on.contacts.cases().iter().filter(|case| now.secs_since(case.ts) <= DAY_S);
     // How odd a contact was says how many used the destination then.
     let rare = -on.rules.common_cause.common_share.ln();
-    let mut cases: Vec<&Case> = lately.filter(|case| case.nats >= rare && stands(case, on)).collect();
+    let mut cases: Vec<&Case> =
+        lately.filter(|case| case.nats >= rare && stands(case, on) && !is_passing(case, on)).collect();
     cases.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.ts.cmp(&b.ts)).then(a.host.cmp(&b.host)));
     cases.truncate(on.rules.common_cause.day_cases);
     cases.sort_by_key(|case| (case.ts, case.host));
@@ -71,7 +72,8 @@ pub(super) fn of_day<'a>(now: Timestamp, on: &Basis<'a>) -> Vec<&'a Case> {
 pub(super) fn by_provider<'a>(now: Timestamp, on: &Basis<'a>) -> BTreeMap<Box<str>, Vec<&'a Case>> {
     let mut all: BTreeMap<Box<str>, Vec<&Case>> = BTreeMap::new();
     let lately = on.contacts.cases().iter().filter(|case| now.secs_since(case.ts) <= WEEK_S);
-    for case in lately.filter(|case| on.contacts.has_odd_client(case.host, case.tenant) && stands(case, on)) {
+    let odd = |case: &&Case| on.contacts.has_odd_client(case.host, case.tenant) && stands(case, on);
+    for case in lately.filter(|case| odd(case) && !is_passing(case, on)) {
         let provider = on.usual.tie(case.host, case.tenant).and_then(|tie| tie.standing.provider.clone());
         if let Some(provider) = provider {
             all.entry(provider).or_default().push(case);
@@ -98,6 +100,17 @@ pub(super) fn is_marked(case: &Case, on: &Basis<'_>) -> bool {
 fn stands(case: &Case, on: &Basis<'_>) -> bool {
     let own = on.usual.shared_by(case.host).is_none();
     own && on.usual.tie(case.host, case.tenant).is_some_and(|tie| !tie.under_way && !tie.background)
+}
+
+/// Whether nothing but a visit is known: the world or the fleet goes there, and the host shows no timer. Somebody who has
+/// command lines run on machines makes them fetch from where others fetch too (detection.md §7.3).
+fn is_passing(case: &Case, on: &Basis<'_>) -> bool {
+    on.beacons.rhythm(case.host, case.tenant).is_none() && is_frequented(case, case.ts, on)
+}
+
+/// Whether a case's destination is where people go: all its customers share one name, or the fleet used it before `ts`.
+fn is_frequented(case: &Case, ts: Timestamp, on: &Basis<'_>) -> bool {
+    on.usual.tie(case.host, case.tenant).is_some_and(|tie| tie.standing.shared) || is_common(case.tenant, ts, on)
 }
 
 /// Whether the fleet used a destination before `ts`.
@@ -190,8 +203,13 @@ fn plot(
     if !followed && !mature && !is_marked {
         return None;
     }
-    if caused.iter().all(|case| is_common(case.tenant, first, on)) && !is_marked {
-        return None;
+    if caused.iter().all(|case| is_frequented(case, first, on)) {
+        // An odd program alone is the visit itself; what stays behind calls again and again.
+        let timers = caused.iter().filter(|case| on.beacons.rhythm(case.host, case.tenant).is_some()).count();
+        let stayed = timers >= rule.min_hosts && real(timers) >= rule.marked_share * real(hosts.len());
+        if !stayed {
+            return (is_marked || executed).then_some((Plot::Rollout, Severity::Info));
+        }
     }
     match () {
         () if (is_marked || executed) && cause.baseline => Some((Plot::Campaign, Severity::Critical)),

@@ -30,7 +30,13 @@ pub(super) fn enrich(story: &mut Story, contacts: &Contacts, rule: &CauseRule, u
         }
         for (tenant, p) in new {
             let users = usual.tenant(tenant).map(|owner| owner.users.as_slice()).unwrap_or_default();
-            hosts.extend(users.iter().filter(|(_, first)| *first >= begin).map(|(host, _)| *host));
+            let since = users.iter().filter(|(_, first)| *first >= begin).map(|(host, _)| *host);
+            let others: Vec<HostId> = since.filter(|host| !hosts.contains(host)).collect();
+            // What more others met than its own hosts leads to everybody and not to a campaign's next one.
+            let own = users.iter().filter(|(host, _)| hosts.contains(host)).count();
+            if others.len() <= own {
+                hosts.extend(others);
+            }
             story.enriched.push((tenant, p));
         }
         story.enriched.truncate(MAX_ENRICHED);

@@ -12,6 +12,7 @@ mod chain;
 mod cluster;
 mod companion;
 mod contacts;
+mod echo;
 mod enrich;
 mod hops;
 mod hubs;
@@ -229,7 +230,7 @@ impl Campaigns {
 
     /// What belongs to a story.
     pub(crate) fn scope(&self, story: &Story, usual: &Profiles, beacons: &Beacon) -> Scope {
-        scoping::scope(story, (&self.sessions, &self.hops, &self.older), usual, beacons)
+        scoping::scope(story, (&self.sessions, &self.contacts, &self.hops, &self.older), usual, beacons)
     }
 
     /// Addresses that took part in a story and have several machines behind them.

@@ -9,6 +9,7 @@ use super::case::Case;
 use super::chain::{Chain, chains_on};
 use super::cluster::{Cluster, by_provider, cluster, is_marked, of_day, story};
 use super::contacts::Contacts;
+use super::echo::echoes;
 use super::enrich::enrich;
 use super::sessions::Sessions;
 use super::story::{Plot, Story, Telling, join};
@@ -167,7 +168,7 @@ impl Ongoing {
     /// All that can be told.
     pub(super) fn tell(&self, on: &Basis<'_>) -> Telling {
         let chains: Vec<Chain> = self.chains.values().flatten().cloned().collect();
-        let mut stories = join(&chains, self.shared.values().cloned(), on.rules);
+        let mut stories = join(&chains, self.shared.values().cloned().chain(echoes(&chains, on)), on.rules, on.usual);
         stories.iter_mut().for_each(|story| enrich(story, on.contacts, &on.rules.common_cause, on.usual));
         Telling { chains, stories }
     }

@@ -37,8 +37,13 @@ pub(crate) fn spread(cases: &[&Case], suspect: &Suspect, usual: &Profiles) -> Sp
         .enumerate()
         .map(|(at, first)| times.partition_point(|time| *time - first.min(time) <= 86_400).saturating_sub(at))
         .max();
-    let groups: BTreeSet<_> = cases.iter().filter_map(|case| usual.address(case.host)).map(network).collect();
     let first = times.first().copied().unwrap_or(0);
+    // Where it spread to is asked of all who met it on that day: the suspect's path to some of them may not be seen.
+    let tenants: BTreeSet<_> = cases.iter().map(|case| case.tenant).collect();
+    let users = tenants.iter().filter_map(|tenant| usual.tenant(*tenant)).flat_map(|owner| &owner.users);
+    let that_day = users.filter(|(_, ts)| (first..=first.saturating_add(86_400)).contains(&moment(*ts)));
+    let hosts = cases.iter().map(|case| case.host).chain(that_day.map(|(host, _)| *host));
+    let groups: BTreeSet<_> = hosts.filter_map(|host| usual.address(host)).map(network).collect();
     let middle = times.get(times.len() / 2).copied().unwrap_or(first);
     let pairs: Vec<(u32, u32)> =
         cases.iter().filter_map(|case| Some((case.contact(suspect.host, suspect.mark)?, moment(case.ts)))).collect();

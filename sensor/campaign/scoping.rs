@@ -1,5 +1,6 @@
 //! Which hosts and destinations belong to a story, how sure that is, and what blocking them would cost.
 
+use super::contacts::Contacts;
 use super::hops::Hops;
 use super::scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use super::sessions::Sessions;
@@ -13,7 +14,7 @@ use std::net::IpAddr;
 /// The scope of a story.
 pub(crate) fn scope(
     story: &Story,
-    (sessions, hops, older): (&Sessions, &Hops, &LookBack),
+    (sessions, contacts, hops, older): (&Sessions, &Contacts, &Hops, &LookBack),
     usual: &Profiles,
     beacons: &Beacon,
 ) -> Scope {
@@ -22,12 +23,18 @@ pub(crate) fn scope(
     let tenants: Vec<TenantId> = story.tenants.iter().copied().chain(story.enriched.iter().map(|(t, _)| *t)).collect();
     for tenant in &tenants {
         let Some(owner) = usual.tenant(*tenant) else { continue };
-        let others_belong = others_belong(*tenant, story, begin, usual);
+        let after = After { tenant: *tenant, begin, story, on: (sessions, contacts), usual, beacons };
+        let others_belong = after.others_belong();
         for (host, _) in owner.users.iter().filter(|(host, _)| *host != story.server) {
             let Some(tie) = usual.tie(*host, *tenant).filter(|_| usual.shared_by(*host).is_none()) else { continue };
             let is_case = chained.contains(host) || story.cases.contains(host);
             // Who used it before anything was seen to be done is collateral, not scope.
-            if !is_case && (!others_belong || tie.first < begin) {
+            let belongs = match others_belong {
+                Others::Strangers => false,
+                Others::WithSigns => after.shows(*host),
+                Others::All => true,
+            };
+            if !is_case && (!belongs || tie.first < begin) {
                 continue;
             }
             let two_kinds =
@@ -39,7 +46,7 @@ pub(crate) fn scope(
         for met in older.at(Kind::Met, tenant.0) {
             let host = HostId(met.with);
             let is_case = chained.contains(&host) || story.cases.contains(&host);
-            let belongs = is_case || others_belong && met.first >= begin;
+            let belongs = is_case || others_belong == Others::All && met.first >= begin;
             let is_known = host == story.server || usual.tie(host, *tenant).is_some();
             if belongs && !is_known && usual.shared_by(host).is_none() {
                 add(&mut hosts, host, Tier::Likely, (met.first, met.last, met.bytes), story, usual);
@@ -80,20 +87,70 @@ pub(crate) fn behind_shared(story: &Story, usual: &Profiles) -> Vec<(HostId, Sha
     hosts.into_iter().filter_map(|host| Some((host, usual.shared_by(host)?))).collect()
 }
 
-/// Whether who met a destination since the story began belongs to it by that alone: it is not shared by all the world,
-/// and its first users were the story's.
-fn others_belong(tenant: TenantId, story: &Story, begin: Timestamp, usual: &Profiles) -> bool {
-    let Some(owner) = usual.tenant(tenant).filter(|_| story.plot != Plot::Rollout) else { return false };
-    let chained = story.chained();
-    let enriched = story.enriched.iter().any(|(known, _)| *known == tenant);
-    let of_story = |host: &HostId| chained.contains(host) || story.cases.contains(host) || *host == story.server;
-    let ours = owner.users.iter().filter(|(host, _)| of_story(host)).count();
-    let before = owner.users.iter().filter(|(host, first)| *first < begin && !of_story(host)).count();
-    let since = owner.users.len().saturating_sub(ours + before);
-    let shared =
-        owner.users.first().and_then(|(host, _)| usual.tie(*host, tenant)).is_some_and(|tie| tie.standing.shared);
-    // One host's destination that many meet later is anybody's new destination.
-    !shared && before < ours.max(1) && (enriched || ours >= 2 || since <= 2)
+/// Who of those that met a story's destination since it began belongs to it by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// Nobody: all the world shares it, or others used it first.
+    Strangers,
+    /// Those that show something themselves: it may be anybody's new destination as well.
+    WithSigns,
+    /// All of them: most who met it are the story's.
+    All,
+}
+
+/// A destination of a story, and what is known of who met it.
+struct After<'a> {
+    tenant: TenantId,
+    begin: Timestamp,
+    story: &'a Story,
+    on: (&'a Sessions, &'a Contacts),
+    usual: &'a Profiles,
+    beacons: &'a Beacon,
+}
+
+impl After<'_> {
+    fn is_of_story(&self, host: HostId) -> bool {
+        let chained = self.story.chains.iter().any(|chain| chain.host == host);
+        chained || self.story.cases.contains(&host) || host == self.story.server
+    }
+
+    /// Whether a host shows by itself that it is no chance visitor: one of the story's machines acted on it before, a timer,
+    /// a script, or traffic that is unusual for it.
+    fn shows(&self, host: HostId) -> bool {
+        let (sessions, contacts) = self.on;
+        let led = |session: &super::sessions::Session| self.is_of_story(session.by) && session.follows(self.tenant);
+        let script = || self.usual.tie(host, self.tenant).is_some_and(|tie| tie.script.is_some());
+        sessions.on(host).iter().any(led)
+            || self.beacons.rhythm(host, self.tenant).is_some()
+            || contacts.is_unusual(host, self.tenant)
+            || script()
+    }
+
+    /// What meeting the destination since the story began says of a host.
+    fn others_belong(&self) -> Others {
+        let Some(owner) = self.usual.tenant(self.tenant).filter(|_| self.story.plot != Plot::Rollout) else {
+            return Others::Strangers;
+        };
+        let enriched = self.story.enriched.iter().any(|(known, _)| *known == self.tenant);
+        let (ours, others): (Vec<_>, Vec<_>) = owner.users.iter().partition(|(host, _)| self.is_of_story(*host));
+        let since: Vec<HostId> =
+            others.iter().filter(|(_, first)| *first >= self.begin).map(|(host, _)| *host).collect();
+        let before = others.len().saturating_sub(since.len());
+        let first = owner.users.first().and_then(|(host, _)| self.usual.tie(*host, self.tenant));
+        if first.is_some_and(|tie| tie.standing.shared) || before >= ours.len().max(1) {
+            return Others::Strangers;
+        }
+        let with_signs = since.iter().filter(|host| self.shows(**host)).count();
+        let rest = since.len().saturating_sub(with_signs);
+        // One host's destination that many meet later without a sign is anybody's new destination; one that a server led
+        // several to has as many others as there are sites the sensor sees nothing of.
+        let each = if ours.len() >= SEVERAL { UNSEEN_PER_SEEN } else { 1 };
+        let most = rest <= ours.len().saturating_add(with_signs).saturating_mul(each);
+        match () {
+            () if most && owner.more == 0 && (enriched || ours.len() >= 2 || rest <= 2) => Others::All,
+            () => Others::WithSigns,
+        }
+    }
 }
 
 impl Story {
@@ -193,5 +250,10 @@ fn destination(
     })
 }
 
+/// Machines led to a destination from which on it is the story's own (`min_hosts` of the common cause).
+const SEVERAL: usize = 3;
+/// Hosts of a campaign that nothing ties to its server, for each that is: where a quarter of the sites is mirrored to the
+/// sensor, three of four are touched unseen.
+const UNSEEN_PER_SEEN: usize = 3;
 /// Chance of its users from which on a destination that only they point to is watched and not blocked: detection.md §8.
 const BLOCK_P: f64 = 1e-6;

@@ -1,16 +1,17 @@
 //! Chains and common causes → stories: what one server is behind, told once.
 //!
-//! Chains of one server are one story. From `min_hosts` machines on it is a campaign, and a common cause that points to
-//! the same server joins it. A shared new destination without an execution mark is a campaign only against a baseline;
-//! without one it is told as what it is, with the likely server named; without any sign of a program of its own it is
-//! a rollout.
+//! Chains of one server are one story when they have a destination or a day in common. From `min_hosts` machines on it is
+//! a campaign, and a common cause that points to the same server joins it. A shared new destination without an execution
+//! mark is a campaign only against a baseline; without one it is told as what it is, with the likely server named; without
+//! any sign of a program of its own it is a rollout.
 
 use super::CampaignRules;
 use super::cause::{Cause, Suspect};
 use super::chain::Chain;
 use super::rollout::Spread;
+use crate::base::Timestamp;
 use crate::detect::Severity;
-use crate::profile::{HostId, TenantId};
+use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What sort of story it is.
@@ -57,34 +58,107 @@ pub(crate) struct Telling {
 }
 
 /// Joins chains and shared destinations that belong together.
-pub(super) fn join(chains: &[Chain], shared: impl Iterator<Item = Story>, rules: &CampaignRules) -> Vec<Story> {
-    let mut by_server: BTreeMap<HostId, Story> = BTreeMap::new();
+///
+/// One server may be behind several things at once and one after the other: what shares neither a destination nor a day
+/// is told apart, or the one would be blamed for the other's hosts.
+pub(super) fn join(
+    chains: &[Chain],
+    shared: impl Iterator<Item = Story>,
+    rules: &CampaignRules,
+    usual: &Profiles,
+) -> Vec<Story> {
+    let mut of_server: BTreeMap<HostId, Vec<&Chain>> = BTreeMap::new();
     for chain in chains.iter().filter(|chain| chain.severity >= Severity::Low) {
-        let story = by_server.entry(chain.server).or_insert_with(|| Story::of(Plot::Chain, chain.server));
-        story.chains.push(chain.clone());
+        of_server.entry(chain.server).or_default().push(chain);
     }
-    for story in by_server.values_mut() {
-        story.settle_chains(rules);
-    }
-    let shared: Vec<Story> = shared.collect();
-    for story in by_server.values_mut() {
-        let of_server = shared.iter().filter(|other| other.server == story.server && other.plot != Plot::Rollout);
-        let led: BTreeSet<TenantId> = of_server.flat_map(|other| other.tenants.iter().copied()).collect();
-        if !led.is_empty() {
-            story.keep_to(&led);
-        }
+    let (rollouts, shared): (Vec<Story>, Vec<Story>) = shared.partition(|story| story.plot == Plot::Rollout);
+    let mut shared_by: BTreeMap<HostId, Vec<Story>> = BTreeMap::new();
+    for story in merged(shared, usual) {
+        of_server.entry(story.server).or_default();
+        shared_by.entry(story.server).or_default().push(story);
     }
     let mut stories = Vec::new();
-    for shared in shared {
-        match by_server.get_mut(&shared.server) {
-            // One server, one story: what its chains do not show already joins them.
-            Some(story) if shared.plot != Plot::Rollout => story.join(shared, rules),
-            Some(story) if shared.tenants.iter().all(|tenant| story.tenants.contains(tenant)) => {}
-            _ => stories.push(shared),
-        }
+    for (server, chains) in of_server {
+        stories.extend(of_one(server, &chains, shared_by.remove(&server).unwrap_or_default(), rules, usual));
     }
-    stories.extend(by_server.into_values());
-    merged(stories)
+    let told = |rollout: &Story| {
+        let known = |story: &Story| rollout.tenants.iter().all(|tenant| story.tenants.contains(tenant));
+        stories.iter().any(|story| story.server == rollout.server && known(story))
+    };
+    let untold: Vec<Story> = rollouts.into_iter().filter(|rollout| !told(rollout)).collect();
+    stories.extend(merged(untold, usual));
+    merged(stories, usual)
+}
+
+/// The stories of one server: each episode that is serious or that a shared destination confirms by itself, else all its
+/// chains as one.
+fn of_one(
+    server: HostId,
+    chains: &[&Chain],
+    shared: Vec<Story>,
+    rules: &CampaignRules,
+    usual: &Profiles,
+) -> Vec<Story> {
+    let mut episodes = episodes(chains);
+    let mut stories = Vec::new();
+    for other in shared {
+        let linked: Vec<Vec<&Chain>> = {
+            let (linked, rest) = episodes.into_iter().partition(|episode| is_linked(episode, &other, usual));
+            episodes = rest;
+            linked
+        };
+        let mut own: Vec<&Chain> = linked.into_iter().flatten().collect();
+        let low =
+            chains.iter().filter(|chain| chain.severity < Severity::Medium && other.tenants.contains(&chain.tenant));
+        own.extend(low);
+        if own.is_empty() {
+            stories.push(other);
+            continue;
+        }
+        let mut story = Story::of_chains(server, &own, rules);
+        story.keep_to(&other.tenants.iter().copied().collect());
+        story.join(other, rules);
+        stories.push(story);
+    }
+    let serious = |episode: &Vec<&Chain>| episode.iter().any(|chain| chain.severity >= Severity::High);
+    let confirmed = !stories.is_empty();
+    if confirmed || episodes.iter().any(serious) {
+        stories.extend(
+            episodes.iter().filter(|episode| serious(episode)).map(|episode| Story::of_chains(server, episode, rules)),
+        );
+    } else if !chains.is_empty() {
+        stories.push(Story::of_chains(server, chains, rules));
+    }
+    stories
+}
+
+/// Chains from `medium` on that share a destination, or a day with the next one.
+fn episodes<'a>(chains: &[&'a Chain]) -> Vec<Vec<&'a Chain>> {
+    let mut sorted: Vec<&Chain> = chains.iter().copied().filter(|chain| chain.severity >= Severity::Medium).collect();
+    sorted.sort_by(|a, b| a.contact.cmp(&b.contact).then(a.host.cmp(&b.host)).then(a.tenant.cmp(&b.tenant)));
+    let mut episodes: Vec<Vec<&Chain>> = Vec::new();
+    for chain in sorted {
+        let belongs = |known: &Vec<&Chain>| {
+            known.iter().any(|k| k.tenant == chain.tenant || chain.contact.secs_since(k.contact) <= EPISODE_S)
+        };
+        let (own, mut rest): (Vec<_>, Vec<_>) = episodes.into_iter().partition(belongs);
+        let mut one: Vec<&Chain> = own.into_iter().flatten().collect();
+        one.push(chain);
+        rest.push(one);
+        episodes = rest;
+    }
+    episodes
+}
+
+/// Whether an episode and a shared destination have a destination or a day in common.
+fn is_linked(episode: &[&Chain], other: &Story, usual: &Profiles) -> bool {
+    let met = other.met(usual);
+    episode.iter().any(|chain| {
+        let near = |(from, to): (Timestamp, Timestamp)| {
+            from.secs_since(chain.contact) <= EPISODE_S && chain.contact.secs_since(to) <= EPISODE_S
+        };
+        other.tenants.contains(&chain.tenant) || met.is_some_and(near)
+    })
 }
 
 impl Story {
@@ -101,6 +175,20 @@ impl Story {
             marked: BTreeSet::new(),
             spread: None,
         }
+    }
+
+    fn of_chains(server: HostId, chains: &[&Chain], rules: &CampaignRules) -> Self {
+        let mut story = Self::of(Plot::Chain, server);
+        story.chains = chains.iter().map(|chain| (*chain).clone()).collect();
+        story.settle_chains(rules);
+        story
+    }
+
+    /// From the first to the last of the moments at which its machines met its destinations.
+    fn met(&self, usual: &Profiles) -> Option<(Timestamp, Timestamp)> {
+        let cases = self.cases.iter().flat_map(|host| self.tenants.iter().filter_map(|t| usual.tie(*host, *t)));
+        let all = || cases.clone().map(|tie| tie.first).chain(self.chains.iter().map(|chain| chain.contact));
+        all().min().zip(all().max())
     }
 
     /// Machines with a chain.
@@ -139,6 +227,7 @@ impl Story {
 
     /// Takes in a shared destination of the same server.
     fn join(&mut self, other: Self, rules: &CampaignRules) {
+        let same = other.tenants.iter().any(|tenant| self.tenants.contains(tenant));
         for tenant in other.tenants {
             if !self.tenants.contains(&tenant) {
                 self.tenants.push(tenant);
@@ -150,9 +239,9 @@ impl Story {
         if self.cause.as_ref().is_none_or(better) {
             self.cause = other.cause;
         }
-        // An execution mark and a common cause confirm each other.
+        // An execution mark and a common cause confirm each other where they led to the same place.
         let hosts: BTreeSet<_> = self.chained().union(&self.cases).copied().collect();
-        if self.severity >= Severity::Medium && hosts.len() >= rules.common_cause.min_hosts {
+        if same && self.severity >= Severity::Medium && hosts.len() >= rules.common_cause.min_hosts {
             (self.plot, self.severity) = (Plot::Campaign, Severity::Critical);
         } else if other.severity > self.severity {
             (self.plot, self.severity) = (other.plot, other.severity);
@@ -178,16 +267,36 @@ impl Story {
     }
 }
 
-/// Stories of the same server and plot are one.
-fn merged(stories: Vec<Story>) -> Vec<Story> {
-    let mut by_key: BTreeMap<(HostId, Plot), Story> = BTreeMap::new();
+/// Stories of the same server and plot are one, when they have a destination or a day in common; notices always.
+fn merged(stories: Vec<Story>, usual: &Profiles) -> Vec<Story> {
+    let mut all: Vec<(Story, Option<(Timestamp, Timestamp)>)> = Vec::new();
     for story in stories {
-        match by_key.get_mut(&(story.server, story.plot)) {
-            None => {
-                by_key.insert((story.server, story.plot), story);
+        let met = story.met(usual);
+        let near = |a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)| {
+            a.0.secs_since(b.1) <= EPISODE_S && b.0.secs_since(a.1) <= EPISODE_S
+        };
+        let is_one = |(known, its): &(Story, Option<(Timestamp, Timestamp)>)| {
+            (known.server, known.plot) == (story.server, story.plot)
+                && (known.plot == Plot::Rollout
+                    || story.tenants.iter().any(|tenant| known.tenants.contains(tenant))
+                    || met.zip(*its).is_some_and(|(a, b)| near(a, b)))
+        };
+        match all.iter_mut().find(|known| is_one(known)) {
+            None => all.push((story, met)),
+            Some((known, its)) => {
+                *its = its.zip(met).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).or(*its).or(met);
+                let fresh: Vec<Chain> =
+                    story.chains.iter().filter(|chain| !known.chains.contains(chain)).cloned().collect();
+                known.chains.extend(fresh);
+                known.take_in(story);
             }
-            Some(known) => known.take_in(story),
         }
     }
-    by_key.into_values().collect()
+    let mut stories: Vec<Story> = all.into_iter().map(|(story, _)| story).collect();
+    stories.sort_by_key(|story| (story.server, story.plot));
+    stories
 }
+
+/// Seconds between two contacts from which on they are two episodes of a server unless they share a destination: a day,
+/// as cases of a day are tested together (detection.md §4.5).
+const EPISODE_S: f64 = 86_400.0;

@@ -4,15 +4,17 @@
 //! Such servers have tight habits and reach every endpoint, so what is ordinary for a person is not for them. Measure:
 //! first contact, after three days of learning, or at once for kinds of service that attackers hide in, for addresses
 //! without a name and for script agents. Whom nobody declared is such a server when its dealings with others say so; it
-//! may call any such product's vendor, and less is said of it. Benign look-alikes: a vendor's new address, the first
-//! backup target. Evasion: a destination the server uses already.
+//! may call any such product's vendor, and less is said of it: what it lives by already is told of nobody, its own past
+//! (Good–Turing) says how much a first contact weighs, and what meets everybody in one day is one surprise and not one for
+//! each. Benign look-alikes: a vendor's new address, a server that becomes a proxy, another store of a backup server.
+//! Evasion: a destination the server uses already; for a learned server, a kind of service.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::memory::Memory;
+use super::memory::{Kept, Memory};
 use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
@@ -28,6 +30,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(ManagementEgress {
             rule: parse(text)?,
             noted: Ledger::new(Budget::new("management_egress.noted", MAX_REACHED, 64)),
+            told: Kept::new(Budget::new("management_egress.told", MAX_LEARNED, 0)),
         }))
     },
 };
@@ -49,8 +52,12 @@ struct Rule {
     learning: Severity,
     undeclared_notable: Severity,
     undeclared: Severity,
+    undeclared_a_day: u32,
+    work_severity: Severity,
     /// Roles, with the kinds of products whose vendors they may call.
     vendors: BTreeMap<String, Vec<String>>,
+    /// Roles, with the kinds of service that are their work.
+    work: BTreeMap<String, Vec<String>>,
 }
 
 /// Destinations that are not the vendor's, by server.
@@ -58,6 +65,8 @@ struct Rule {
 struct ManagementEgress {
     rule: Rule,
     noted: Ledger<(HostId, TenantId), Reached>,
+    /// Of whom nobody declared.
+    told: Kept<HostId, ToldOn>,
 }
 
 /// Why a host counts as a server that manages others.
@@ -79,7 +88,14 @@ struct Reached {
     uids: Vec<Uid>,
 }
 
-as_it_is!(Reached);
+/// The latest local day on which something above the ordinary was met by a server that nobody declared, and how often.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct ToldOn {
+    day: i32,
+    times: u32,
+}
+
+as_it_is!(Reached, ToldOn);
 
 impl Detector for ManagementEgress {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -101,11 +117,11 @@ impl Detector for ManagementEgress {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table()]
+        vec![self.noted.table(), self.told.table()]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted]
+        vec![&mut self.noted, &mut self.told]
     }
 }
 
@@ -129,10 +145,20 @@ impl ManagementEgress {
             () if learned => (self.rule.learned, "new to it after days of the same", "EG-001"),
             () => (self.rule.learning, "not its vendor; what is usual is still being learned", "EG-001"),
         };
-        let severity = match duty {
-            Duty::Declared(_) => severity,
-            Duty::Learned(_) if notable => self.rule.undeclared_notable,
-            Duty::Learned(_) => self.rule.undeclared,
+        let habitual = class.is_some_and(|class| usual.lives_by(seen.host, class, seen.ts));
+        let (severity, why) = match duty {
+            Duty::Declared(role) if habitual && self.rule.is_work(role, class) => {
+                (self.rule.work_severity, "one more of the kind of service it works with")
+            }
+            Duty::Declared(_) => (severity, why),
+            Duty::Learned(_) if notable && habitual => {
+                (self.rule.undeclared, "one more of a kind of service it lives by")
+            }
+            Duty::Learned(_) if notable && !self.may_tell(seen.host, usual.day(seen.ts)) => {
+                (self.rule.undeclared, "one of many that it met on that day")
+            }
+            Duty::Learned(_) if notable => (self.rule.undeclared_notable, why),
+            Duty::Learned(_) => (self.rule.undeclared, why),
         };
         self.noted.note_once((seen.host, seen.tenant), || Reached {
             duty,
@@ -142,16 +168,33 @@ impl ManagementEgress {
             catalogue,
             uids: vec![seen.uid],
         });
+        let most = if learned { self.rule.learned_nats } else { self.rule.learning_nats };
+        // What somebody declared is known; what was only learned is worth what its own past says.
+        let nats = match (duty, seen.rarity.and_then(|rarity| rarity.p_new)) {
+            (Duty::Learned(_), Some(p)) => most.min(-p.max(f64::MIN_POSITIVE).ln()),
+            (Duty::Learned(_), None) => most.min(self.rule.learning_nats),
+            (Duty::Declared(_), _) => most,
+        };
         said.cues.push(Cue {
             detector: SPEC.stem,
             ts: seen.ts,
             host: seen.host,
             tenant: Some(seen.tenant),
             group: Group::Destination,
-            nats: if learned { self.rule.learned_nats } else { self.rule.learning_nats },
+            nats,
             reason: reason("management_server_reached", Value::Text(why.into()), ""),
             uid: seen.uid,
         });
+    }
+
+    /// Whether something above the ordinary may still be told of a server that nobody declared, on a local day; counts it.
+    fn may_tell(&mut self, host: HostId, day: i32) -> bool {
+        let told = self.told.entry(host, || ToldOn { day, times: 0 });
+        if told.day != day {
+            *told = ToldOn { day, times: 0 };
+        }
+        told.times = told.times.saturating_add(1);
+        told.times <= self.rule.undeclared_a_day
     }
 
     /// A script asks: EG-003.
@@ -177,6 +220,12 @@ impl Rule {
     fn duty(&self, host: HostId, usual: &Profiles) -> Option<Duty> {
         let declared = usual.roles(host).iter().find(|role| self.vendors.contains_key(role.name()));
         declared.copied().map(Duty::Declared).or_else(|| usual.learned_hub(host).map(Duty::Learned))
+    }
+
+    /// Whether a kind of service is what a role is there for.
+    fn is_work(&self, role: HostRole, class: Option<&str>) -> bool {
+        let kinds = self.work.get(role.name()).map(Vec::as_slice).unwrap_or_default();
+        class.is_some_and(|class| kinds.iter().any(|kind| kind == class))
     }
 
     /// Whether a name is that of a vendor whose products are on such a server; on one that nobody declared, any.
@@ -249,3 +298,5 @@ impl Rule {
 
 /// (server, owner) pairs held.
 const MAX_REACHED: usize = 20_000;
+/// Servers that nobody declared and that something was told of.
+const MAX_LEARNED: usize = 4_096;

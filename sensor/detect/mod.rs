@@ -8,7 +8,7 @@
 
 mod admin_path;
 mod beacon;
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, test))]
 mod broken;
 mod calibrate;
 mod chances;

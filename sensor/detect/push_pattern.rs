@@ -1,15 +1,16 @@
 //! Push pattern: a hub reaches far more machines than ever, or at an hour at which it never does (ATT&CK T1072; IN-101).
 //!
 //! Measure: distinct machines an hour on one port, against three times the most of its own past, and the hours of the
-//! day at which it was active. What is learned is two days old, so that an attack does not teach. Benign look-alikes:
-//! an emergency update. Evasion: pushing within the ordinary sweep.
+//! day at which it was active. What is learned is two days old, so that an attack does not teach. It is told of the server
+//! alone: having been reached says nothing of a machine; what it does next does. Benign look-alikes: an emergency update.
+//! Evasion: pushing within the ordinary sweep.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, manages, with_role};
-use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
+use super::finding::{Against, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::Memory;
-use super::renamed::Renames;
+use super::renamed::{Renames, as_it_is};
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, say};
 use crate::profile::{Activity, HostId, Profiles, Renamed, Touch};
@@ -73,7 +74,6 @@ struct Odd {
     most: usize,
     /// At an hour at which it never pushed.
     wrong_hour: bool,
-    reached: Vec<HostId>,
 }
 
 impl Renames for Habit {
@@ -82,11 +82,7 @@ impl Renames for Habit {
     }
 }
 
-impl Renames for Odd {
-    fn renamed(self, ids: &Renamed) -> Option<Self> {
-        Some(Self { reached: self.reached.renamed(ids)?, ..self })
-    }
-}
+as_it_is!(Odd);
 
 impl Detector for PushPattern {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -141,19 +137,9 @@ impl PushPattern {
             return;
         }
         let most = habit.most;
-        let odd = habit.odd.get_or_insert_with(|| Odd {
-            first: touch.ts,
-            last: touch.ts,
-            machines: 0,
-            most,
-            wrong_hour,
-            reached: habit.now.iter().copied().take(MAX_NAMED).collect(),
-        });
+        let odd = habit.odd.get_or_insert(Odd { first: touch.ts, last: touch.ts, machines: 0, most, wrong_hour });
         odd.last = touch.ts;
         odd.machines = odd.machines.max(machines);
-        if odd.reached.len() < MAX_NAMED && !odd.reached.contains(&touch.resp) {
-            odd.reached.push(touch.resp);
-        }
     }
 }
 
@@ -216,7 +202,7 @@ impl Rule {
                     reason("hour_never_used", Value::Count(u64::from(odd.wrong_hour)), ""),
                     reason("port", Value::Count(u64::from(port)), ""),
                 ],
-                others: odd.reached.iter().map(|on| Entity::host(Role::AffectedHost, *on, usual)).collect(),
+                others: Vec::new(),
                 uids: Vec::new(),
             },
         ))
@@ -227,5 +213,3 @@ impl Rule {
 const MAX_HABITS: usize = 8_192;
 /// Machines counted an hour.
 const MAX_MACHINES: usize = 4_096;
-/// Machines named.
-const MAX_NAMED: usize = 64;

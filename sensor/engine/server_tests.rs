@@ -59,6 +59,47 @@ fn a_server_that_nobody_declared_is_known_by_its_dealings() {
 }
 
 #[test]
+fn one_more_of_a_kind_of_service_a_server_lives_by_is_no_news() {
+    const STORE: &str = "x.blob.core.windows.net";
+    for (what, role, days, expected) in [
+        ("a learned server's own kind", None, 3, Severity::Info),
+        ("used on too few days", None, 2, Severity::Medium),
+        ("a backup server's work", Some(HostRole::Backup), 3, Severity::Info),
+        ("a backup server's first store", Some(HostRole::Backup), 0, Severity::High),
+        ("not the work of the role", Some(HostRole::AntivirusManagement), 3, Severity::High),
+    ] {
+        let mut world = World::new(START);
+        role.into_iter().for_each(|role| world.declare(SERVER, role));
+        for day in 0..4 {
+            (0..25).for_each(|n| world.talk(day * DAY + n * 30, &format!("172.16.1.{n}"), SERVER, 21112, 2_000));
+            if day < days {
+                world.contact(day * DAY + 7_200, SERVER, "198.51.100.77", 443, Some("y.blob.core.windows.net"));
+            }
+        }
+        world.contact(4 * DAY + 7_200, SERVER, OUTSIDE, 443, Some(STORE));
+        let told = world.told();
+        let new = told.findings.iter().filter(|f| f.detector == "management_egress");
+        let of_store = |f: &&crate::detect::Finding| f.entities.iter().any(|e| e.name.as_deref() == Some(STORE));
+        assert_eq!(new.filter(of_store).map(|f| f.severity).collect::<Vec<_>>(), [expected], "{what}");
+    }
+}
+
+#[test]
+fn a_learned_server_that_meets_everybody_is_one_surprise() {
+    let mut world = World::new(START);
+    for (day, n) in (0..4).flat_map(|day| (0..25).map(move |n| (day, n))) {
+        world.talk(day * DAY + n * 30, &format!("172.16.1.{n}"), SERVER, 21112, 2_000);
+    }
+    for n in 0..9 {
+        let name = format!("customer{n}.blob.core.windows.net");
+        world.contact(4 * DAY + 7_200 + n * 60, SERVER, &format!("198.51.100.{}", 80 + n), 443, Some(&name));
+    }
+    let severities = severities(&world.told(), "management_egress");
+    let count = |severity| severities.iter().filter(|s| **s == severity).count();
+    assert_eq!((count(Severity::Medium), count(Severity::Info)), (3, 6), "{severities:?}");
+}
+
+#[test]
 fn a_script_on_a_management_server_raises_what_it_reaches() {
     for (what, agent, expected) in [
         (

@@ -121,6 +121,78 @@ fn three_machines_of_one_server_are_one_campaign_and_not_three_alerts() {
 }
 
 #[test]
+fn what_one_server_does_at_other_times_and_places_is_another_story() {
+    for (what, later, second, expected) in [
+        ("three days later, elsewhere", 3 * 86_400, "198.51.100.99", 2),
+        ("three days later, the same place", 3 * 86_400, C2, 1),
+        ("an hour later, elsewhere", 3_600, "198.51.100.99", 1),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.background();
+        for (begin, hosts, to) in [(100, 10..14, C2), (100 + later, 30..34, second)] {
+            for n in hosts {
+                let (at, host) = (begin + (n % 10) * 20, format!("172.16.0.{n}"));
+                world.act(at, ACTOR, &host, 5985, Channel::Winrm, Act::Execute, "Command");
+                world.beacon(at + 4, &host, to, 80, None, 12, 30);
+            }
+        }
+        let told = world.told();
+        let stories: Vec<_> = told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect();
+        assert_eq!(stories.len(), expected, "{what}: {:#?}", told.alerts);
+        let hosts = stories.iter().flat_map(|alert| &alert.scope.as_ref().unwrap().hosts);
+        assert_eq!(hosts.filter(|host| host.tier != Tier::Exposed).count(), 8, "{what}");
+    }
+}
+
+#[test]
+fn how_a_campaign_began_is_told_within_it_behind_the_server_that_touched_the_endpoints() {
+    const STAGING: &str = "172.16.0.8";
+    let mut world = World::new(1_600_000_000);
+    world.background();
+    world.act(100, ACTOR, STAGING, 5985, Channel::Winrm, Act::Execute, "Command");
+    world.beacon(104, STAGING, C2, 80, None, 12, 300);
+    for n in 10..15 {
+        let (at, host) = (4_000 + n * 20, format!("172.16.0.{n}"));
+        world.act(at, STAGING, &host, 5985, Channel::Winrm, Act::Execute, "Command");
+        world.beacon(at + 4, &host, C2, 80, None, 12, 30);
+    }
+    let told = world.told();
+    let stories: Vec<_> = told.alerts.iter().filter(|a| a.scope.is_some() && a.tier <= 3).collect();
+    let [alert] = stories[..] else { panic!("{:#?}", told.alerts) };
+    let servers: Vec<_> = alert.scope.as_ref().unwrap().servers.iter().map(|s| (s.ip, s.hop)).collect();
+    assert_eq!((alert.kind, servers), (Kind::StagingCampaign, vec![(ip(STAGING), 0), (ip(ACTOR), 1)]));
+}
+
+#[test]
+fn what_a_hub_was_made_to_meet_and_its_machines_meet_after_it_is_its_campaign() {
+    const HUB: &str = "172.16.0.8";
+    for (what, by_hub, users_before, expected) in [
+        ("its machines", true, 0, true),
+        ("the hub was not made to run anything", false, 0, false),
+        ("somebody else went there before", true, 1, false),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.background();
+        for n in 10..40 {
+            (0..4).for_each(|hour| world.touch(hour * 3_600 + n * 30, &format!("172.16.0.{n}"), HUB, 4343));
+        }
+        (0..users_before).for_each(|_| world.contact(50, "172.16.0.200", C2, 443, Some("cdn.bad.example")));
+        if by_hub {
+            world.act(7_300, ACTOR, HUB, 5985, Channel::Winrm, Act::Execute, "Command");
+        }
+        world.beacon(7_304, HUB, C2, 443, Some("cdn.bad.example"), 12, 300);
+        for n in 10..16 {
+            world.contact(3 * 3_600 + n * 30 + 600, &format!("172.16.0.{n}"), C2, 443, Some("cdn.bad.example"));
+        }
+        let told = world.told();
+        let found = told.alerts.iter().find(|alert| alert.tier == 1).and_then(|alert| alert.scope.as_ref());
+        let servers = found.map(|scope| scope.servers.iter().map(|s| (s.ip, s.hop)).collect::<Vec<_>>());
+        assert_eq!(servers, expected.then(|| vec![(ip(HUB), 0), (ip(ACTOR), 1)]), "{what}: {:#?}", told.alerts);
+        assert_eq!(found.map(|scope| scope.hosts.len()), expected.then_some(6), "{what}");
+    }
+}
+
+#[test]
 fn machines_that_pull_from_a_server_and_then_keep_a_new_timer_point_to_it() {
     let mut world = World::new(1_600_000_000);
     world.background();

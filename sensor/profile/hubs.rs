@@ -3,9 +3,11 @@
 //! Over a week a server talks with many machines of the site on one port: it calls them, or they call it. That is told
 //! whatever its product and its port. What every network has – names, addresses, time, directories, printing – does not
 //! count, and one busy day does not make a habit. A learned role makes a server more suspicious, never less: nothing is
-//! quiet because of it, so nobody gains by earning it.
+//! quiet because of it, so nobody gains by earning it. Beside it stands which kinds of service outside such a server uses
+//! day by day: to meet one more of a kind it lives by is not what to meet the first is.
 
 use super::HostId;
+use super::stamp::stamp;
 use crate::base::distinct::{estimate, is_marked, mark};
 use crate::base::{Budget, Capped, Endpoint, Table, Transport};
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,19 @@ pub(super) struct Hubs(Capped<HostId, Dealings>);
 pub(super) struct Dealings {
     fans: Vec<(Way, Fan)>,
     learned: Option<Hub>,
+    #[serde(default)]
+    kinds: Vec<Kind>,
+}
+
+/// A kind of service outside that a host uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kind {
+    /// Of its name.
+    stamp: u64,
+    /// Local days of the first and the latest contact, and days with one so far.
+    first: i32,
+    last: i32,
+    days: u16,
 }
 
 /// One host's machines on one port, this week and in the one before.
@@ -79,7 +94,7 @@ enum Machines {
 
 impl Hubs {
     pub(super) fn new() -> Self {
-        Self(Capped::new(Budget::new("hubs.dealings", MAX_HOSTS, 1_536)))
+        Self(Capped::new(Budget::new("hubs.dealings", MAX_HOSTS, 1_920)))
     }
 
     /// Two machines of a site of `fleet` had a conversation on a local day.
@@ -99,6 +114,24 @@ impl Hubs {
         }
     }
 
+    /// A host met somebody outside of a kind of service, on a local day.
+    pub(super) fn used(&mut self, host: HostId, kind: &str, day: i32) {
+        if let Some(dealings) = self.0.peek_mut(&host) {
+            dealings.used(stamp(kind), day);
+        }
+    }
+
+    /// Whether a host lived by a kind of service before a local day: on as many days as make a habit, the first of them as
+    /// many days ago.
+    pub(super) fn lives_by(&self, host: HostId, kind: &str, day: i32) -> bool {
+        let (kind, least) = (stamp(kind), i32::try_from(LEAST_DAYS).unwrap_or(i32::MAX));
+        let known = self.0.get(&host).and_then(|dealings| dealings.kinds.iter().find(|known| known.stamp == kind));
+        known.is_some_and(|known| {
+            let today = u16::from(known.last >= day);
+            u32::from(known.days.saturating_sub(today)) >= LEAST_DAYS && day.saturating_sub(known.first) >= least
+        })
+    }
+
     /// What was learned of a host, as of a local day.
     pub(super) fn of(&self, host: HostId, day: i32) -> Option<Hub> {
         self.0.get(&host)?.learned.filter(|hub| day.saturating_sub(hub.day) <= KEPT_DAYS)
@@ -109,7 +142,7 @@ impl Hubs {
         let dealings = self.0.get(&host)?;
         let fans: Vec<_> = dealings.fans.iter().filter(|(_, fan)| fan.most() > SMALL).cloned().collect();
         let worth = dealings.learned.is_some() || !fans.is_empty();
-        worth.then_some(Dealings { fans, learned: dealings.learned })
+        worth.then(|| Dealings { fans, learned: dealings.learned, kinds: dealings.kinds.clone() })
     }
 
     pub(super) fn restore(&mut self, host: HostId, dealings: Dealings) {
@@ -151,7 +184,7 @@ impl Dealings {
             new
         };
         let fans = self.fans.iter().map(|(way, fan)| (*way, Fan { machines: machines(&fan.machines), ..fan.clone() }));
-        Self { fans: fans.collect(), learned: self.learned }
+        Self { fans: fans.collect(), learned: self.learned, kinds: self.kinds.clone() }
     }
 
     /// Adds what another sensor saw of the same host, under the same ids. Who was found to manage others stays found.
@@ -172,6 +205,32 @@ impl Dealings {
             }
             (own, theirs) => own.or(theirs),
         };
+        for theirs in &other.kinds {
+            match self.kinds.iter_mut().find(|known| known.stamp == theirs.stamp) {
+                Some(own) => {
+                    (own.first, own.last) = (own.first.min(theirs.first), own.last.max(theirs.last));
+                    own.days = own.days.max(theirs.days);
+                }
+                None => self.kinds.push(*theirs),
+            }
+        }
+        self.kinds.sort_by_key(|kind| (std::cmp::Reverse(kind.last), kind.stamp));
+        self.kinds.truncate(MAX_KINDS);
+    }
+
+    fn used(&mut self, stamp: u64, day: i32) {
+        if let Some(known) = self.kinds.iter_mut().find(|known| known.stamp == stamp) {
+            if day > known.last {
+                (known.last, known.days) = (day, known.days.saturating_add(1));
+            }
+            return;
+        }
+        if self.kinds.len() >= MAX_KINDS
+            && let Some(oldest) = (0..self.kinds.len()).min_by_key(|at| self.kinds.get(*at).map(|kind| kind.last))
+        {
+            self.kinds.remove(oldest);
+        }
+        self.kinds.push(Kind { stamp, first: day, last: day, days: 1 });
     }
 
     /// Whether what was read from disk can have been written by this code.
@@ -180,7 +239,7 @@ impl Dealings {
             Machines::Few(few) => few.len() <= FEW,
             Machines::Many(many) => many.len() == WORDS,
         };
-        self.fans.len() <= MAX_WAYS && self.fans.iter().all(|(_, fan)| whole(fan))
+        self.fans.len() <= MAX_WAYS && self.kinds.len() <= MAX_KINDS && self.fans.iter().all(|(_, fan)| whole(fan))
     }
 }
 
@@ -309,6 +368,8 @@ const BITS: u32 = 64 * 64;
 /// Ways of one host; the one with the fewest machines makes room, the newest of several, so that no flood of ports hides a
 /// habit.
 const MAX_WAYS: usize = 16;
+/// Kinds of service of one host; the one not used for longest makes room. The catalogue has some thirty.
+const MAX_KINDS: usize = 16;
 /// Machines that are not worth keeping between runs.
 const SMALL: u32 = 3;
 /// Hosts; the ones not heard for longest make room, and a hub is heard all the time.
@@ -413,6 +474,24 @@ mod tests {
         let mut none = Dealings::default();
         none.merge(&before);
         assert_eq!(none, before, "only the other one knew it");
+    }
+
+    #[test]
+    fn a_kind_of_service_used_on_three_earlier_days_is_lived_by() {
+        for (what, days, asked, expected) in [
+            ("never", [].as_slice(), 9, false),
+            ("two days", &[1, 2], 9, false),
+            ("three days", &[1, 2, 3], 9, true),
+            ("today is none of them", &[1, 2, 9], 9, false),
+            ("thrice within two days", &[7, 7, 8], 9, false),
+        ] {
+            let mut hubs = Hubs::new();
+            let end = Endpoint::new("10.0.0.1".parse().unwrap(), 8530);
+            hubs.talked((HostId(7), HostId(1)), (end, Transport::Tcp), 0, 100);
+            days.iter().for_each(|day| hubs.used(HostId(1), "object-storage", *day));
+            assert_eq!(hubs.lives_by(HostId(1), "object-storage", asked), expected, "{what}");
+            assert!(!hubs.lives_by(HostId(1), "paste", asked), "{what}");
+        }
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl Profiles {
         tie.several |= several;
         let counts = !background && std::mem::replace(&mut tie.day, day) != day;
         let mut rarity = if counts { self.meet(ts, (host, tenant), tied) } else { None };
+        if let Some(kind) = known.standing.class.as_deref().filter(|_| counts) {
+            self.hubs.used(host, kind, day);
+        }
         if !background {
             let asleep = self.went_out(host, ts, counts, nameless);
             rarity = rarity.map(|rarity| Rarity { asleep, ..rarity });

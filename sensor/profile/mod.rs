@@ -222,6 +222,11 @@ impl Profiles {
         self.hubs.of(id, self.day(now)).filter(|_| self.roles(id).is_empty())
     }
 
+    /// Whether a kind of service outside was part of a host's days before `ts`.
+    pub(crate) fn lives_by(&self, id: HostId, kind: &str, ts: Timestamp) -> bool {
+        self.hubs.lives_by(id, kind, self.day(ts))
+    }
+
     /// The latest address of a host or outside actor.
     pub(crate) fn address(&self, id: HostId) -> Option<IpAddr> {
         self.hosts.address(id)

@@ -20,6 +20,8 @@ pub(crate) struct Claim {
     /// Most likely first.
     pub(crate) servers: Vec<u32>,
     pub(crate) destinations: BTreeSet<String>,
+    /// Not absorbed: the reader is told when another alert explains one, and reads that one from then on.
+    pub(crate) stands: bool,
 }
 
 impl Claim {
@@ -57,11 +59,13 @@ impl Claim {
             hosts,
             servers,
             destinations: named.chain(advised).flatten().collect(),
+            stands: alert["status"] != "absorbed",
         }
     }
 
     fn says_the_same(&self, other: &Self) -> bool {
-        self.tier == other.tier
+        self.stands == other.stands
+            && self.tier == other.tier
             && self.kind == other.kind
             && self.hosts == other.hosts
             && self.servers == other.servers
@@ -199,7 +203,7 @@ pub(crate) fn judge(told: &Told, truth: &Truth, days: u32) -> Verdict {
         .campaigns
         .iter()
         .flat_map(|c| c.victims.iter().map(|v| v.host).chain(c.servers.iter().copied()))
-        .chain(truth.lone.iter().flat_map(|lone| lone.hosts.iter().copied()))
+        .chain(truth.lone.iter().flat_map(|lone| lone.hosts.iter().chain(&lone.touched).copied()))
         .collect();
     for claims in versions.values() {
         let Some(last) = claims.last() else { continue };
@@ -252,7 +256,10 @@ fn fate(staged: &Staged, versions: &BTreeMap<String, Vec<Claim>>, victims: &BTre
         claim.tier <= 2 && claim.is_of(staged) && (hosts >= 2 || destination)
     };
     let first = versions.values().flatten().filter(|c| names_it(c)).map(|c| c.told).min();
-    let lasts = || versions.values().filter_map(|claims| claims.last()).filter(|c| names_it(c));
+    // What was absorbed was told, and detects; scope and server are read from what stands, where something does.
+    let named: Vec<&Claim> = versions.values().filter_map(|claims| claims.last()).filter(|c| names_it(c)).collect();
+    let any_stands = named.iter().any(|c| c.stands);
+    let lasts = || named.iter().copied().filter(|c| c.stands || !any_stands);
     let overlap = |c: &&Claim| c.hosts.iter().filter(|h| staged.victims.iter().any(|v| v.host == **h)).count();
     let best = lasts().max_by_key(|c| (overlap(c), c.tier == 1));
     let cause = lasts().filter(|c| c.tier == 1 && !c.servers.is_empty()).max_by_key(overlap);

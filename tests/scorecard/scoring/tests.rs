@@ -76,7 +76,14 @@ fn what_belongs_to_nothing_is_false_and_counted_by_kind() {
 
 #[test]
 fn what_is_told_again_at_the_end_was_told_in_time() {
-    let lone = Lone { family: "dns tunnel", hosts: vec![7], timer: None, from: START, until: START + HOUR };
+    let lone = Lone {
+        family: "dns tunnel",
+        hosts: vec![7],
+        touched: Vec::new(),
+        timer: None,
+        from: START,
+        until: START + HOUR,
+    };
     let truth = Truth { lone: vec![lone], ..Truth::default() };
     for (what, first, falses) in [("in time", START + 2 * HOUR, 0), ("days later", START + 100 * HOUR, 1)] {
         let told = [first, START + 200 * HOUR].map(|at| (at, alert("a", 3, &[7], None, "x.example")));

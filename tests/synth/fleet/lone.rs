@@ -65,7 +65,7 @@ pub(crate) fn stage(family: &'static str, s: &mut Stage<'_>) -> Option<Lone> {
     let mut until = at + DAY;
     let mut hosts = vec![s.pc()?];
     let host = hosts[0];
-    let mut timer = None;
+    let (mut timer, mut touched) = (None, Vec::new());
     match family {
         "beacon" => {
             let to = s.own("beacon");
@@ -173,6 +173,7 @@ pub(crate) fn stage(family: &'static str, s: &mut Stage<'_>) -> Option<Lone> {
                 let other = s.pc()?;
                 let flow = acts::run(at + n * 35 * SECOND, s.ip(host), s.ip(other), Door::Svcctl, &mut s.dice);
                 s.out.push(flow);
+                touched.push(other);
             }
         }
         "hub egress" => {
@@ -186,10 +187,10 @@ pub(crate) fn stage(family: &'static str, s: &mut Stage<'_>) -> Option<Lone> {
             let flow = acts::run(at, s.ip(by), s.ip(s.hubs.distribution), Door::Winrm, &mut s.dice);
             s.out.push(flow);
         }
-        "coerced authentication" => s.on_controller(host, acts::coerce()),
-        "dcsync" => s.on_controller(host, acts::replicate()),
-        "hive saving" => s.on_controller(host, acts::save_hive()),
-        "log clearing" => s.on_controller(host, acts::clear_log()),
+        "coerced authentication" => touched.push(s.on_controller(host, acts::coerce())),
+        "dcsync" => touched.push(s.on_controller(host, acts::replicate())),
+        "hive saving" => touched.push(s.on_controller(host, acts::save_hive())),
+        "log clearing" => touched.push(s.on_controller(host, acts::clear_log())),
         "entry" => {
             hosts = vec![s.hubs.remote];
             for n in 0..4 {
@@ -207,7 +208,7 @@ pub(crate) fn stage(family: &'static str, s: &mut Stage<'_>) -> Option<Lone> {
         }
         _ => return None,
     }
-    Some(Lone { family, hosts, timer, from: at, until })
+    Some(Lone { family, hosts, touched, timer, from: at, until })
 }
 
 impl Stage<'_> {
@@ -312,10 +313,11 @@ impl Stage<'_> {
         self.out.push(flow.saying(Says::Facts([(60, event)].into())));
     }
 
-    fn on_controller(&mut self, host: u32, event: Event) {
-        let controller = self.ip(self.hubs.controllers[0]);
-        let flow = acts::single(self.at, self.ip(host), controller, 445, event);
+    fn on_controller(&mut self, host: u32, event: Event) -> u32 {
+        let controller = self.hubs.controllers[0];
+        let flow = acts::single(self.at, self.ip(host), self.ip(controller), 445, event);
         self.out.push(flow);
+        controller
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Lone {
     pub(crate) family: &'static str,
     /// Any of them named is a find.
     pub(crate) hosts: Vec<u32>,
+    /// On whom it was done: who names these accuses nobody wrongly.
+    pub(crate) touched: Vec<u32>,
     /// Whom a timer calls, for families that are one.
     pub(crate) timer: Option<String>,
     pub(crate) from: Ns,
