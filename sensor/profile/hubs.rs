@@ -7,8 +7,8 @@
 //! day by day: to meet one more of a kind it lives by is not what to meet the first is.
 
 use super::HostId;
+use super::machines::Machines;
 use super::stamp::stamp;
-use crate::base::distinct::{estimate, is_marked, mark};
 use crate::base::{Budget, Capped, Endpoint, Table, Transport};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,13 +83,6 @@ struct Fan {
     days: u8,
     /// Machines and days of the week before.
     before: (u32, u32),
-}
-
-/// Distinct machines: the first few by themselves, more by the bits they set, which is within 3 % up to 8,000.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Machines {
-    Few(Vec<u32>),
-    Many(Vec<u64>),
 }
 
 impl Hubs {
@@ -178,7 +171,7 @@ impl Dealings {
     /// several ids share, so as many of those are taken as there were.
     pub(super) fn renamed(&self, ids: &[(u32, u32)]) -> Self {
         let machines = |of: &Machines| {
-            let mut new = Machines::Few(Vec::new());
+            let mut new = Machines::default();
             let named = ids.iter().filter(|(old, _)| of.may_hold(*old)).map(|(_, new)| *new);
             named.take(usize::try_from(of.count()).unwrap_or(usize::MAX)).for_each(|machine| new.add(machine));
             new
@@ -235,17 +228,15 @@ impl Dealings {
 
     /// Whether what was read from disk can have been written by this code.
     pub(super) fn is_whole(&self) -> bool {
-        let whole = |fan: &Fan| match &fan.machines {
-            Machines::Few(few) => few.len() <= FEW,
-            Machines::Many(many) => many.len() == WORDS,
-        };
-        self.fans.len() <= MAX_WAYS && self.kinds.len() <= MAX_KINDS && self.fans.iter().all(|(_, fan)| whole(fan))
+        self.fans.len() <= MAX_WAYS
+            && self.kinds.len() <= MAX_KINDS
+            && self.fans.iter().all(|(_, fan)| fan.machines.is_whole())
     }
 }
 
 impl Fan {
-    const fn new(day: i32) -> Self {
-        Self { week: day.div_euclid(WEEK), machines: Machines::Few(Vec::new()), days: 0, before: (0, 0) }
+    fn new(day: i32) -> Self {
+        Self { week: day.div_euclid(WEEK), machines: Machines::default(), days: 0, before: (0, 0) }
     }
 
     /// Machines of the busier of the two weeks.
@@ -288,64 +279,8 @@ impl Fan {
             1 => self.before = (self.machines.count(), self.days.count_ones()),
             _ => self.before = (0, 0),
         }
-        (self.week, self.days, self.machines) = (week, 0, Machines::Few(Vec::new()));
+        (self.week, self.days, self.machines) = (week, 0, Machines::default());
     }
-}
-
-impl Machines {
-    fn add(&mut self, machine: u32) {
-        match self {
-            Self::Few(few) if few.contains(&machine) => {}
-            Self::Few(few) if few.len() < FEW => few.push(machine),
-            Self::Few(few) => {
-                let mut many = vec![0; WORDS];
-                few.iter().chain([&machine]).for_each(|machine| {
-                    mark(&mut many, spread(*machine));
-                });
-                *self = Self::Many(many);
-            }
-            Self::Many(many) => {
-                mark(many, spread(machine));
-            }
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        match (&mut *self, other) {
-            (_, Self::Few(theirs)) => theirs.iter().for_each(|machine| self.add(*machine)),
-            (Self::Many(own), Self::Many(theirs)) => own.iter_mut().zip(theirs).for_each(|(word, more)| *word |= more),
-            (Self::Few(own), Self::Many(_)) => {
-                let few = std::mem::take(own);
-                *self = other.clone();
-                few.into_iter().for_each(|machine| self.add(machine));
-            }
-        }
-    }
-
-    /// Whether a machine is among them, or shares its bit with one that is.
-    fn may_hold(&self, machine: u32) -> bool {
-        match self {
-            Self::Few(few) => few.contains(&machine),
-            Self::Many(many) => is_marked(many, spread(machine)),
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of thousands")]
-    fn count(&self) -> u32 {
-        match self {
-            Self::Few(few) => u32::try_from(few.len()).unwrap_or(u32::MAX),
-            Self::Many(many) => {
-                let set: u32 = many.iter().map(|word| word.count_ones()).sum();
-                estimate(set, BITS).round() as u32
-            }
-        }
-    }
-}
-
-/// Ids follow each other: a first half of a finaliser puts them far apart.
-const fn spread(machine: u32) -> u64 {
-    let word = (machine as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32
 }
 
 /// What all machines of a site ask somebody for: names, addresses, time, sign-in, directories, shares' and calls' location,
@@ -361,10 +296,6 @@ const LEAST_DAYS: u32 = 3;
 const WEEK: i32 = 7;
 /// A server that was none for a month is none.
 const KEPT_DAYS: i32 = 30;
-/// Machines held by themselves.
-const FEW: usize = 8;
-const WORDS: usize = 64;
-const BITS: u32 = 64 * 64;
 /// Ways of one host; the one with the fewest machines makes room, the newest of several, so that no flood of ports hides a
 /// habit.
 const MAX_WAYS: usize = 16;
@@ -491,16 +422,6 @@ mod tests {
             days.iter().for_each(|day| hubs.used(HostId(1), "object-storage", *day));
             assert_eq!(hubs.lives_by(HostId(1), "object-storage", asked), expected, "{what}");
             assert!(!hubs.lives_by(HostId(1), "paste", asked), "{what}");
-        }
-    }
-
-    #[test]
-    fn machines_are_counted_to_the_few_percent_and_in_bounds() {
-        for machines in [1_u32, 8, 9, 100, 2_000, 8_000] {
-            let mut some = Machines::Few(Vec::new());
-            (0..2).for_each(|_| (0..machines).for_each(|n| some.add(n)));
-            let error = (f64::from(some.count()) - f64::from(machines)).abs() / f64::from(machines);
-            assert!(error <= if machines > 8 { 0.05 } else { 0.0 }, "{machines}: {}", some.count());
         }
     }
 }

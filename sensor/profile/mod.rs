@@ -16,6 +16,7 @@ mod hubs;
 mod identity;
 mod judge;
 mod keys;
+mod machines;
 mod maturity;
 mod merge;
 mod names;
