@@ -174,7 +174,10 @@ pub(crate) fn leave_status(folder: &Path, status: &Status) -> Result<(), OutputE
 pub(crate) fn status_of(folder: &Path) -> Result<Status, OutputError> {
     let path = folder.join(STATUS);
     let wrong = |source| OutputError::Io { path: path.clone(), doing: "read", source };
-    let text = fs::read(&path).map_err(wrong)?;
+    let text = fs::read(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => OutputError::NoSensor { path: folder.to_owned() },
+        _ => wrong(source),
+    })?;
     serde_json::from_slice(&text).map_err(|e| wrong(io::Error::other(e)))
 }
 
@@ -229,6 +232,13 @@ mod tests {
         assert!(lines("flows.jsonl") > 0 && lines("facts.jsonl") > 0);
         leave_status(&at, &Status { pid: 7, ..Status::default() }).unwrap();
         assert_eq!(status_of(&at).unwrap().pid, 7);
+    }
+
+    #[test]
+    fn a_folder_no_sensor_writes_into_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = status_of(&folder.path().join("nobody")).unwrap_err().to_string();
+        assert!(said.contains("nobody: no sensor writes into this folder"), "{said}");
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub(crate) enum OutputError {
         /// The folder.
         path: PathBuf,
     },
+    /// No sensor left its state there.
+    #[error("{}: no sensor writes into this folder, or it has not begun yet; what does its --log-dir say?", path.display())]
+    NoSensor {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file or folder cannot be made or written.
     #[error("{}: cannot {doing}: {source}", path.display())]
     Io {
