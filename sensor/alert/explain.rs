@@ -70,6 +70,8 @@ pub(crate) struct CampaignWords<'a> {
     pub(crate) test: Option<(u32, u32, f64, f64, f64, u32)>,
     pub(crate) timers: usize,
     pub(crate) baseline: bool,
+    /// The destination is one they used before: what is told is when.
+    pub(crate) led: bool,
 }
 
 /// A campaign in two to four sentences.
@@ -89,21 +91,37 @@ pub(crate) fn campaign(w: &CampaignWords<'_>) -> Text {
             least = Arg::Span(least),
             most = Arg::Span(most),
         ),
+        _ if w.led => {
+            say!("campaign.led", hosts = w.hosts, destinations = destinations, from = from, to = to, server = w.server,)
+        }
         _ => {
             say!("campaign.met", hosts = w.hosts, destinations = destinations, from = from, to = to, server = w.server,)
         }
     }];
     if let Some((exposed, cases, expected, scale, p, candidates)) = w.test {
-        said.push(say!(
-            "campaign.test",
-            exposed = exposed,
-            cases = cases,
-            server = w.server,
-            scale = Arg::Span(scale),
-            expected = format!("{expected:.1}"),
-            chance = small(p),
-            candidates = candidates,
-        ));
+        let (scale, expected, chance) = (Arg::Span(scale), format!("{expected:.1}"), small(p));
+        said.push(if w.led {
+            say!(
+                "campaign.led_test",
+                led = exposed,
+                machines = cases,
+                scale = scale,
+                expected = expected,
+                chance = chance,
+                candidates = candidates,
+            )
+        } else {
+            say!(
+                "campaign.test",
+                exposed = exposed,
+                cases = cases,
+                server = w.server,
+                scale = scale,
+                expected = expected,
+                chance = chance,
+                candidates = candidates,
+            )
+        });
     }
     if w.timers > 0 {
         said.push(say!("campaign.timers", timers = w.timers));
@@ -198,6 +216,7 @@ mod tests {
             test: Some((12, 12, 0.4, 120.0, 3.2e-11, 8)),
             timers: 11,
             baseline: false,
+            led: false,
         };
         assert_eq!(
             campaign(&words).to_string(),

@@ -292,7 +292,7 @@ fn story_reasons(story: &Story, hosts: usize, at: &Context<'_>) -> Vec<Evidence>
     reasons.push(reason("hosts", Value::Count(u64::try_from(hosts).unwrap_or(u64::MAX)), "hosts"));
     if let Some((cause, suspect)) = &story.cause {
         reasons.push(Evidence {
-            measure: "cases_in_contact_before",
+            measure: if story.led.is_empty() { "cases_in_contact_before" } else { "machines_led_there" },
             observed: Value::Count(u64::from(suspect.exposed)),
             against: Against::Usual(Value::Number(suspect.expected)),
             unit: "hosts",
@@ -388,6 +388,7 @@ fn campaign_words(
             .map(|(cause, s)| (s.exposed, cause.cases, s.expected, s.scale_s, s.p_adjusted, cause.candidates)),
         timers: everyone.iter().filter(keeps_time).count(),
         baseline: story.cause.as_ref().is_some_and(|(cause, _)| cause.baseline),
+        led: !story.led.is_empty() && story.tenants.iter().all(|t| story.led.iter().any(|led| led.tenant == *t)),
     };
     let shown = destinations.first().map_or("", String::as_str);
     // What comes to all of a rollout's machines is new to them; an odd program alone is somebody's command.

@@ -64,11 +64,13 @@ pub(crate) enum Kind {
     Acted = 26,
     /// By table and what its entry is about, as 64 bits: what detectors remember.
     Memory = 27,
+    /// By server and machine: contacts out of the ordinary, and which destinations the machine contacted after them.
+    Exposed = 28,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Fleet,
         Self::Host,
         Self::Owner,
@@ -97,6 +99,7 @@ impl Kind {
         Self::Met,
         Self::Acted,
         Self::Memory,
+        Self::Exposed,
     ];
 
     /// The kind of a number on disk.
@@ -135,6 +138,7 @@ impl Kind {
             Self::Met => "met",
             Self::Acted => "acted",
             Self::Memory => "memory",
+            Self::Exposed => "exposed",
         }
     }
 }

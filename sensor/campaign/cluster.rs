@@ -25,13 +25,15 @@ pub(super) enum Cluster {
     Provider(Box<str>),
     /// The same day and nothing else that is known.
     Day,
+    /// A destination everybody uses, to which one server led them.
+    Led(HostId, TenantId),
 }
 
 impl Cluster {
     pub(super) const fn tenant(&self) -> Option<TenantId> {
         match self {
             Self::Tenant(tenant) => Some(*tenant),
-            Self::Provider(_) | Self::Day => None,
+            Self::Provider(_) | Self::Day | Self::Led(..) => None,
         }
     }
 
@@ -40,6 +42,7 @@ impl Cluster {
         match self {
             Self::Tenant(tenant) => (0, tenant.0),
             Self::Day => (1, 0),
+            Self::Led(server, tenant) => (server.0.saturating_add(2) & !(1 << 31), tenant.0),
             Self::Provider(name) => {
                 let (high, low) = key_of(name);
                 (high | 1 << 31, low)

@@ -13,6 +13,9 @@ use crate::detect::WeakCase;
 use crate::profile::{HostId, Moved, TenantId, Touch};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Server and machine of a contact that bore a mark, seen from either end.
+pub(super) type Marked = [Option<(HostId, HostId)>; 2];
+
 /// The contact index.
 #[derive(Clone, Debug)]
 pub(crate) struct Contacts {
@@ -140,17 +143,20 @@ impl Contacts {
         self.marked(on, by, Mark::Execution, at);
     }
 
-    /// How much a contact moved became known.
-    pub(crate) fn moved(&mut self, seen: &Moved) {
+    /// How much a contact moved became known; which server sent which machine more than it ever does comes back.
+    pub(crate) fn moved(&mut self, seen: &Moved) -> Marked {
+        let mut much = [None, None];
         let at = moment(seen.ts);
-        for (host, server, bytes) in [(seen.orig, seen.resp, seen.resp_bytes), (seen.resp, seen.orig, seen.orig_bytes)]
-        {
+        let ends = [(seen.orig, seen.resp, seen.resp_bytes), (seen.resp, seen.orig, seen.orig_bytes)];
+        for ((host, server, bytes), more) in ends.into_iter().zip(&mut much) {
             let large = self.hubs.get_mut(&server).is_some_and(|hub| hub.sent(seen.port, bytes));
             self.unsaved_hubs.note(server);
             if large {
                 self.marked(host, server, Mark::Large, at);
+                *more = Some((server, host));
             }
         }
+        much
     }
 
     /// A host met a destination for the first time: keeps what preceded it. What `everybody` knows is no case yet.
@@ -192,7 +198,7 @@ impl Contacts {
         exposures.truncate(MAX_EXPOSURES);
         exposures.shrink_to_fit();
         let (watched_bins, booted) = (log.steady_before(), log.booted_at());
-        let active = self.active.1.max(self.active.2);
+        let active = self.active();
         Some(Case { host, tenant, ts, nats, watched_bins, booted, active, exposures })
     }
 
@@ -259,6 +265,16 @@ impl Contacts {
     /// Hosts `server` met, as the ring still knows it.
     pub(crate) fn met(&self, server: HostId, ts: Timestamp) -> PerMark<[u32; 2]> {
         self.hubs.get(&server).map_or(Exposure::UNKNOWN, |hub| met(hub, moment(ts)))
+    }
+
+    /// Ten-minute bins a host was active in, outside boots.
+    pub(super) fn bins_of(&self, host: HostId) -> f32 {
+        self.hosts.get(&host).map_or(0.0, |log| log.steady)
+    }
+
+    /// Hosts active in this hour or the one before, whichever were more.
+    pub(super) fn active(&self) -> u32 {
+        self.active.1.max(self.active.2)
     }
 
     pub(crate) fn hub(&self, server: HostId) -> Option<&Hub> {

@@ -2,7 +2,8 @@
 //!
 //! `detection.md` §4.7. A pair of actor and machine is kept for a month, so that a hop is found that waited for sixteen
 //! days. The actor behind a server is one that had never acted on it before; how probable such a newcomer is in the
-//! stretch up to the campaign is said for each hop by itself, and never multiplied into one number.
+//! stretch up to the campaign is said for each hop by itself, and never multiplied into one number. Where a server met the
+//! campaign's own destination right after an act on it, that act is the hop, whoever else came lately.
 
 use super::tails::real;
 use super::unsaved::Unsaved;
@@ -99,19 +100,29 @@ impl Hops {
         machine.actors.push(by);
     }
 
-    /// The hops behind `server`, which was put to use at `at`; those who are `affected` themselves are none.
+    /// The hops behind `server`, which was put to use at `at`; those who are `affected` themselves are none, unless they
+    /// `led` it to the campaign's destination: by whom a machine was, and when they acted on it.
     /// Pairs that memory let go of are looked up in what is `older`.
     pub(crate) fn behind(
         &self,
         server: HostId,
         at: Timestamp,
         affected: impl Fn(HostId) -> bool,
+        led: impl Fn(HostId) -> Vec<(HostId, Timestamp)>,
         older: &LookBack,
     ) -> Vec<Hop> {
         let mut hops: Vec<Hop> = Vec::new();
         let (mut on, mut before) = (server, at);
         for number in 1..=MAX_HOPS {
-            let seen = |by: HostId| by == server || affected(by) || hops.iter().any(|hop| hop.by == by);
+            let named = |by: HostId| by == server || hops.iter().any(|hop| hop.by == by);
+            let leader = led(on).into_iter().filter(|(by, _)| !named(*by)).min_by_key(|(by, at)| (*at, *by));
+            if let Some((by, acted)) = leader {
+                let first = self.pairs.get(&(by, on)).map_or(acted, |pair| pair.first.min(acted));
+                hops.push(Hop { by, number, p: self.newcomer(on, first, acted) });
+                (on, before) = (by, acted);
+                continue;
+            }
+            let seen = |by: HostId| affected(by) || named(by);
             let found = self.actors(on, before, seen, older);
             let Some((first, pair)) = found.first().copied() else { break };
             let p = self.newcomer(on, pair.first, before);
@@ -243,6 +254,24 @@ mod tests {
         Timestamp::from_secs(T + days * DAY)
     }
 
+    fn nobody(_: HostId) -> Vec<(HostId, Timestamp)> {
+        Vec::new()
+    }
+
+    #[test]
+    fn who_led_the_server_to_the_same_destination_is_the_hop_whoever_came_later() {
+        let mut hops = usual();
+        hops.act(HostId(3), HostId(2), at(3));
+        hops.act(HostId(2), HostId(1), at(4));
+        hops.act(HostId(5), HostId(1), at(10));
+        let led = |on: HostId| if on == HostId(1) { vec![(HostId(2), at(4))] } else { Vec::new() };
+        let by = |found: Vec<Hop>| found.iter().map(|hop| (hop.by.0, hop.number)).collect::<Vec<_>>();
+        assert_eq!(by(hops.behind(HostId(1), at(20), |_| false, led, &LookBack::default())), [(2, 1), (3, 2)]);
+        let affected = |host: HostId| host == HostId(2);
+        assert_eq!(by(hops.behind(HostId(1), at(20), affected, led, &LookBack::default())), [(2, 1), (3, 2)]);
+        assert_eq!(by(hops.behind(HostId(1), at(20), |_| false, nobody, &LookBack::default())), [(5, 1)]);
+    }
+
     /// Helpers acted on many machines for days.
     fn usual() -> Hops {
         let mut hops = Hops::new();
@@ -258,25 +287,28 @@ mod tests {
         let mut hops = usual();
         hops.act(HostId(3), HostId(2), at(3));
         hops.act(HostId(2), HostId(1), at(4));
-        let found = hops.behind(HostId(1), at(20), |_| false, &LookBack::default());
+        let found = hops.behind(HostId(1), at(20), |_| false, nobody, &LookBack::default());
         assert_eq!(found.iter().map(|hop| (hop.by.0, hop.number)).collect::<Vec<_>>(), [(2, 1), (3, 2)]);
         assert!(found.iter().all(|hop| hop.p.is_some_and(|p| (0.0..0.9).contains(&p))), "{found:?}");
-        let near = hops.behind(HostId(1), at(5), |_| false, &LookBack::default());
+        let near = hops.behind(HostId(1), at(5), |_| false, nobody, &LookBack::default());
         assert!(near[0].p < found[0].p, "the shorter the stretch the less probable: {near:?} {found:?}");
     }
 
     #[test]
     fn who_always_acts_there_or_is_affected_or_came_later_is_no_hop() {
         let mut hops = usual();
-        assert!(hops.behind(HostId(1), at(20), |_| false, &LookBack::default()).is_empty(), "the usual administrator");
+        assert!(
+            hops.behind(HostId(1), at(20), |_| false, nobody, &LookBack::default()).is_empty(),
+            "the usual administrator"
+        );
         hops.act(HostId(5), HostId(1), at(10));
         assert!(
-            hops.behind(HostId(1), at(20), |by| by == HostId(5), &LookBack::default()).is_empty(),
+            hops.behind(HostId(1), at(20), |by| by == HostId(5), nobody, &LookBack::default()).is_empty(),
             "affected itself"
         );
-        assert!(hops.behind(HostId(1), at(9), |_| false, &LookBack::default()).is_empty(), "after it began");
+        assert!(hops.behind(HostId(1), at(9), |_| false, nobody, &LookBack::default()).is_empty(), "after it began");
         assert!(
-            hops.behind(HostId(1), at(45), |_| false, &LookBack::default()).is_empty(),
+            hops.behind(HostId(1), at(45), |_| false, nobody, &LookBack::default()).is_empty(),
             "longer than a month before"
         );
     }
@@ -286,7 +318,7 @@ mod tests {
         let mut hops = Hops::new();
         hops.act(HostId(2), HostId(1), at(0));
         hops.act(HostId(3), HostId(1), at(0));
-        let found = hops.behind(HostId(1), at(1), |_| false, &LookBack::default());
+        let found = hops.behind(HostId(1), at(1), |_| false, nobody, &LookBack::default());
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|hop| hop.p.is_none() && hop.number == 1));
     }

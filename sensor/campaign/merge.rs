@@ -74,6 +74,7 @@ impl Known {
             watch: Watch {
                 hosts: self.watch.hosts.iter().filter_map(|id| host(*id)).collect(),
                 owners: self.watch.owners.iter().filter_map(|id| owner(*id)).collect(),
+                servers: self.watch.servers.iter().filter_map(|id| host(*id)).collect(),
                 ..self.watch
             },
             logs: self.logs.into_iter().filter_map(|(id, log)| Some((host(id)?, log.renamed(host)))).collect(),

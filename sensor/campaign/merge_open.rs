@@ -6,6 +6,7 @@ use super::case::{Case, Exposure};
 use super::cause::{Cause, Suspect};
 use super::chain::Chain;
 use super::cluster::Cluster;
+use super::led::Led;
 use super::ongoing::{SavedChains, SavedCluster};
 use super::sessions::{Follower, Session};
 use super::story::Story;
@@ -53,6 +54,7 @@ impl Ids<'_> {
     pub(super) fn cluster(self, saved: SavedCluster) -> Option<SavedCluster> {
         let cluster = match saved.cluster {
             Cluster::Tenant(tenant) => Cluster::Tenant(self.owner(tenant)?),
+            Cluster::Led(server, tenant) => Cluster::Led(self.host(server)?, self.owner(tenant)?),
             other => other,
         };
         let story = saved.story.and_then(|story| self.story(story));
@@ -74,8 +76,13 @@ impl Ids<'_> {
             cause,
             cases: hosts(story.cases),
             marked: hosts(story.marked),
+            led: story.led.into_iter().filter_map(|led| self.led(led)).collect(),
             ..story
         })
+    }
+
+    fn led(self, led: Led) -> Option<Led> {
+        Some(Led { host: self.host(led.host)?, tenant: self.owner(led.tenant)?, ..led })
     }
 
     fn suspect(self, suspect: Suspect) -> Option<Suspect> {

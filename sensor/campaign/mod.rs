@@ -12,10 +12,14 @@ mod chain;
 mod cluster;
 mod companion;
 mod contacts;
+mod control;
+mod coupling;
+mod crowd;
 mod echo;
 mod enrich;
 mod hops;
 mod hubs;
+mod led;
 mod merge;
 mod merge_open;
 mod ongoing;
@@ -43,8 +47,10 @@ use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
 use crate::profile::{Activity, Contact, Profiles, SharedBy, What};
 use contacts::Contacts;
+use coupling::Coupling;
 use hops::Hops;
 use ongoing::{Basis, Ongoing};
+use pairs::Mark;
 use sessions::Sessions;
 
 /// `rules/execution_chain.toml`.
@@ -106,6 +112,10 @@ pub(crate) struct CauseRule {
     rollout_damning: f64,
     rollout_wait_s: f64,
     enriched_share: f64,
+    coupled_times: f64,
+    goes_on_contacts: u32,
+    goes_on_p: f64,
+    fetched_classes: Vec<Box<str>>,
     common_share: f64,
     common_hosts: u32,
     ignored_ports: Vec<u16>,
@@ -131,6 +141,7 @@ pub(crate) struct Campaigns {
     rules: CampaignRules,
     sessions: Sessions,
     contacts: Contacts,
+    coupling: Coupling,
     hops: Hops,
     ongoing: Ongoing,
     /// What is on disk and no more in memory.
@@ -143,6 +154,7 @@ impl Campaigns {
             rules,
             sessions: Sessions::new(),
             contacts: Contacts::new(),
+            coupling: Coupling::new(),
             hops: Hops::new(),
             ongoing: Ongoing::default(),
             older: LookBack::default(),
@@ -166,6 +178,7 @@ impl Campaigns {
             Activity::Contact(contact) => {
                 self.sessions.contact(contact, chain, usual);
                 self.contacts.stir(contact.host, contact.ts);
+                self.coupling.contact(contact, &self.contacts, usual);
                 if contact.first && !contact.background {
                     let everybody = cluster::is_everyday(contact.tenant, contact.ts, cause, usual);
                     let nats = oddity(contact, usual);
@@ -175,6 +188,7 @@ impl Campaigns {
             Activity::Act(act) => {
                 if runs(&act.what) {
                     self.contacts.executed(act.by, act.on, act.ts);
+                    self.coupling.expose((act.by, act.on), Mark::Execution, act.ts, &self.contacts);
                 }
                 if opens(&act.what) {
                     self.hops.act(act.by, act.on, act.ts);
@@ -182,7 +196,11 @@ impl Campaigns {
                 self.sessions.act(act, chain, usual);
             }
             Activity::Touch(touch) if !cause.ignored_ports.contains(&touch.port) => self.contacts.touch(touch),
-            Activity::Moved(moved) if !cause.ignored_ports.contains(&moved.port) => self.contacts.moved(moved),
+            Activity::Moved(moved) if !cause.ignored_ports.contains(&moved.port) => {
+                for pair in self.contacts.moved(moved).into_iter().flatten() {
+                    self.coupling.expose(pair, Mark::Large, moved.ts, &self.contacts);
+                }
+            }
             Activity::CheckIn(check_in) => self.contacts.stir(check_in.host, check_in.ts),
             _ => {}
         }
@@ -199,10 +217,15 @@ impl Campaigns {
     /// Event time reached a step: weighs what was touched. `None` when all stands as before.
     pub(crate) fn advance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
         self.contacts.settle(now);
+        self.coupling.settle(now);
         let (hosts, tenants) = (self.sessions.touched(usual), self.contacts.touched());
-        let Self { rules, sessions, contacts, ongoing, .. } = self;
-        let on = Basis { sessions, contacts, rules, usual, beacons };
-        ongoing.refresh(now, hosts, tenants, &on).then(|| ongoing.tell(&on))
+        let servers = self.coupling.touched();
+        if now.secs().rem_euclid(HOUR_S) == 0 {
+            self.coupling.prune(now);
+        }
+        let Self { rules, sessions, contacts, coupling, ongoing, .. } = self;
+        let on = Basis { sessions, contacts, coupling, rules, usual, beacons };
+        ongoing.refresh(now, hosts, tenants, servers, &on).then(|| ongoing.tell(&on))
     }
 
     /// Between two steps: weighs what somebody was newly drawn into. Nothing is used up; the step weighs it again, with the
@@ -214,16 +237,17 @@ impl Campaigns {
             return None;
         }
         self.contacts.settle_of(&tenants, now);
-        let Self { rules, sessions, contacts, ongoing, .. } = self;
-        let on = Basis { sessions, contacts, rules, usual, beacons };
+        let Self { rules, sessions, contacts, coupling, ongoing, .. } = self;
+        let on = Basis { sessions, contacts, coupling, rules, usual, beacons };
         ongoing.glance(now, &hosts, &tenants, &on).then(|| ongoing.tell(&on))
     }
 
     /// The input ended: weighs everything once more.
     pub(crate) fn finish(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Telling {
         self.contacts.settle(now);
-        let Self { rules, sessions, contacts, ongoing, .. } = self;
-        let on = Basis { sessions, contacts, rules, usual, beacons };
+        self.coupling.settle(now);
+        let Self { rules, sessions, contacts, coupling, ongoing, .. } = self;
+        let on = Basis { sessions, contacts, coupling, rules, usual, beacons };
         ongoing.settle(now, &on);
         ongoing.tell(&on)
     }
@@ -246,6 +270,7 @@ impl Campaigns {
     pub(crate) fn tables(&self) -> Vec<Table> {
         let mut all = vec![self.sessions.table()];
         all.extend(self.contacts.tables());
+        all.extend(self.coupling.tables());
         all.extend(self.hops.tables());
         all
     }
@@ -273,3 +298,5 @@ fn oddity(contact: &Contact, usual: &Profiles) -> f64 {
     let prevalence = f64::from(others) / (f64::from(usual.fleet()) + 1.0);
     -prevalence.min(1.0).ln() + if contact.name.is_none() { 1.0 } else { 0.0 }
 }
+
+const HOUR_S: i64 = 3600;

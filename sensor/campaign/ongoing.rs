@@ -9,8 +9,10 @@ use super::case::Case;
 use super::chain::{Chain, chains_on};
 use super::cluster::{Cluster, by_provider, cluster, is_marked, of_day, story};
 use super::contacts::Contacts;
+use super::coupling::Coupling;
 use super::echo::echoes;
 use super::enrich::enrich;
+use super::led::stories;
 use super::sessions::Sessions;
 use super::story::{Plot, Story, Telling, join};
 use super::tails::real;
@@ -77,6 +79,7 @@ enum Look {
 pub(super) struct Basis<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) contacts: &'a Contacts,
+    pub(super) coupling: &'a Coupling,
     pub(super) rules: &'a CampaignRules,
     pub(super) usual: &'a Profiles,
     pub(super) beacons: &'a Beacon,
@@ -89,6 +92,7 @@ impl Ongoing {
         now: Timestamp,
         hosts: BTreeSet<HostId>,
         tenants: BTreeSet<TenantId>,
+        servers: BTreeSet<HostId>,
         on: &Basis<'_>,
     ) -> bool {
         hosts.iter().for_each(|host| self.unsaved_hosts.note(*host));
@@ -132,7 +136,10 @@ impl Ongoing {
                 }
             });
         }
-        self.weigh(now, &hosts, &tenants, if hourly { Look::Hourly } else { Look::Now }, on)
+        // What goes on shows itself by and by.
+        let servers = if hourly { on.coupling.servers() } else { servers };
+        let led = self.weigh_led(now, &servers, on);
+        self.weigh(now, &hosts, &tenants, if hourly { Look::Hourly } else { Look::Now }, on) || led
     }
 
     /// Somebody went to a destination; none without a case is remembered, so there are no more than cases.
@@ -162,6 +169,7 @@ impl Ongoing {
     pub(super) fn settle(&mut self, now: Timestamp, on: &Basis<'_>) {
         let hosts = on.sessions.machines();
         let tenants = on.contacts.cases().tenants().collect();
+        self.weigh_led(now, &on.coupling.servers(), on);
         self.weigh(now, &hosts, &tenants, Look::Last, on);
     }
 
@@ -283,6 +291,32 @@ impl Ongoing {
         changed
     }
 
+    /// Asks which destinations everybody uses these servers led machines to; whether anything stands differently.
+    fn weigh_led(&mut self, now: Timestamp, servers: &BTreeSet<HostId>, on: &Basis<'_>) -> bool {
+        let rule = &on.rules.common_cause;
+        if !rule.enabled {
+            return false;
+        }
+        // Each server's chance counts how many there are; they are asked hourly, and day by day.
+        let probable_p = rule.probable_p.min(rule.false_per_day / HOURS_A_DAY);
+        let mut changed = false;
+        for server in servers {
+            for (tenant, mut story) in stories(*server, now, probable_p, on) {
+                let key = Cluster::Led(*server, tenant);
+                if let Some(known) = self.shared.get(&key) {
+                    story.keep(known);
+                    if *known == story {
+                        continue;
+                    }
+                }
+                self.unsaved_clusters.note(key.clone());
+                self.shared.insert(key, story);
+                changed = true;
+            }
+        }
+        changed
+    }
+
     /// Asks who is behind a cluster, if it is another one than when that was last asked; whether it stands differently.
     fn weigh_cluster(&mut self, key: &Cluster, cases: &[&Case], now: Timestamp, look: Look, on: &Basis<'_>) -> bool {
         let rule = &on.rules.common_cause;
@@ -378,6 +412,7 @@ const FEW_CASES: usize = 8;
 /// Seconds after its latest case for which a cluster is looked at again at all (detection.md §4.5).
 const CLUSTER_S: f64 = 604_800.0;
 const HOUR_S: i64 = 3600;
+const HOURS_A_DAY: f64 = 24.0;
 /// Seconds after which clusters without a case within the day are looked at again: what shows itself only then keeps a
 /// timer of hours.
 const SLOWLY_S: i64 = 21_600;

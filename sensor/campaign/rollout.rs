@@ -10,7 +10,7 @@ use super::case::Case;
 use super::cause::Suspect;
 use super::pairs::{Mark, moment};
 use super::tails::real;
-use crate::profile::Profiles;
+use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -30,7 +30,14 @@ pub(crate) struct Spread {
 
 /// The spread of `cases`, seen from `suspect`.
 pub(crate) fn spread(cases: &[&Case], suspect: &Suspect, usual: &Profiles) -> Spread {
-    let mut times: Vec<u32> = cases.iter().map(|case| moment(case.ts)).collect();
+    let contact = |case: &&Case| case.contact(suspect.host, suspect.mark).unwrap_or(0);
+    let moments: Vec<_> = cases.iter().map(|case| (case.host, contact(case), moment(case.ts))).collect();
+    spread_of(&moments, &cases.iter().map(|case| case.tenant).collect(), usual)
+}
+
+/// The same of hosts with the moments of the server's contact, 0 for none, and of their own with the destinations.
+pub(super) fn spread_of(moments: &[(HostId, u32, u32)], tenants: &BTreeSet<TenantId>, usual: &Profiles) -> Spread {
+    let mut times: Vec<u32> = moments.iter().map(|(.., at)| *at).collect();
     times.sort_unstable();
     let fullest = times
         .iter()
@@ -39,16 +46,15 @@ pub(crate) fn spread(cases: &[&Case], suspect: &Suspect, usual: &Profiles) -> Sp
         .max();
     let first = times.first().copied().unwrap_or(0);
     // Where it spread to is asked of all who met it on that day: the suspect's path to some of them may not be seen.
-    let tenants: BTreeSet<_> = cases.iter().map(|case| case.tenant).collect();
     let users = tenants.iter().filter_map(|tenant| usual.tenant(*tenant)).flat_map(|owner| &owner.users);
     let that_day = users.filter(|(_, ts)| (first..=first.saturating_add(86_400)).contains(&moment(*ts)));
-    let hosts = cases.iter().map(|case| case.host).chain(that_day.map(|(host, _)| *host));
+    let hosts = moments.iter().map(|(host, ..)| *host).chain(that_day.map(|(host, _)| *host));
     let groups: BTreeSet<_> = hosts.filter_map(|host| usual.address(host)).map(network).collect();
     let middle = times.get(times.len() / 2).copied().unwrap_or(first);
     let pairs: Vec<(u32, u32)> =
-        cases.iter().filter_map(|case| Some((case.contact(suspect.host, suspect.mark)?, moment(case.ts)))).collect();
+        moments.iter().filter(|(_, contact, _)| *contact > 0).map(|(_, contact, at)| (*contact, *at)).collect();
     Spread {
-        hosts: cases.len(),
+        hosts: moments.len(),
         share: real(fullest.unwrap_or(0)) / f64::from(usual.fleet().max(1)),
         groups: groups.len(),
         half_s: f64::from(middle - first),

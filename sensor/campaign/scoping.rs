@@ -25,7 +25,10 @@ pub(crate) fn scope(
         let Some(owner) = usual.tenant(*tenant) else { continue };
         let after = After { tenant: *tenant, begin, story, on: (sessions, contacts), usual, beacons };
         let others_belong = after.others_belong();
-        for (host, _) in owner.users.iter().filter(|(host, _)| *host != story.server) {
+        // Of a destination everybody uses only the first users are known by name.
+        let named = owner.users.iter().map(|(host, _)| *host);
+        let users: BTreeSet<HostId> = named.chain(story.cases.iter().copied()).chain(chained.iter().copied()).collect();
+        for host in users.iter().filter(|host| **host != story.server) {
             let Some(tie) = usual.tie(*host, *tenant).filter(|_| usual.shared_by(*host).is_none()) else { continue };
             let is_case = chained.contains(host) || story.cases.contains(host);
             // Who used it before anything was seen to be done is collateral, not scope.
@@ -40,7 +43,8 @@ pub(crate) fn scope(
             let two_kinds =
                 chained.contains(host) || story.marked.contains(host) || beacons.rhythm(*host, *tenant).is_some();
             let tier = if is_case && two_kinds { Tier::Confirmed } else { Tier::Likely };
-            add(&mut hosts, *host, tier, (tie.first, tie.last, tie.up), story, usual);
+            let first = story.led_at(*host, *tenant).map_or(tie.first, |led| led.met);
+            add(&mut hosts, *host, tier, (first, tie.last, tie.up), story, usual);
         }
         // Of the others the index on disk knows when they met it and how much they sent.
         for met in older.at(Kind::Met, tenant.0) {
@@ -72,7 +76,14 @@ pub(crate) fn scope(
     let p = story.cause.as_ref().filter(|(_, s)| s.host == story.server).map(|(_, suspect)| suspect.p_adjusted);
     let mut servers: Vec<ScopeServer> = server(story.server, p, 0, usual).into_iter().collect();
     let affected = |id: HostId| chained.contains(&id) || story.cases.contains(&id);
-    let behind = hops.behind(story.server, begin, affected, older);
+    let led = |on: HostId| {
+        let led = |session: &super::sessions::Session| {
+            let follower = session.followers.iter().find(|follower| tenants.contains(&follower.tenant))?;
+            Some((session.by, follower.act_at))
+        };
+        sessions.on(on).iter().filter_map(led).collect()
+    };
+    let behind = hops.behind(story.server, begin, affected, led, older);
     servers.extend(behind.iter().filter_map(|hop| server(hop.by, hop.p, hop.number, usual)));
     let destinations = tenants.iter().filter_map(|tenant| destination(*tenant, &hosts, story, usual)).collect();
     let mut hosts: Vec<ScopeHost> = hosts.into_values().collect();
@@ -157,8 +168,16 @@ impl Story {
     /// When it began, as far as is visible.
     pub(crate) fn begin(&self, usual: &Profiles) -> Timestamp {
         let acts = self.chains.iter().map(|chain| chain.session.first);
-        let cases = self.cases.iter().flat_map(|host| self.tenants.iter().filter_map(|t| usual.tie(*host, *t)));
-        acts.chain(cases.map(|tie| tie.first)).min().unwrap_or(Timestamp::MIN)
+        let led: BTreeSet<TenantId> = self.led.iter().map(|led| led.tenant).collect();
+        let met = self.tenants.iter().filter(|tenant| !led.contains(tenant));
+        let cases = met.flat_map(|tenant| self.cases.iter().filter_map(|host| usual.tie(*host, *tenant)));
+        let led = self.led.iter().map(|led| led.exposed);
+        acts.chain(cases.map(|tie| tie.first)).chain(led).min().unwrap_or(Timestamp::MIN)
+    }
+
+    /// How a machine was led to a destination, if it was.
+    fn led_at(&self, host: HostId, tenant: TenantId) -> Option<&super::led::Led> {
+        self.led.iter().find(|led| (led.host, led.tenant) == (host, tenant))
     }
 
     /// When it was last seen.
@@ -241,7 +260,10 @@ fn destination(
         value,
         kind,
         ips,
-        first_seen: ties.iter().map(|tie| tie.first).min()?,
+        first_seen: match story.led.iter().filter(|led| led.tenant == tenant).map(|led| led.met).min() {
+            Some(led) => led,
+            None => ties.iter().map(|tie| tie.first).min()?,
+        },
         last_seen: ties.iter().map(|tie| tie.last).max()?,
         hosts: u64::try_from(ties.len()).unwrap_or(u64::MAX),
         bytes_out: ties.iter().map(|tie| tie.up).fold(0, u64::saturating_add),

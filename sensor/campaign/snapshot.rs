@@ -31,6 +31,8 @@ pub(super) struct Watch {
     /// What the next step has to weigh.
     pub(super) hosts: Vec<HostId>,
     pub(super) owners: Vec<TenantId>,
+    #[serde(default)]
+    pub(super) servers: Vec<HostId>,
 }
 
 /// What is held back until all records are read: the least recently active has to be the first that makes room.
@@ -49,6 +51,7 @@ impl Campaigns {
         contacts.unsaved_hubs.keep_track();
         contacts.unsaved_unusual.keep_track();
         contacts.cases.keep_track();
+        self.coupling.unsaved.keep_track();
         self.sessions.unsaved.keep_track();
         self.hops.unsaved.keep_track();
         self.ongoing.keep_track();
@@ -61,6 +64,7 @@ impl Campaigns {
         self.save_cases(extent, put);
         self.save_open(extent, put);
         let (sessions, hops) = (self.sessions.unsaved.take(), self.hops.unsaved.take());
+        let coupled = self.coupling.unsaved.take();
         let acted = |(by, on): (HostId, HostId), when: &Pair| {
             Meeting { with: by.0, first: when.first, last: when.last, count: 0, bytes: 0 }.record(Kind::Acted, on.0)
         };
@@ -69,9 +73,14 @@ impl Campaigns {
                 self.sessions.all().for_each(|(on, all)| put(Record::new(Kind::Session, (on.0, 0), all)));
                 self.hops.pairs().for_each(|((by, on), when)| put(Record::new(Kind::Hop, (by.0, on.0), when)));
                 self.hops.pairs().for_each(|(pair, when)| put(acted(pair, when)));
+                let pairs = self.coupling.pairs();
+                pairs.for_each(|((by, on), all)| put(Record::new(Kind::Exposed, (by.0, on.0), all)));
                 self.hops.machines().for_each(|(on, known)| put(Record::new(Kind::Machine, (on.0, 0), known)));
             }
             Extent::Changed => {
+                for (by, on) in coupled {
+                    put(entry(Kind::Exposed, (by.0, on.0), self.coupling.pair((by, on))));
+                }
                 for on in sessions {
                     put(Record::new(Kind::Session, (on.0, 0), &self.sessions.on(on)));
                 }
@@ -164,6 +173,7 @@ impl Campaigns {
                 true
             }
             Kind::Machine => self.hops.restore_machine(HostId(a), record.read::<Machine>()?),
+            Kind::Exposed => self.coupling.restore((HostId(a), HostId(b)), record.read()?),
             Kind::Chain => {
                 self.ongoing.restore_chains(HostId(a), record.read()?);
                 true
@@ -191,8 +201,8 @@ impl Campaigns {
 
     /// What can be told as it stands.
     pub(crate) fn telling(&self, usual: &Profiles, beacons: &Beacon) -> Telling {
-        let Self { rules, sessions, contacts, ongoing, .. } = self;
-        ongoing.tell(&Basis { sessions, contacts, rules, usual, beacons })
+        let Self { rules, sessions, contacts, coupling, ongoing, .. } = self;
+        ongoing.tell(&Basis { sessions, contacts, coupling, rules, usual, beacons })
     }
 
     fn watch(&self) -> Watch {
@@ -208,6 +218,7 @@ impl Campaigns {
             tests: self.ongoing.saved_tests(),
             hosts: self.sessions.touched.iter().copied().collect(),
             owners: contacts.touched.iter().copied().collect(),
+            servers: self.coupling.touched.iter().copied().collect(),
         }
     }
 
@@ -218,6 +229,7 @@ impl Campaigns {
         contacts.cases.resume(watch.unsettled);
         contacts.touched.extend(watch.owners);
         self.sessions.touched.extend(watch.hosts);
+        self.coupling.touched.extend(watch.servers);
         self.hops.resume((watch.newcomers, watch.acted));
         self.ongoing.restore_tests(&watch.tests);
     }

@@ -8,6 +8,7 @@
 use super::CampaignRules;
 use super::cause::{Cause, Suspect};
 use super::chain::Chain;
+use super::led::Led;
 use super::rollout::Spread;
 use crate::base::Timestamp;
 use crate::detect::Severity;
@@ -47,6 +48,9 @@ pub(crate) struct Story {
     pub(crate) marked: BTreeSet<HostId>,
     /// How the destination spread, for a common cause.
     pub(crate) spread: Option<Spread>,
+    /// Machines led to a destination they may have used before.
+    #[serde(default)]
+    pub(crate) led: Vec<Led>,
 }
 
 /// All that can be told at the end.
@@ -67,11 +71,14 @@ pub(super) fn join(
     rules: &CampaignRules,
     usual: &Profiles,
 ) -> Vec<Story> {
+    let shared: Vec<Story> = shared.collect();
+    let handed_on = handed_on(chains, &shared);
     let mut of_server: BTreeMap<HostId, Vec<&Chain>> = BTreeMap::new();
-    for chain in chains.iter().filter(|chain| chain.severity >= Severity::Low) {
+    for chain in chains.iter().filter(|chain| chain.severity >= Severity::Low && !handed_on(chain)) {
         of_server.entry(chain.server).or_default().push(chain);
     }
-    let (rollouts, shared): (Vec<Story>, Vec<Story>) = shared.partition(|story| story.plot == Plot::Rollout);
+    let (rollouts, shared): (Vec<Story>, Vec<Story>) =
+        shared.into_iter().partition(|story| story.plot == Plot::Rollout);
     let mut shared_by: BTreeMap<HostId, Vec<Story>> = BTreeMap::new();
     for story in merged(shared, usual) {
         of_server.entry(story.server).or_default();
@@ -161,6 +168,26 @@ fn is_linked(episode: &[&Chain], other: &Story, usual: &Profiles) -> bool {
     })
 }
 
+/// Whether the machine of a chain then led others to the same destination: it is a server of the story behind it, and who
+/// acted on it is a hop of that one (detection.md §4.7), not a story of its own with the same hosts.
+fn handed_on(chains: &[Chain], shared: &[Story]) -> impl Fn(&Chain) -> bool + use<> {
+    let mut latest: BTreeMap<(HostId, TenantId), (Timestamp, HostId)> = BTreeMap::new();
+    for chain in chains.iter().filter(|chain| chain.severity >= Severity::Medium) {
+        let led = latest.entry((chain.server, chain.tenant)).or_insert((chain.contact, chain.host));
+        *led = (*led).max((chain.contact, chain.host));
+    }
+    let staged: BTreeSet<(HostId, TenantId)> = shared
+        .iter()
+        .filter(|story| story.plot != Plot::Rollout)
+        .flat_map(|story| story.tenants.iter().map(|tenant| (story.server, *tenant)))
+        .collect();
+    move |chain| {
+        let of = (chain.host, chain.tenant);
+        let led = latest.get(&of).is_some_and(|(at, host)| *at > chain.contact && *host != chain.server);
+        led || staged.contains(&of)
+    }
+}
+
 impl Story {
     pub(super) fn of(plot: Plot, server: HostId) -> Self {
         Self {
@@ -174,6 +201,7 @@ impl Story {
             cases: BTreeSet::new(),
             marked: BTreeSet::new(),
             spread: None,
+            led: Vec::new(),
         }
     }
 
@@ -189,6 +217,25 @@ impl Story {
         let cases = self.cases.iter().flat_map(|host| self.tenants.iter().filter_map(|t| usual.tie(*host, *t)));
         let all = || cases.clone().map(|tie| tie.first).chain(self.chains.iter().map(|chain| chain.contact));
         all().min().zip(all().max())
+    }
+
+    /// Adds what was known of it: a campaign that was told does not shrink while others do the same.
+    pub(super) fn keep(&mut self, known: &Self) {
+        self.cases.extend(&known.cases);
+        self.marked.extend(&known.marked);
+        self.lead(&known.led);
+    }
+
+    /// Adds machines led, the earliest contact of each.
+    fn lead(&mut self, others: &[Led]) {
+        for other in others {
+            match self.led.iter_mut().find(|led| (led.host, led.tenant) == (other.host, other.tenant)) {
+                Some(led) if other.met < led.met => *led = *other,
+                Some(_) => {}
+                None => self.led.push(*other),
+            }
+        }
+        self.led.sort_by_key(|led| (led.met, led.host, led.tenant));
     }
 
     /// Machines with a chain.
@@ -235,6 +282,7 @@ impl Story {
         }
         self.cases.extend(other.cases);
         self.marked.extend(other.marked);
+        self.lead(&other.led);
         let better = |(_, known): &(Cause, Suspect)| other.cause.as_ref().is_some_and(|(_, new)| new.llr > known.llr);
         if self.cause.as_ref().is_none_or(better) {
             self.cause = other.cause;
@@ -259,6 +307,7 @@ impl Story {
         }
         self.cases.extend(other.cases);
         self.marked.extend(other.marked);
+        self.lead(&other.led);
         self.severity = self.severity.max(other.severity);
         let better = |(_, now): &(Cause, Suspect)| other.cause.as_ref().is_some_and(|(_, new)| new.llr > now.llr);
         if self.cause.as_ref().is_none_or(better) {

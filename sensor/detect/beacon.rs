@@ -50,6 +50,8 @@ pub(crate) struct Beacon {
     told: Capped<(HostId, TenantId), Severity>,
     /// Who else keeps the same time.
     pub(super) pollers: Pollers,
+    /// Pairs in which a kind of program spoke that is unusual there: metered wherever everybody goes.
+    odd: Capped<(HostId, TenantId), ()>,
 }
 
 /// Two check-ins are remembered by their moment; the third makes a meter.
@@ -69,7 +71,13 @@ impl Beacon {
             due: BTreeSet::new(),
             told: Capped::new(Budget::new("beacon.told", MAX_PAIRS, 0)),
             pollers: Pollers::new(pollers),
+            odd: Capped::new(Budget::new("beacon.odd", MAX_ODD, 0)),
         }
+    }
+
+    /// A kind of program spoke that is unusual there: its time is kept even where everybody goes (detection.md §1.3).
+    pub(super) fn notice_odd(&mut self, host: HostId, tenant: TenantId) {
+        self.odd.insert((host, tenant), ());
     }
 
     /// Follows other rules from now on; what was metered stays.
@@ -86,14 +94,15 @@ impl Beacon {
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.insert((seen.host, seen.tenant));
         }
-        match self.pairs.entry((seen.host, seen.tenant), || Pair::Early(None, None)) {
+        let key = (seen.host, seen.tenant);
+        match self.pairs.entry(key, || Pair::Early(None, None)) {
             Pair::Metered(meter) => {
                 meter.check_in(seen.ts, seen.moved);
                 let soon = meter.check_ins.is_multiple_of(EVERY_CHECK_INS);
                 let waiting = if soon { &mut self.due } else { &mut self.touched };
                 waiting.insert((seen.host, seen.tenant));
             }
-            Pair::Early(_, _) if self.rule.is_crowded(usual, seen.tenant) => {}
+            Pair::Early(_, _) if self.rule.is_crowded(usual, seen.tenant) && self.odd.get(&key).is_none() => {}
             Pair::Early(first @ None, _) => *first = Some(seen.ts),
             Pair::Early(Some(first), second @ None) if is_another(*first, seen.ts) => *second = Some(seen.ts),
             pair => {
@@ -126,7 +135,7 @@ impl Beacon {
     }
 
     pub(crate) fn tables(&self) -> Vec<Table> {
-        vec![self.pairs.table(), self.told.table(), self.pollers.table()]
+        vec![self.pairs.table(), self.told.table(), self.pollers.table(), self.odd.table()]
     }
 
     /// Reads the meters that are due; every hour all that were touched. Tells a pair when it gets worse.
@@ -327,3 +336,5 @@ const EVERY_CHECK_INS: u32 = 16;
 const HOUR_S: i64 = 3600;
 /// (host, owner) pairs: about 80 bytes each, 230 once metered.
 const MAX_PAIRS: usize = 200_000;
+/// Of these, with an unusual kind of program.
+const MAX_ODD: usize = 32_768;

@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Table, Timestamp, say};
+use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::event::Uid;
 use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
 
@@ -32,6 +32,7 @@ pub(super) const SPEC: Spec = Spec {
             hellos: Kept::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
             all: Sole::new("client_mismatch.all", [0.0; CLASSES.len()]),
             noted: Ledger::new(Budget::new("client_mismatch.noted", MAX_NOTED, 64)),
+            unlike: Ledger::new(Budget::new("client_mismatch.unlike", MAX_NOTED, 0)),
         }))
     },
 };
@@ -50,6 +51,7 @@ struct Rule {
     no_agent_nats: f64,
     obsolete_nats: f64,
     least_nats: f64,
+    unlike_nats: f64,
     shrink: f64,
     least_connections: f64,
     least_hosts: u32,
@@ -57,6 +59,7 @@ struct Rule {
     one_hello_share: f64,
     same_flow: Severity,
     other_flow: Severity,
+    unlike: Severity,
 }
 
 /// Kinds of programs a client hello tells apart.
@@ -93,6 +96,7 @@ struct ClientMismatch {
     hellos: Kept<Box<str>, f64>,
     all: Sole<[f64; CLASSES.len()]>,
     noted: Ledger<(HostId, TenantId), Contradiction>,
+    unlike: Ledger<(HostId, TenantId), Unlike>,
 }
 
 /// What a host showed an owner.
@@ -113,6 +117,17 @@ struct Visitors {
     hosts: u32,
 }
 
+/// A kind of program that does not go there.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct Unlike {
+    ts: Timestamp,
+    class: Class,
+    #[serde(with = "crate::base::word")]
+    measure: Word,
+    p: f64,
+    uid: Uid,
+}
+
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Contradiction {
     ts: Timestamp,
@@ -121,7 +136,7 @@ struct Contradiction {
     uids: Vec<Uid>,
 }
 
-as_it_is!(Shown, Visitors, Contradiction);
+as_it_is!(Shown, Visitors, Contradiction, Unlike);
 
 impl Detector for ClientMismatch {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -140,14 +155,30 @@ impl Detector for ClientMismatch {
     fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
         let rule = &self.rule;
         self.noted.say(which, said, |key, note| rule.tell(now, *key, note, usual));
+        self.unlike.say(which, said, |key, note| rule.tell_unlike(now, *key, note, usual));
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table(), self.pairs.table(), self.owners.table(), self.hosts.table(), self.hellos.table()]
+        vec![
+            self.noted.table(),
+            self.unlike.table(),
+            self.pairs.table(),
+            self.owners.table(),
+            self.hosts.table(),
+            self.hellos.table(),
+        ]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted, &mut self.pairs, &mut self.owners, &mut self.hosts, &mut self.hellos, &mut self.all]
+        vec![
+            &mut self.noted,
+            &mut self.unlike,
+            &mut self.pairs,
+            &mut self.owners,
+            &mut self.hosts,
+            &mut self.hellos,
+            &mut self.all,
+        ]
     }
 }
 
@@ -164,6 +195,10 @@ impl ClientMismatch {
             && let Some((measure, p)) = self.surprise(seen, at)
             && -p.ln() >= self.rule.least_nats
         {
+            if -p.ln() >= self.rule.unlike_nats {
+                let unlike = Unlike { ts: seen.ts, class, measure, p, uid: seen.uid };
+                self.unlike.note_once((seen.host, seen.tenant), || unlike);
+            }
             let sign = (measure, Value::Number(p), -p.ln());
             self.cue(seen.ts, (seen.host, seen.tenant), sign, seen.uid, said);
         }
@@ -228,7 +263,7 @@ impl ClientMismatch {
             let n: f64 = visitors.by_class.iter().sum();
             let here = visitors.by_class.get(at).copied().unwrap_or(0.0);
             let k = self.rule.shrink;
-            (n >= self.rule.least_connections).then_some(("share_of_this_class_there", (here + k * prior) / (n + k)))
+            (n >= self.rule.least_connections).then_some((OF_OWNER, (here + k * prior) / (n + k)))
         });
         let of_host = self.hosts.get(&seen.host).and_then(|shown| {
             let n: f64 = shown.iter().sum();
@@ -350,6 +385,59 @@ impl Rule {
     }
 }
 
+impl Rule {
+    fn tell_unlike(
+        &self,
+        now: Timestamp,
+        (host, tenant): (HostId, TenantId),
+        found: &Unlike,
+        usual: &Profiles,
+    ) -> Option<Finding> {
+        let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        let destination = tie.destination(Some(&owner.key));
+        let claim = Claim {
+            detector: SPEC.stem,
+            now,
+            span: (found.ts, tie.last.max(found.ts)),
+            severity: self.unlike,
+            attack: &self.attack,
+            host,
+            role: Role::AffectedHost,
+            scope: &format!("unlike {}", owner.key),
+        };
+        let (ip, client) = (usual.address_text(host), found.class.words());
+        let whose = if found.measure == OF_OWNER { "what others show there" } else { "what this host shows" };
+        Some(claim.say(
+            usual,
+            Words {
+                title: say!(
+                    "client_mismatch.title_unlike",
+                    host = &ip,
+                    destination = &destination,
+                    client = Arg::term(client)
+                ),
+                explanation: say!(
+                    "client_mismatch.explanation_unlike",
+                    host = &ip,
+                    destination = &destination,
+                    client = Arg::term(client),
+                    at = found.ts.clock(),
+                    whose = Arg::term(whose),
+                    chance = format!("{:.4}", found.p),
+                ),
+                reasons: vec![
+                    reason("tls_client", Value::Text(client.into()), ""),
+                    reason(found.measure, Value::Number(found.p), "probability"),
+                ],
+                others: vec![Entity::destination(tie)],
+                uids: vec![found.uid],
+            },
+        ))
+    }
+}
+
+/// The measure that holds a program against a destination's other visitors.
+const OF_OWNER: &str = "share_of_this_class_there";
 /// (host, owner) pairs, 60 bytes each.
 const MAX_PAIRS: usize = 200_000;
 /// Owners, 60 bytes each.

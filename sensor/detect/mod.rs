@@ -193,7 +193,11 @@ impl Detectors {
             Activity::Touch(touch) => self.controllers.touch(touch, usual),
             _ => {}
         }
+        let before = said.cues.len();
         self.each(|detector| detector.observe(activity, usual, said));
+        for cue in said.cues.iter().skip(before).filter(|cue| cue.group == Group::Client) {
+            cue.tenant.into_iter().for_each(|tenant| self.beacon.notice_odd(cue.host, tenant));
+        }
     }
 
     /// Asks everybody. One that panics has not judged what it was shown, and the others go on; it is counted, and the

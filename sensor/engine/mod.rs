@@ -44,6 +44,8 @@ mod act_tests;
 #[cfg(test)]
 mod baseline_tests;
 #[cfg(test)]
+mod coupled_tests;
+#[cfg(test)]
 mod covert_tests;
 #[cfg(test)]
 mod detector_tests;

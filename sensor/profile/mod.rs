@@ -55,7 +55,7 @@ pub(crate) use merge::Renamed;
 pub(crate) use saved::SavedApproval;
 pub(crate) use shared::SharedBy;
 pub(crate) use snapshot::{Extent, Restoring};
-pub(crate) use tenants::{Tenant, TenantId};
+pub(crate) use tenants::{Standing, Tenant, TenantId};
 pub(crate) use tie::{Script, Tie};
 pub(crate) use visibility::{Network, Sight, Visibility, network};
 pub(crate) use volume::Feature;
