@@ -91,7 +91,7 @@ pub(super) fn is_everyday(tenant: TenantId, ts: Timestamp, rule: &CauseRule, usu
     let Some(owner) = usual.tenant(tenant) else { return false };
     let named = owner.users.iter().filter(|(_, first)| ts.secs_since(*first) > DAY_S).count();
     let before = real(named) + if named < owner.users.len() { 0.0 } else { f64::from(owner.more) };
-    before >= f64::from(rule.common_hosts).max(rule.common_share * f64::from(usual.fleet()))
+    before >= rule.common(usual.fleet())
 }
 
 /// Whether the endpoint shows that no person was browsing.
@@ -119,7 +119,7 @@ fn is_frequented(case: &Case, ts: Timestamp, on: &Basis<'_>) -> bool {
 /// Whether the fleet used a destination before `ts`.
 fn is_common(tenant: TenantId, ts: Timestamp, on: &Basis<'_>) -> bool {
     let rule = &on.rules.common_cause;
-    let common = f64::from(rule.common_hosts).max(rule.common_share * f64::from(on.usual.fleet()));
+    let common = rule.common(on.usual.fleet());
     real(users_before(tenant, ts, on)) >= common
 }
 

@@ -17,7 +17,7 @@ use super::contacts::Contacts;
 use super::control::{Row, calendar, pooled};
 use super::crowd::{Around, Crowd};
 use super::hubs::SLACK_S;
-use super::pairs::{Mark, moment};
+use super::pairs::{DAY_S, Mark, moment};
 use super::tails::{at_least, real};
 use super::unsaved::Unsaved;
 use crate::base::{Budget, Capped, Ring, Table, Timestamp};
@@ -415,7 +415,6 @@ impl Exposed {
 pub(super) const LONGEST_S: u32 = 3600;
 /// A session of acts is one exposure; Hopper and BZAR join within ten minutes.
 const AGAIN_S: u32 = 600;
-const DAY_S: u32 = 86_400;
 /// Seconds for which exposures are tested together, as cases are (detection.md §4.5).
 const WEEK_S: u32 = 604_800;
 /// Tried by turns.

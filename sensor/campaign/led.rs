@@ -28,7 +28,7 @@ pub(super) fn stories(server: HostId, now: Timestamp, probable_p: f64, on: &Basi
     let rule = &on.rules.common_cause;
     let common = |tenant: TenantId| {
         let users = on.usual.tenant(tenant).map_or(0, |owner| owner.used_by());
-        f64::from(users) >= f64::from(rule.common_hosts).max(rule.common_share * f64::from(on.usual.fleet()))
+        f64::from(users) >= rule.common(on.usual.fleet())
     };
     let ask = Asked {
         rule,

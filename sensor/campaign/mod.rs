@@ -49,7 +49,7 @@ use crate::profile::{Activity, Contact, Profiles, SharedBy, What};
 use contacts::Contacts;
 use coupling::Coupling;
 use hops::Hops;
-use ongoing::{Basis, Ongoing};
+use ongoing::{Basis, HOUR_S, Ongoing};
 use pairs::Mark;
 use sessions::Sessions;
 
@@ -119,6 +119,13 @@ pub(crate) struct CauseRule {
     common_share: f64,
     common_hosts: u32,
     ignored_ports: Vec<u16>,
+}
+
+impl CauseRule {
+    /// Users from which on a destination is common in a fleet of so many.
+    fn common(&self, fleet: u32) -> f64 {
+        f64::from(self.common_hosts).max(self.common_share * f64::from(fleet))
+    }
 }
 
 /// The rules of both joins.
@@ -298,5 +305,3 @@ fn oddity(contact: &Contact, usual: &Profiles) -> f64 {
     let prevalence = f64::from(others) / (f64::from(usual.fleet()) + 1.0);
     -prevalence.min(1.0).ln() + if contact.name.is_none() { 1.0 } else { 0.0 }
 }
-
-const HOUR_S: i64 = 3600;

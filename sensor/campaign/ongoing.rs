@@ -411,7 +411,7 @@ const MAX_TESTS: usize = 100_000;
 const FEW_CASES: usize = 8;
 /// Seconds after its latest case for which a cluster is looked at again at all (detection.md §4.5).
 const CLUSTER_S: f64 = 604_800.0;
-const HOUR_S: i64 = 3600;
+pub(super) const HOUR_S: i64 = 3600;
 const HOURS_A_DAY: f64 = 24.0;
 /// Seconds after which clusters without a case within the day are looked at again: what shows itself only then keeps a
 /// timer of hours.

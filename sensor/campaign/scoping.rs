@@ -20,6 +20,7 @@ pub(crate) fn scope(
 ) -> Scope {
     let mut hosts: BTreeMap<HostId, ScopeHost> = BTreeMap::new();
     let (chained, begin) = (story.chained(), story.begin(usual));
+    let affected = |id: HostId| chained.contains(&id) || story.cases.contains(&id);
     let tenants: Vec<TenantId> = story.tenants.iter().copied().chain(story.enriched.iter().map(|(t, _)| *t)).collect();
     for tenant in &tenants {
         let Some(owner) = usual.tenant(*tenant) else { continue };
@@ -30,7 +31,7 @@ pub(crate) fn scope(
         let users: BTreeSet<HostId> = named.chain(story.cases.iter().copied()).chain(chained.iter().copied()).collect();
         for host in users.iter().filter(|host| **host != story.server) {
             let Some(tie) = usual.tie(*host, *tenant).filter(|_| usual.shared_by(*host).is_none()) else { continue };
-            let is_case = chained.contains(host) || story.cases.contains(host);
+            let is_case = affected(*host);
             // Who used it before anything was seen to be done is collateral, not scope.
             let belongs = match others_belong {
                 Others::Strangers => false,
@@ -49,8 +50,7 @@ pub(crate) fn scope(
         // Of the others the index on disk knows when they met it and how much they sent.
         for met in older.at(Kind::Met, tenant.0) {
             let host = HostId(met.with);
-            let is_case = chained.contains(&host) || story.cases.contains(&host);
-            let belongs = is_case || others_belong == Others::All && met.first >= begin;
+            let belongs = affected(host) || others_belong == Others::All && met.first >= begin;
             let is_known = host == story.server || usual.tie(host, *tenant).is_some();
             if belongs && !is_known && usual.shared_by(host).is_none() {
                 add(&mut hosts, host, Tier::Likely, (met.first, met.last, met.bytes), story, usual);
@@ -75,7 +75,6 @@ pub(crate) fn scope(
     }
     let p = story.cause.as_ref().filter(|(_, s)| s.host == story.server).map(|(_, suspect)| suspect.p_adjusted);
     let mut servers: Vec<ScopeServer> = server(story.server, p, 0, usual).into_iter().collect();
-    let affected = |id: HostId| chained.contains(&id) || story.cases.contains(&id);
     let led = |on: HostId| {
         let led = |session: &super::sessions::Session| {
             let follower = session.followers.iter().find(|follower| tenants.contains(&follower.tenant))?;

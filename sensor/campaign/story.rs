@@ -160,12 +160,13 @@ fn episodes<'a>(chains: &[&'a Chain]) -> Vec<Vec<&'a Chain>> {
 /// Whether an episode and a shared destination have a destination or a day in common.
 fn is_linked(episode: &[&Chain], other: &Story, usual: &Profiles) -> bool {
     let met = other.met(usual);
-    episode.iter().any(|chain| {
-        let near = |(from, to): (Timestamp, Timestamp)| {
-            from.secs_since(chain.contact) <= EPISODE_S && chain.contact.secs_since(to) <= EPISODE_S
-        };
-        other.tenants.contains(&chain.tenant) || met.is_some_and(near)
-    })
+    let near = |at: Timestamp| met.is_some_and(|met| are_near((at, at), met));
+    episode.iter().any(|chain| other.tenants.contains(&chain.tenant) || near(chain.contact))
+}
+
+/// Whether no more than a day lies between two spans.
+fn are_near(a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)) -> bool {
+    a.0.secs_since(b.1) <= EPISODE_S && b.0.secs_since(a.1) <= EPISODE_S
 }
 
 /// Whether the machine of a chain then led others to the same destination: it is a server of the story behind it, and who
@@ -238,6 +239,12 @@ impl Story {
         self.led.sort_by_key(|led| (led.met, led.host, led.tenant));
     }
 
+    fn meet(&mut self, tenant: TenantId) {
+        if !self.tenants.contains(&tenant) {
+            self.tenants.push(tenant);
+        }
+    }
+
     /// Machines with a chain.
     pub(crate) fn chained(&self) -> BTreeSet<HostId> {
         self.chains.iter().map(|chain| chain.host).collect()
@@ -254,11 +261,7 @@ impl Story {
         self.chains.retain(|chain| met.contains(&chain.tenant));
         let mut met: Vec<_> = self.chains.iter().map(|chain| (chain.contact, chain.tenant)).collect();
         met.sort_unstable();
-        for (_, tenant) in met {
-            if !self.tenants.contains(&tenant) {
-                self.tenants.push(tenant);
-            }
-        }
+        met.into_iter().for_each(|(_, tenant)| self.meet(tenant));
         let strong = self.chains.iter().filter(|chain| chain.severity >= Severity::High).map(|chain| chain.host);
         if strong.collect::<BTreeSet<_>>().len() >= rules.common_cause.min_hosts {
             (self.plot, self.severity) = (Plot::Campaign, Severity::Critical);
@@ -275,41 +278,30 @@ impl Story {
     /// Takes in a shared destination of the same server.
     fn join(&mut self, other: Self, rules: &CampaignRules) {
         let same = other.tenants.iter().any(|tenant| self.tenants.contains(tenant));
-        for tenant in other.tenants {
-            if !self.tenants.contains(&tenant) {
-                self.tenants.push(tenant);
-            }
-        }
-        self.cases.extend(other.cases);
-        self.marked.extend(other.marked);
-        self.lead(&other.led);
-        let better = |(_, known): &(Cause, Suspect)| other.cause.as_ref().is_some_and(|(_, new)| new.llr > known.llr);
-        if self.cause.as_ref().is_none_or(better) {
-            self.cause = other.cause;
-        }
+        let (plot, severity) = (other.plot, other.severity);
+        self.add(other);
         // An execution mark and a common cause confirm each other where they led to the same place.
         let hosts: BTreeSet<_> = self.chained().union(&self.cases).copied().collect();
         if same && self.severity >= Severity::Medium && hosts.len() >= rules.common_cause.min_hosts {
             (self.plot, self.severity) = (Plot::Campaign, Severity::Critical);
-        } else if other.severity > self.severity {
-            (self.plot, self.severity) = (other.plot, other.severity);
+        } else if severity > self.severity {
+            (self.plot, self.severity) = (plot, severity);
         }
     }
-}
 
-impl Story {
     /// Takes in another story of the same server and plot.
     pub(super) fn take_in(&mut self, other: Self) {
-        for tenant in other.tenants {
-            if !self.tenants.contains(&tenant) {
-                self.tenants.push(tenant);
-            }
-        }
+        self.severity = self.severity.max(other.severity);
+        self.add(other);
+    }
+
+    /// Adds destinations, machines and the better cause; what sort of story it is stays.
+    fn add(&mut self, other: Self) {
+        other.tenants.into_iter().for_each(|tenant| self.meet(tenant));
         self.cases.extend(other.cases);
         self.marked.extend(other.marked);
         self.lead(&other.led);
-        self.severity = self.severity.max(other.severity);
-        let better = |(_, now): &(Cause, Suspect)| other.cause.as_ref().is_some_and(|(_, new)| new.llr > now.llr);
+        let better = |(_, known): &(Cause, Suspect)| other.cause.as_ref().is_some_and(|(_, new)| new.llr > known.llr);
         if self.cause.as_ref().is_none_or(better) {
             self.cause = other.cause;
         }
@@ -321,14 +313,11 @@ fn merged(stories: Vec<Story>, usual: &Profiles) -> Vec<Story> {
     let mut all: Vec<(Story, Option<(Timestamp, Timestamp)>)> = Vec::new();
     for story in stories {
         let met = story.met(usual);
-        let near = |a: (Timestamp, Timestamp), b: (Timestamp, Timestamp)| {
-            a.0.secs_since(b.1) <= EPISODE_S && b.0.secs_since(a.1) <= EPISODE_S
-        };
         let is_one = |(known, its): &(Story, Option<(Timestamp, Timestamp)>)| {
             (known.server, known.plot) == (story.server, story.plot)
                 && (known.plot == Plot::Rollout
                     || story.tenants.iter().any(|tenant| known.tenants.contains(tenant))
-                    || met.zip(*its).is_some_and(|(a, b)| near(a, b)))
+                    || met.zip(*its).is_some_and(|(a, b)| are_near(a, b)))
         };
         match all.iter_mut().find(|known| is_one(known)) {
             None => all.push((story, met)),
