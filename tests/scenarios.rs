@@ -72,6 +72,31 @@ fn benign_captures_stay_calm() {
     }
 }
 
+/// Whoever reads a record alone, without our terminal, learns what to do next, in both languages.
+#[test]
+fn every_finding_and_alert_says_what_to_do_next() {
+    let steps = |record: &Value, key: &str| -> Vec<String> {
+        record[key].as_array().unwrap_or(&Vec::new()).iter().filter_map(text).collect()
+    };
+    let (mut said, mut blocked) = (0, 0);
+    for run in analyzed() {
+        for record in values(&run.findings).into_iter().chain(run.alerts()) {
+            let (english, japanese) = (steps(&record, "next_steps"), steps(&record, "next_steps_ja"));
+            assert!(!english.is_empty() && english.len() == japanese.len(), "{}: {record}", run.input);
+            assert!(japanese.iter().all(|step| !step.is_ascii()), "{}: {record}", run.input);
+            said += 1;
+            for to in record["scope"]["destinations"].as_array().into_iter().flatten() {
+                let value = text(&to["value"]).unwrap();
+                let told = english.iter().chain(&japanese).filter(|step| step.contains(&value)).count();
+                let wanted = if to["advice"] == "watch" { 0 } else { 2 };
+                assert_eq!(told, wanted, "{}: {value} in {english:?}", run.input);
+                blocked += wanted;
+            }
+        }
+    }
+    assert!(said > 100 && blocked > 10, "{said} records, {blocked} steps about destinations");
+}
+
 fn claims(run: &Run) -> String {
     let mut out = String::new();
     writeln!(out, "{}", json!({ "exit": run.code })).unwrap();

@@ -5,6 +5,7 @@ mod book;
 mod explain;
 mod fuse;
 mod merge;
+mod next;
 mod rules;
 mod snapshot;
 mod trial;

@@ -5,7 +5,7 @@ use super::json::{self, Object};
 use super::summary::Input;
 use super::trail::Trail;
 use crate::alert::Alert;
-use crate::base::Lang;
+use crate::base::{Lang, Text};
 use crate::campaign::{Scope, ScopeDestination, ScopeHost, ScopeServer};
 use crate::detect::{Against, Entity, Evidence, Finding, Value};
 
@@ -51,7 +51,10 @@ pub(crate) fn finding_line(told: &Finding) -> Vec<u8> {
 
 /// One finding's object.
 pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding, sources: Sources<'_>) {
-    json::object(out, |line| claim(line, finding, sources));
+    json::object(out, |line| {
+        claim(line, finding, sources);
+        next(line, &[finding.next_step()]);
+    });
 }
 
 /// One alert's object: the joined claim and what makes it a story.
@@ -73,7 +76,14 @@ pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert, sources: Sources<'_>) {
         }
         line.texts("not_visible", alert.not_visible.iter().map(ToString::to_string));
         line.texts("not_visible_ja", alert.not_visible.iter().map(|gap| gap.render(Lang::Ja)));
+        next(line, &alert.next_steps());
     });
+}
+
+/// What to do next, in both languages.
+fn next(line: &mut Object<'_>, steps: &[Text]) {
+    line.texts("next_steps", steps.iter().map(ToString::to_string));
+    line.texts("next_steps_ja", steps.iter().map(|step| step.render(Lang::Ja)));
 }
 
 fn claim(line: &mut Object<'_>, finding: &Finding, sources: Sources<'_>) {

@@ -3,9 +3,9 @@
 use super::escape::{shortened, shown};
 use super::layout::{paragraph, period, size};
 use super::terminal::{LABEL, colour};
-use crate::alert::{Alert, Kind};
+use crate::alert::Alert;
 use crate::base::{Arg, Lang, Text, say};
-use crate::campaign::{Advice, ScopeDestination};
+use crate::campaign::ScopeDestination;
 use crate::detect::{Entity, Finding, Role};
 use owo_colors::OwoColorize as _;
 use std::net::IpAddr;
@@ -122,25 +122,9 @@ fn destination_line(to: &ScopeDestination, lang: Lang) -> String {
     format!("{}{at} ({})", shortened(&to.value, NAME), others.render(lang))
 }
 
-/// What to do first. Words for what the alert already says: its kind, and the advice on each destination.
+/// What to do next, and where the packets' records are.
 fn next_steps(alert: &Alert, records: Option<&Path>, lang: Lang) -> Vec<String> {
-    let first = match alert.kind {
-        Kind::StagingCampaign | Kind::ExecutionChain => say!("story.ask_and_isolate"),
-        Kind::SharedDestination => say!("story.compare_hosts"),
-        Kind::HostAnomaly | Kind::Beacon => say!("story.find_program"),
-        Kind::RemoteExecution => say!("story.ask"),
-        Kind::Policy => say!("story.stop_or_declare"),
-        Kind::Notice => say!("story.nothing"),
-    };
-    let mut steps = vec![first.render(lang)];
-    for to in alert.scope.iter().flat_map(|scope| &scope.destinations) {
-        let value = shortened(&to.value, NAME);
-        match to.advice {
-            Advice::Block => steps.push(say!("story.block", destination = value).render(lang)),
-            Advice::BlockForScopeOnly => steps.push(say!("story.block_for_scope", destination = value).render(lang)),
-            Advice::Watch => {}
-        }
-    }
+    let mut steps: Vec<String> = alert.next_steps().iter().map(|step| shown(&step.render(lang)).into_owned()).collect();
     if let (Some(folder), Some(uid)) = (records, alert.finding.uids.first()) {
         steps.push(format!("grep -h {uid} {}/*.jsonl", shown(&folder.display().to_string())));
     }

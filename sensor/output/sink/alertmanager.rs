@@ -112,6 +112,7 @@ impl Alertmanager {
             notes.text("description", &told.explanation);
             notes.text("update", &told.update.to_string());
             notes.text("attack", &told.attack.join(" "));
+            notes.text("next_steps", &told.next_steps.join("; "));
         });
         alert.text("startsAt", &told.first_seen().to_string());
         let ends = match stands {

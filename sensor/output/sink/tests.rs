@@ -469,7 +469,11 @@ proptest! {
         let pipes = text.matches('|').count();
         prop_assert!(bars >= 7 && bars <= 7 + pipes * 4, "the header has its seven fields: {}", cef);
         prop_assert_eq!(claims::without_update(&told.line).unwrap(), claims::alert_line(&hostile));
+        prop_assert!(cef.contains("cs6=ask who worked on the server") && cef.contains("cs6Label=nextStep"), "{}", cef);
+        let leef = String::from_utf8(Words::Leef.of(&told, usize::MAX)).unwrap();
+        prop_assert!(leef.contains("^nextStep=ask who worked on the server"), "{}", leef);
         let short: serde_json::Value = serde_json::from_slice(&told.shortened()).unwrap();
+        prop_assert_eq!(short["next_steps"].as_array().unwrap().len(), 1);
         prop_assert_eq!(short["explanation"].as_str().unwrap_or_default(), &text);
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Told {
     pub(super) explanation: String,
     #[serde(default)]
     pub(super) attack: Vec<String>,
+    /// What to do next, the first first.
+    #[serde(default)]
+    pub(super) next_steps: Vec<String>,
     #[serde(default)]
     pub(super) entities: Vec<Named>,
     pub(super) kind: String,
@@ -67,11 +70,14 @@ impl Told {
         self.status == "open"
     }
 
-    /// The record without its long lists, for receivers with a limit.
+    /// The record without its long lists and with its first step only, for receivers with a limit.
     pub(super) fn shortened(&self) -> Vec<u8> {
         let Ok(serde_json::Value::Object(mut whole)) = serde_json::from_slice(&self.line) else { return Vec::new() };
         for long in LONG {
             whole.remove(*long);
+        }
+        if let Some(serde_json::Value::Array(steps)) = whole.get_mut("next_steps") {
+            steps.truncate(1);
         }
         whole.insert("shortened".to_owned(), true.into());
         let mut out = Vec::new();
@@ -81,8 +87,17 @@ impl Told {
 }
 
 /// Lists that grow with the case; the rest is a few hundred bytes.
-const LONG: &[&str] =
-    &["uids", "evidence", "reasons", "scope", "not_visible", "not_visible_ja", "explanation_ja", "title_ja"];
+const LONG: &[&str] = &[
+    "uids",
+    "evidence",
+    "reasons",
+    "scope",
+    "not_visible",
+    "not_visible_ja",
+    "next_steps_ja",
+    "explanation_ja",
+    "title_ja",
+];
 
 /// Seconds of a record back to a moment; microseconds survive.
 #[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]

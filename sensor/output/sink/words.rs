@@ -97,8 +97,14 @@ const LEEF: Names = Names {
     message: "msg",
 };
 
-const CUSTOM: &[(&str, &str)] =
-    &[("cs1", "cs1Label"), ("cs2", "cs2Label"), ("cs3", "cs3Label"), ("cs4", "cs4Label"), ("cs5", "cs5Label")];
+const CUSTOM: &[(&str, &str)] = &[
+    ("cs1", "cs1Label"),
+    ("cs2", "cs2Label"),
+    ("cs3", "cs3Label"),
+    ("cs4", "cs4Label"),
+    ("cs5", "cs5Label"),
+    ("cs6", "cs6Label"),
+];
 
 /// Who did it comes first: an affected host, else the server; the server is the source when hosts are its victims only.
 fn fields(told: &Told, names: &Names) -> Vec<(&'static str, String)> {
@@ -125,6 +131,7 @@ fn fields(told: &Told, names: &Names) -> Vec<(&'static str, String)> {
         ("status", Some(told.status.clone())),
         ("attack", Some(told.attack.join(" ")).filter(|text| !text.is_empty())),
         ("stagingServer", server),
+        ("nextStep", told.next_steps.first().cloned()),
     ];
     for (n, (label, value)) in (0..).zip(customs) {
         fields.extend(value.into_iter().flat_map(|value| (names.custom)(label, n, value)));
