@@ -196,6 +196,8 @@ fn rules_are_listed_shown_linted_tried_and_tested() {
     let (code, shown) = run(&["rules", "show", "execution_chain"]);
     assert_eq!((code, shown), (Some(0), fs::read_to_string(root().join("rules/execution_chain.toml")).unwrap()));
     assert_eq!(run(&["rules", "show", "nonsense"]).0, Some(2));
+    let (code, near) = run(&["rules", "show", "exectuion_chain"]);
+    assert!(code == Some(2) && near.contains("perhaps `execution_chain` is meant"), "{near}");
 
     fs::create_dir(&rules).unwrap();
     fs::write(format!("{rules}/beacon.toml"), "enabled = true\nmax_pp = 0.1\n").unwrap();
@@ -214,6 +216,12 @@ fn rules_are_listed_shown_linted_tried_and_tested() {
     assert_eq!(run(&["rules", "lint", "--rules", &rules]).0, Some(0));
     let (_, preview) = run(&["rules", "preview", CHAIN, "--rules", &rules]);
     assert!(preview.starts_with("allowed    high"), "{preview}");
+    let (_, none) = run(&["rules", "preview", CHAIN, "--rules", &rules, "--learn-until", "2099-01-01"]);
+    assert_eq!(none, "no alert changes\n", "all of it was to be learned from");
+    let (code, wrong) = run(&["rules", "preview", CHAIN, "--rules", &rules, "--baseline", CHAIN]);
+    assert!(code == Some(2) && wrong.contains("is damaged"), "{wrong}");
+    let (code, which) = run(&["rules", "preview", CHAIN]);
+    assert!(code == Some(2) && which.contains("--rules DIR"), "{which}");
     let (code, labelled) = run(&["analyze", CHAIN, "--rules", &rules, "--fail-on", "high"]);
     assert!(code == Some(0) && labelled.contains("somebody answers for them"), "{labelled}");
 
@@ -224,6 +232,9 @@ fn rules_are_listed_shown_linted_tried_and_tested() {
     assert_eq!(run(&["rules", "test", &cases]).0, Some(0));
     let (code, blinded) = run(&["rules", "test", &cases, "--rules", &rules]);
     assert!(code == Some(1) && blinded.contains("no execution_chain of high or more"), "{blinded}");
+    fs::write(format!("{cases}/chain.expect.toml"), format!("baseline = \"none\"\n{expect}")).unwrap();
+    let (code, missing) = run(&["rules", "test", &cases]);
+    assert!(code == Some(2) && missing.contains("cases/none"), "{missing}");
     fs::write(format!("{cases}/chain.expect.toml"), "quiet = \"low\"\n").unwrap();
     assert_eq!(run(&["rules", "test", &cases]).0, Some(1), "it tells something");
 }

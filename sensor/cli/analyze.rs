@@ -57,7 +57,7 @@ fn severity(text: &str) -> Result<Severity, String> {
 }
 
 /// A moment in UTC: a day, or a day and a time.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("{text:?} is no moment such as 2027-03-31 or 2027-03-31T09:00:00Z");
     let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00Z"));
     let day = Timestamp::of_day(day).ok_or_else(wrong)?;

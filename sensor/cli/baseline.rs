@@ -8,7 +8,8 @@ use crate::base::{Kind, Record, Timestamp};
 use crate::config::Loaded;
 use crate::engine::{self, Archive, Copies, Job, Setup, Store, StoreError};
 use crate::output::{Progress, shown};
-use crate::profile::{Baseline, Difference, Extent, Inside, Overview, Renamed, SavedApproval};
+use crate::profile::{Baseline, Difference, Extent, Inside, NotApproved, Overview, Renamed, SavedApproval};
+use clap::builder::NonEmptyStringValueParser;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,7 +53,7 @@ enum Command {
     /// Makes one baseline of several, as of sensors that watch one site.
     Merge {
         /// The baselines; the first one's ids stay.
-        #[arg(required = true, num_args = 2..)]
+        #[arg(required = true, num_args = 2.., value_name = "FILE")]
         files: Vec<PathBuf>,
         /// The new baseline.
         #[arg(short, long, value_name = "FILE")]
@@ -94,10 +95,10 @@ struct Approve {
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// Who answers for it.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     owner: String,
     /// Why it is right.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// The last day it holds.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
@@ -119,6 +120,8 @@ enum Wrong {
     Json { path: PathBuf, reason: String },
     #[error("{path} is there already; move it away or choose another name", path = .0.display())]
     Exists(PathBuf),
+    #[error(transparent)]
+    NotApproved(#[from] NotApproved),
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
@@ -352,7 +355,7 @@ fn approve(flags: &Approve) -> Result<String, Wrong> {
         owner: flags.owner.clone(),
         reason: flags.reason.clone(),
         expires: flags.expires.utc_day(),
-    });
+    })?;
     let mut store = Store::open(&flags.file)?;
     // Everything but approvals is written anew; those that were there are the same.
     store.save(Extent::All, |put| baseline.records().for_each(put))?;

@@ -1,15 +1,19 @@
 //! `yukue rules`: what rules there are, whether changed ones are right, and what a change would hide or show.
 
 use super::Exit;
+use super::site::SiteFlags;
 use crate::alert::{Alert, Rules};
-use crate::base::Prefix;
-use crate::config;
+use crate::base::{Prefix, Timestamp};
+use crate::config::{self, Loaded};
 use crate::detect::Severity;
 use crate::engine::{self, Copies, Job, Setup};
+use crate::intel::Intel;
 use crate::output::shown;
+use crate::profile::Declared;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What to do with rules.
@@ -58,18 +62,18 @@ struct Preview {
     /// Captures of your own past.
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
-    /// The changed rules.
-    #[arg(long, value_name = "DIR")]
-    rules: PathBuf,
     /// The rules in force; without it the shipped ones.
     #[arg(long, value_name = "DIR")]
     before: Option<PathBuf>,
-    /// The site file.
+    /// What `yukue baseline learn` learned of this site before.
     #[arg(long, value_name = "FILE")]
-    site: Option<PathBuf>,
-    /// Addresses that are inside (repeatable).
-    #[arg(long, value_name = "CIDR")]
-    inside: Vec<Prefix>,
+    baseline: Option<PathBuf>,
+    /// Learns until then and tells only what came after.
+    #[arg(long, value_name = "TIME", value_parser = super::analyze::moment)]
+    learn_until: Option<Timestamp>,
+    /// `--rules` are the changed ones.
+    #[command(flatten)]
+    site: SiteFlags,
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
@@ -101,7 +105,7 @@ fn list(rules: &Rules) -> String {
     for (stem, rule) in rules.texts() {
         let head: Option<Head> = toml::from_str(rule).ok();
         let (on, attack) = head.map_or((true, String::new()), |head| (head.enabled, head.attack.join(" ")));
-        let _ = writeln!(text, "{stem:<20} {:<4} {attack:<24} {}", if on { "on" } else { "off" }, about(rule));
+        let _ = writeln!(text, "{stem:<22} {:<4} {attack:<24} {}", if on { "on" } else { "off" }, about(rule));
     }
     text
 }
@@ -116,7 +120,13 @@ fn about(rule: &str) -> String {
 
 fn show(rules: &Rules, stem: &str) -> Result<(String, Exit), miette::Report> {
     let found = rules.texts().find(|(known, _)| *known == stem).map(|(_, text)| text.to_owned());
-    let text = found.ok_or_else(|| miette::miette!("no rule is called {stem}; `yukue rules list` names them"))?;
+    let text = found.ok_or_else(|| {
+        let known: Vec<&str> = rules.texts().map(|(known, _)| known).collect();
+        match config::alike(stem.trim_end_matches(".toml"), &known) {
+            Some(known) => miette::miette!("no rule is called {stem}: perhaps `{known}` is meant"),
+            None => miette::miette!("no rule is called {stem}; `yukue rules list` names them"),
+        }
+    })?;
     Ok((text, Exit::Done))
 }
 
@@ -144,7 +154,11 @@ struct Expect {
     #[serde(default)]
     inside: Vec<String>,
     #[serde(default)]
+    outside: Vec<String>,
+    /// The site file, the baseline and the tables, from the folder of the cases.
     site: Option<PathBuf>,
+    baseline: Option<PathBuf>,
+    intel: Option<PathBuf>,
     /// Nothing may be told above this severity.
     quiet: Option<Severity>,
     #[serde(default)]
@@ -167,11 +181,20 @@ fn test(flags: &Test) -> Result<(String, Exit), miette::Report> {
     for path in config::files(&flags.cases).map_err(|e| *e)? {
         let Some(stem) = path.to_str().and_then(|name| name.strip_suffix(".expect.toml")) else { continue };
         let expect: Expect = config::toml(&path).map_err(|e| *e)?;
-        let inside: Result<Vec<Prefix>, _> = expect.inside.iter().map(|text| text.parse()).collect();
-        let inside = inside.map_err(|e| miette::miette!("{}: {e}", path.display()))?;
-        let site = expect.site.as_ref().map(|site| flags.cases.join(site));
-        let capture = PathBuf::from(format!("{stem}.pcap"));
-        let alerts = told(&[capture], flags.folder.rules.as_deref(), site.as_deref(), &inside)?;
+        let nets = |of: &[String]| -> Result<Vec<Prefix>, _> { of.iter().map(|text| text.parse()).collect() };
+        let wrong = |e| miette::miette!("{}: {e}", path.display());
+        let (inside, outside) = (nets(&expect.inside).map_err(wrong)?, nets(&expect.outside).map_err(wrong)?);
+        let beside = |name: &Option<PathBuf>| name.as_ref().map(|name| flags.cases.join(name));
+        let declared = config::declared(beside(&expect.site).as_deref(), &inside, &outside).map_err(|e| *e)?;
+        let baseline = beside(&expect.baseline);
+        let past = Past {
+            inputs: &[PathBuf::from(format!("{stem}.pcap"))],
+            declared: declared.into(),
+            intel: config::intel(beside(&expect.intel).as_deref()).map_err(|e| *e)?.into(),
+            baseline: baseline.as_deref(),
+            learn_until: None,
+        };
+        let alerts = past.told(rules(flags.folder.rules.as_deref())?)?;
         let wrong = differs(&expect, &alerts);
         cases += 1;
         failed += u32::from(!wrong.is_empty());
@@ -214,9 +237,19 @@ fn differs(expect: &Expect, alerts: &[Alert]) -> Vec<String> {
 }
 
 fn preview(flags: &Preview) -> Result<(String, Exit), miette::Report> {
-    let run = |folder| told(&flags.inputs, folder, flags.site.as_deref(), &flags.inside);
+    if flags.site.named().rules.is_none() {
+        return Err(miette::miette!("which rules would change? Name their folder: --rules DIR"));
+    }
+    let Loaded { declared, intel, rules: changed, .. } = flags.site.load()?;
+    let past = Past {
+        inputs: &flags.inputs,
+        declared,
+        intel,
+        baseline: flags.baseline.as_deref(),
+        learn_until: flags.learn_until,
+    };
     let key = |alert: Alert| (alert.finding.id.clone(), alert);
-    let mut before: BTreeMap<_, _> = run(flags.before.as_deref())?.into_iter().map(key).collect();
+    let mut before: BTreeMap<_, _> = past.told(rules(flags.before.as_deref())?)?.into_iter().map(key).collect();
     let mut text = String::new();
     let line = |text: &mut String, what: &str, alert: &Alert| {
         let finding = &alert.finding;
@@ -228,7 +261,7 @@ fn preview(flags: &Preview) -> Result<(String, Exit), miette::Report> {
             shown(&finding.title.to_string())
         );
     };
-    for alert in run(Some(&flags.rules))? {
+    for alert in past.told(changed)? {
         match before.remove(&alert.finding.id) {
             None => line(&mut text, "new", &alert),
             Some(old) if old.allowed.is_none() && alert.allowed.is_some() => line(&mut text, "allowed", &alert),
@@ -244,24 +277,30 @@ fn preview(flags: &Preview) -> Result<(String, Exit), miette::Report> {
     Ok((text, Exit::Done))
 }
 
-/// The alerts of captures under some rules.
-fn told(
-    inputs: &[PathBuf],
-    folder: Option<&Path>,
-    site: Option<&Path>,
-    inside: &[Prefix],
-) -> Result<Vec<Alert>, miette::Report> {
-    let job = Job {
-        inputs,
-        filter: None,
-        declared: config::declared(site, inside, &[]).map_err(|e| *e)?.into(),
-        rules: rules(folder)?,
-        intel: config::intel(None).map_err(|e| *e)?.into(),
-        baseline: None,
-        learn_until: None,
-        setup: Setup { shards: 1, copies: Copies::Drop, tick: None },
-        out: None,
-    };
-    let outcome = engine::analyze(job, &AtomicBool::new(false), |_| ()).map_err(|e| miette::miette!("{e}"))?;
-    Ok(outcome.alerts)
+/// What was seen, and what it is judged by besides the rules.
+struct Past<'a> {
+    inputs: &'a [PathBuf],
+    declared: Arc<Declared>,
+    intel: Arc<Intel>,
+    baseline: Option<&'a Path>,
+    learn_until: Option<Timestamp>,
+}
+
+impl Past<'_> {
+    /// Its alerts under some rules.
+    fn told(&self, rules: Rules) -> Result<Vec<Alert>, miette::Report> {
+        let job = Job {
+            inputs: self.inputs,
+            filter: None,
+            declared: Arc::clone(&self.declared),
+            rules,
+            intel: Arc::clone(&self.intel),
+            baseline: self.baseline,
+            learn_until: self.learn_until,
+            setup: Setup { shards: 1, copies: Copies::Drop, tick: None },
+            out: None,
+        };
+        let outcome = engine::analyze(job, &AtomicBool::new(false), |_| ()).map_err(|e| miette::miette!("{e}"))?;
+        Ok(outcome.alerts)
+    }
 }

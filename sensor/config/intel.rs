@@ -1,13 +1,31 @@
 //! Tables and feeds of the operator → [`Intel`].
 
-use super::{ConfigError, files, plain, text_of};
+use super::{ConfigError, alike, files, plain, text_of};
 use crate::intel::{Feeds, Intel, Tables};
 use std::path::Path;
 
 /// The shipped intelligence, with the tables of `folder` in place of shipped ones of the same name and every file in its
-/// `feeds` folder as a feed.
+/// `feeds` folder as a feed. A folder that is not there and a table that nobody reads are errors: whoever named them counts
+/// on them.
 pub(crate) fn intel(folder: Option<&Path>) -> Result<Intel, Box<ConfigError>> {
     let tables = tables(folder)?;
+    if let Some(folder) = folder {
+        if !folder.is_dir() {
+            return Err(plain(folder, "no such folder".to_owned()));
+        }
+        let known: Vec<&str> = tables.names().collect();
+        for path in files(folder)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_table = path.extension().is_some_and(|kind| kind == "csv" || kind == "dat");
+            if is_table && !known.contains(&name) {
+                let meant = alike(name, &known).map_or_else(
+                    || "own feeds belong in the folder feeds".to_owned(),
+                    |known| format!("perhaps {known} is meant"),
+                );
+                return Err(plain(&path, format!("no table is called so; {meant}")));
+            }
+        }
+    }
     let mut feeds = Feeds::default();
     if let Some(folder) = folder {
         for path in files(&folder.join("feeds"))? {
@@ -32,4 +50,29 @@ pub(crate) fn tables(folder: Option<&Path>) -> Result<Tables, Box<ConfigError>> 
         }
     }
     Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_named_and_not_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let says = |path: &Path| intel(Some(path)).unwrap_err().to_string();
+        assert!(says(&folder.path().join("none")).contains("no such folder"));
+        assert!(intel(Some(folder.path())).is_ok(), "an empty one changes nothing");
+        for (name, said) in [
+            ("cloud_range.csv", "perhaps cloud_ranges.csv is meant"),
+            ("urlhaus.csv", "own feeds belong in the folder feeds"),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, "x").unwrap();
+            assert!(says(folder.path()).contains(said), "{name}: {}", says(folder.path()));
+            fs::remove_file(path).unwrap();
+        }
+        fs::write(folder.path().join("README.md"), "ours").unwrap();
+        assert!(intel(Some(folder.path())).is_ok(), "notes are no tables");
+    }
 }

@@ -28,12 +28,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(crate) enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Io {
         /// Which file.
         path: String,
-        /// Why not.
-        source: std::io::Error,
+        /// Why not; told with the path, so no source to be told again.
+        error: std::io::Error,
     },
     /// A file is not what it should be, as a whole.
     #[error("{path}: {message}")]
@@ -72,8 +72,7 @@ impl ConfigError {
 
 /// A file's text.
 pub(crate) fn text_of(path: &Path) -> Result<String, Box<ConfigError>> {
-    std::fs::read_to_string(path)
-        .map_err(|source| Box::new(ConfigError::Io { path: path.display().to_string(), source }))
+    std::fs::read_to_string(path).map_err(|error| Box::new(ConfigError::Io { path: path.display().to_string(), error }))
 }
 
 fn wrong(path: &Path, text: &str, message: String, span: Range<usize>) -> Box<ConfigError> {
@@ -86,7 +85,7 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<ConfigError>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let io = |source| ConfigError::Io { path: folder.display().to_string(), source };
+    let io = |error| ConfigError::Io { path: folder.display().to_string(), error };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
@@ -115,11 +114,16 @@ fn nearest(message: &str) -> String {
     if !message.starts_with("unknown field") {
         return message.to_owned();
     }
-    let near = known.iter().map(|key| (strsim::jaro_winkler(unknown, key), key)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match near.filter(|(alike, _)| *alike >= ALIKE) {
-        Some((_, key)) => format!("unknown field `{unknown}`: perhaps `{key}` is meant"),
+    match alike(unknown, known) {
+        Some(key) => format!("unknown field `{unknown}`: perhaps `{key}` is meant"),
         None => message.to_owned(),
     }
+}
+
+/// The known word that a misspelt one is for.
+pub(crate) fn alike<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let near = known.iter().map(|known| (strsim::jaro_winkler(word, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    near.filter(|(alike, _)| *alike >= ALIKE).map(|(_, known)| known)
 }
 
 /// Letters swapped, left out or mistyped are above it, other words below.

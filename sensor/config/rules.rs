@@ -10,7 +10,7 @@ use std::path::Path;
 pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, Box<ConfigError>> {
     let mut rules = Rules::shipped();
     let Some(folder) = folder else { return Ok(rules) };
-    let io = |source| ConfigError::Io { path: folder.display().to_string(), source };
+    let io = |error| ConfigError::Io { path: folder.display().to_string(), error };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         paths.push(entry.map_err(io)?.path());

@@ -10,7 +10,7 @@ use crate::base::{Kind, Meeting, Record};
 use crate::detect::Severity;
 use crate::event::{Observation, Site, Timestamp};
 use crate::intel::Intel;
-use crate::profile::{Baseline, Declared, Extent, HostRole, Maturity, SavedApproval};
+use crate::profile::{Baseline, Declared, Extent, HostRole, Maturity, NotApproved, SavedApproval};
 use std::sync::Arc;
 
 const START: i64 = 1_600_000_000;
@@ -214,17 +214,38 @@ fn what_an_incident_names_is_held_until_somebody_answers_for_it() {
     seen.iter().for_each(|o| analysis.observe(o));
     let mut baseline = Baseline::read(&through_a_file(&mut analysis)).unwrap();
     assert_eq!(baseline.overview().held, 1);
-    let approval = |destination: &str| SavedApproval {
-        host: None,
+    let approval = |host: Option<&str>, destination: &str, expires| SavedApproval {
+        host: host.map(str::to_owned),
         destination: destination.to_owned(),
         owner: "kim".to_owned(),
         reason: "our new store".to_owned(),
-        expires: 40_000,
+        expires,
     };
-    assert_eq!(baseline.approve(approval("other.example")), 0);
-    assert_eq!(baseline.approve(approval("rare.example")), 1);
-    let (held, approvals) = (baseline.overview().held, baseline.overview().approvals.len());
-    assert_eq!((held, approvals), (0, 2));
+    let (key, other) = ("ip:172.16.0.7", "ip:172.16.6.1");
+    for (what, host, destination, expires, released) in [
+        ("another destination", None, "a.example", 40_000, Ok(0)),
+        ("nobody met it", None, "raer.example", 40_000, Err(NotApproved::Destination("raer.example".to_owned()))),
+        ("no such host", Some("PC-9"), "rare.example", 40_000, Err(NotApproved::Host("PC-9".to_owned()))),
+        ("it is over", None, "rare.example", 5, Err(NotApproved::Past("2020-09-18".to_owned()))),
+        ("another host", Some(other), "rare.example", 40_000, Ok(0)),
+        ("the host by key", Some(key), "rare.example", 40_000, Ok(1)),
+        ("the host by address", Some(HOST), "rare.example", 40_000, Ok(1)),
+        ("every host", None, "rare.example", 40_000, Ok(1)),
+        ("as the alert names it", None, "in.rare.example", 40_000, Ok(1)),
+    ] {
+        let mut asked = baseline.clone();
+        let got = asked.approve(approval(host, destination, expires));
+        assert_eq!(got, released, "{what}");
+        let left = (asked.overview().held, asked.overview().approvals.len());
+        let (count, said) = released.map_or((0, 0), |n| (n, 1));
+        assert_eq!(left, (1 - count, said), "{what}");
+    }
+    assert_eq!(baseline.approve(approval(Some(HOST), "rare.example", 40_000)), Ok(1));
+    assert_eq!(
+        baseline.overview().approvals[0].host.as_deref(),
+        Some(key),
+        "who is meant does not change with the address"
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("b");
     Store::open(&path).unwrap().save(Extent::All, |put| baseline.records().for_each(put)).unwrap();

@@ -153,23 +153,6 @@ impl Baseline {
         }
     }
 
-    /// Somebody answers for what hosts (one, or all) have to do with a destination: it is no longer held, and will not be
-    /// until the approval expires. Gives back how many pairs were held.
-    pub(crate) fn approve(&mut self, approval: SavedApproval) -> usize {
-        let hosts: BTreeMap<u32, String> = self.hosts().map(|(id, host)| (id, host.key.clone())).collect();
-        let owners: BTreeMap<u32, String> = self.owners().map(|(id, owner)| (id, owner.key.clone())).collect();
-        let covered = |(host, owner): &(u32, u32)| {
-            let (host, owner) = (hosts.get(host), owners.get(owner));
-            host.zip(owner).is_some_and(|(host, owner)| approval.covers(host, &[owner]))
-        };
-        let held = self.known.keys().filter(|(kind, key)| *kind == Kind::Held && covered(key)).copied();
-        let held: Vec<_> = held.collect();
-        held.iter().for_each(|key| drop(self.known.remove(key)));
-        let next = self.approvals().map(|(n, _)| n).max().map_or(0, |n| n.saturating_add(1));
-        self.known.insert((Kind::Approval, (next, 0)), Saved::Approval(Box::new(approval)));
-        held.len()
-    }
-
     pub(super) fn fleet(&self) -> Option<&SavedFleet> {
         match self.known.get(&(Kind::Fleet, (0, 0)))? {
             Saved::Fleet(fleet) => Some(fleet),
@@ -191,14 +174,14 @@ impl Baseline {
         })
     }
 
-    fn ties(&self) -> impl Iterator<Item = ((u32, u32), &SavedTie)> {
+    pub(super) fn ties(&self) -> impl Iterator<Item = ((u32, u32), &SavedTie)> {
         self.known.iter().filter_map(|((_, key), saved)| match saved {
             Saved::Tie(tie) => Some((*key, &**tie)),
             _ => None,
         })
     }
 
-    fn approvals(&self) -> impl Iterator<Item = (u32, &SavedApproval)> {
+    pub(super) fn approvals(&self) -> impl Iterator<Item = (u32, &SavedApproval)> {
         self.known.iter().filter_map(|((_, (n, _)), saved)| match saved {
             Saved::Approval(approval) => Some((*n, &**approval)),
             _ => None,

@@ -5,6 +5,7 @@
 //! construction.
 
 mod activity;
+mod approve;
 mod baseline;
 mod days;
 mod declared;
@@ -42,6 +43,7 @@ mod volume;
 mod written;
 
 pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
+pub(crate) use approve::NotApproved;
 pub(crate) use baseline::{Baseline, Difference, Inside, Overview};
 pub(crate) use days::ASLEEP_BELOW;
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
