@@ -19,6 +19,60 @@ pub(crate) fn poisson_binomial_tail(probabilities: &[f64], k: usize) -> f64 {
     chance.iter().skip(k).rev().sum::<f64>().clamp(0.0, 1.0)
 }
 
+/// P(Poisson(mean) ≥ k).
+pub(crate) fn poisson(mean: f64, k: u32) -> f64 {
+    if k == 0 {
+        return 1.0;
+    }
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    let k = f64::from(k);
+    upward(k * mean.ln() - mean - ln_factorial(k), k, f64::INFINITY, |j| mean / (j + 1.0))
+}
+
+/// Sums terms of which the first is exp(`first`) and each next one `ratio(j)` times the one before, from j on to `last`.
+pub(crate) fn upward(first: f64, from: f64, last: f64, ratio: impl Fn(f64) -> f64) -> f64 {
+    let (mut sum, mut term, mut j, mut first) = (1.0_f64, 1.0_f64, from, first);
+    for _ in 0..MAX_TERMS {
+        if j >= last {
+            break;
+        }
+        term *= ratio(j);
+        sum += term;
+        j += 1.0;
+        if term < sum * 1e-16 {
+            break;
+        }
+        // Far below the mean the terms grow past what a float holds.
+        if sum > 1e250 {
+            (sum, term, first) = (sum * 1e-250, term * 1e-250, first + 250.0 * std::f64::consts::LN_10);
+        }
+    }
+    (first + sum.ln()).exp().clamp(0.0, 1.0)
+}
+
+/// ln n!
+pub(crate) fn ln_factorial(n: f64) -> f64 {
+    ln_gamma(n + 1.0)
+}
+
+/// ln Γ(x) by Stirling's series after shifting the argument above 10: relative error below 1e-14.
+pub(crate) fn ln_gamma(mut x: f64) -> f64 {
+    let mut shift = 0.0;
+    while x < 10.0 {
+        shift -= x.max(f64::MIN_POSITIVE).ln();
+        x += 1.0;
+    }
+    let inverse = 1.0 / x;
+    let square = inverse * inverse;
+    let series = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
+    shift + (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
+}
+
+/// Terms after which a sum is as good as it gets; no fleet has more hosts.
+const MAX_TERMS: usize = 500_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

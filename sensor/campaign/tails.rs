@@ -3,7 +3,7 @@
 //! All are total: no input panics, a probability comes back between 0 and 1. Small tails are summed from their large end
 //! of small terms, never as one minus something near one.
 
-use crate::base::stats::poisson_binomial_tail;
+use crate::base::stats::{ln_factorial, ln_gamma, poisson, poisson_binomial_tail, upward};
 
 /// P(at least `k` of independent events with chances `q`): exact up to `EXACT_CASES`, beyond it Hoeffding's bound
 /// exp(−n·KL(k/n‖mean)), which is never smaller than the truth (detection.md §4.4).
@@ -34,18 +34,6 @@ pub(crate) fn binomial(n: u32, p: f64, k: u32) -> f64 {
     let first = ln_choose(n, k) + k * p.ln() + (n - k) * (-p).ln_1p();
     let odds = p / (1.0 - p);
     upward(first, k, n, |j| (n - j) / (j + 1.0) * odds)
-}
-
-/// P(Poisson(mean) ≥ k).
-pub(crate) fn poisson(mean: f64, k: u32) -> f64 {
-    if k == 0 {
-        return 1.0;
-    }
-    if mean <= 0.0 {
-        return 0.0;
-    }
-    let k = f64::from(k);
-    upward(k * mean.ln() - mean - ln_factorial(k), k, f64::INFINITY, |j| mean / (j + 1.0))
 }
 
 /// P(at least `k`) of a negative binomial with this mean and variance mean + `spread`·mean².
@@ -103,46 +91,8 @@ pub(crate) fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Sums terms of which the first is exp(`first`) and each next one `ratio(j)` times the one before, from j on to `last`.
-fn upward(first: f64, from: f64, last: f64, ratio: impl Fn(f64) -> f64) -> f64 {
-    let (mut sum, mut term, mut j, mut first) = (1.0_f64, 1.0_f64, from, first);
-    for _ in 0..MAX_TERMS {
-        if j >= last {
-            break;
-        }
-        term *= ratio(j);
-        sum += term;
-        j += 1.0;
-        if term < sum * 1e-16 {
-            break;
-        }
-        // Far below the mean the terms grow past what a float holds.
-        if sum > 1e250 {
-            (sum, term, first) = (sum * 1e-250, term * 1e-250, first + 250.0 * std::f64::consts::LN_10);
-        }
-    }
-    (first + sum.ln()).exp().clamp(0.0, 1.0)
-}
-
 fn ln_choose(n: f64, k: f64) -> f64 {
     ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k)
-}
-
-fn ln_factorial(n: f64) -> f64 {
-    ln_gamma(n + 1.0)
-}
-
-/// Stirling's series after shifting the argument above 10: relative error below 1e-14.
-fn ln_gamma(mut x: f64) -> f64 {
-    let mut shift = 0.0;
-    while x < 10.0 {
-        shift -= x.max(f64::MIN_POSITIVE).ln();
-        x += 1.0;
-    }
-    let inverse = 1.0 / x;
-    let square = inverse * inverse;
-    let series = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
-    shift + (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
 }
 
 /// A count as a number.
@@ -152,9 +102,6 @@ pub(crate) fn real(n: usize) -> f64 {
 
 /// Cases up to which the exact tail is worth its square.
 const EXACT_CASES: usize = 200;
-/// Terms after which a sum is as good as it gets; no fleet has more hosts.
-const MAX_TERMS: usize = 500_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,25 +1,10 @@
-//! Several chances in one, the tail of a count, and the chance of something never met.
+//! Several chances in one, and the chance of something never met.
 
 /// Chances that may depend on each other in one (Liu and Xie 2020). One above a half says nothing and takes nothing away.
 pub(super) fn cauchy(p: &[f64]) -> f64 {
     let tangent = |p: &f64| (std::f64::consts::PI * (0.5 - p.min(0.5))).tan();
     let mean = p.iter().map(tangent).sum::<f64>() / real(p.len().max(1));
     (0.5 - mean.atan() / std::f64::consts::PI).clamp(1e-12, 1.0)
-}
-
-/// P(Poisson(mean) ≥ k), summed from its largest term on.
-pub(super) fn poisson_tail(mean: f64, k: u32) -> f64 {
-    if k == 0 {
-        return 1.0;
-    }
-    let ln_factorial: f64 = (1..=k).map(|n| f64::from(n).ln()).sum();
-    let mut term = (f64::from(k) * mean.ln() - mean - ln_factorial).exp();
-    let mut sum = term;
-    for n in k.saturating_add(1)..k.saturating_add(MAX_TERMS) {
-        term *= mean / f64::from(n);
-        sum += term;
-    }
-    sum.clamp(0.0, 1.0)
 }
 
 /// How many things of a kind were met, once a day each, and how many for the first time; faded.
@@ -49,8 +34,6 @@ fn real(n: usize) -> f64 {
 /// Chance of something new that is pooled with a server's own: detection.md §4.6 gives 10⁻⁴ for tight servers and we know
 /// less of ours.
 const POOLED_NEW: f64 = 0.01;
-/// Terms of the tail; beyond a mean of a hundred an hour no first act is odd.
-const MAX_TERMS: u32 = 200;
 
 #[cfg(test)]
 mod tests {

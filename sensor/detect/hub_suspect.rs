@@ -7,14 +7,14 @@
 //! emergency. Evasion: doing what the server always does.
 
 use super::beacon::reason;
-use super::chances::{Kinds, cauchy, poisson_tail};
+use super::chances::{Kinds, cauchy};
 use super::claim::{Claim, Words, keep};
 use super::finding::{Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::Renames;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::stats::poisson_binomial_tail;
+use crate::base::stats::{poisson, poisson_binomial_tail};
 use crate::base::{Arg, Budget, Table, Text, Timestamp, Word, say};
 use crate::event::{self, Uid};
 use crate::profile::{Act, Activity, Contact, HostId, Profiles, Renamed, What};
@@ -290,7 +290,7 @@ impl Hub {
         // many of them new must be odd for this server as well.
         let acted_on = vec![self.reached.chance(rule.shrink); machines];
         let among = poisson_binomial_tail(&acted_on, usize::try_from(now.firsts).unwrap_or(usize::MAX));
-        let firsts = poisson_tail(rate, now.firsts).max(among);
+        let firsts = poisson(rate, now.firsts).max(among);
         let once = |happened: bool, p: f64| if happened { p } else { 1.0 };
         let any = |n: u32, p: f64| if n == 0 { 1.0 } else { 1.0 - (1.0 - p).powf(f64::from(n)) };
         let channel = once(now.new_channel.is_some(), self.channels.chance(rule.shrink));
