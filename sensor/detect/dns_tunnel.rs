@@ -9,7 +9,7 @@ use super::claim::{Claim, Words, has_role, keep};
 use super::cue::{Cue, Group};
 use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
-use super::memory::{Kept, Memory, Sole};
+use super::memory::{Kept, Memory};
 use super::renamed::as_it_is;
 use super::shown::{Distinct, information};
 use super::{Detector, RuleError, Said, Spec, Which, parse};
@@ -26,10 +26,8 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(DnsTunnel {
             rule: parse(text)?,
-            asked: Ledger::new(Budget::new("dns_tunnel.asked", MAX_PAIRS, 128)),
-            parents: Kept::new(Budget::new("dns_tunnel.parents", MAX_PARENTS, 0)),
-            numbers: Kept::new(Budget::new("dns_tunnel.numbers", MAX_PARENTS, 48)),
-            next: Sole::new("dns_tunnel.next", 0),
+            asked: Ledger::new(Budget::new("dns_tunnel.pairs", MAX_PAIRS, 128)),
+            clients: Kept::new(Budget::new("dns_tunnel.clients", MAX_PARENTS, 48)),
             resolvers: Kept::new(Budget::new("dns_tunnel.resolvers", MAX_RESOLVERS, 0)),
         }))
     },
@@ -57,22 +55,11 @@ struct Rule {
 #[derive(Debug)]
 struct DnsTunnel {
     rule: Rule,
-    asked: Ledger<(HostId, ParentId), Asked>,
-    /// Registrable names and the clients that asked below them.
-    parents: Kept<ParentId, Parent>,
-    numbers: Kept<Arc<str>, ParentId>,
-    next: Sole<u32>,
+    asked: Ledger<(HostId, Arc<str>), Asked>,
+    /// Clients that asked below a registrable name; a resolver is none.
+    clients: Kept<Arc<str>, u32>,
     /// Addresses of the site that are asked: they ask again for others.
     resolvers: Kept<IpAddr, ()>,
-}
-
-type ParentId = u32;
-
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Parent {
-    #[serde(with = "text")]
-    name: Arc<str>,
-    clients: u32,
 }
 
 /// One client and one registrable name, today.
@@ -97,7 +84,7 @@ struct Asked {
     uids: Vec<Uid>,
 }
 
-as_it_is!(Parent, Asked);
+as_it_is!(Asked);
 
 impl Detector for DnsTunnel {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -114,19 +101,19 @@ impl Detector for DnsTunnel {
     }
 
     fn say(&mut self, which: Which, now: Timestamp, usual: &Profiles, said: &mut Said) {
-        let (rule, parents, resolvers) = (&self.rule, &self.parents, &self.resolvers);
-        self.asked.say(which, said, |key, asked| {
-            let parent = parents.get(&key.1)?;
-            rule.tell(now, key.0, asked, parent, resolvers, usual)
+        let (rule, clients, resolvers) = (&self.rule, &self.clients, &self.resolvers);
+        self.asked.say(which, said, |(host, parent), asked| {
+            let below = Below { parent, clients: *clients.get(parent)? };
+            rule.tell(now, *host, asked, below, resolvers, usual)
         });
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.asked.table(), self.parents.table(), self.numbers.table(), self.resolvers.table()]
+        vec![self.asked.table(), self.clients.table(), self.resolvers.table()]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.asked, &mut self.parents, &mut self.numbers, &mut self.resolvers, &mut self.next]
+        vec![&mut self.asked, &mut self.clients, &mut self.resolvers]
     }
 }
 
@@ -141,17 +128,15 @@ impl DnsTunnel {
         if below.is_empty() || self.rule.ignored.iter().any(|suffix| is_below(name, suffix)) {
             return;
         }
-        let parent = self.number(owner);
-        let key = (seen.host, parent);
         let day = seen.ts.utc_day();
         let mut new = false;
-        let asked = self.asked.note(key, || {
+        let asked = self.asked.note((seen.host, owner.clone()), || {
             new = true;
             Asked::new(day, seen.ts)
         });
-        if new && !is_resolver(&self.resolvers, seen.host, usual) {
-            let held = self.parents.entry(parent, || Parent { name: owner.clone(), clients: 0 });
-            held.clients = held.clients.saturating_add(1);
+        if new {
+            let clients = self.clients.entry(owner.clone(), || 0);
+            *clients = clients.saturating_add(u32::from(!is_resolver(&self.resolvers, seen.host, usual)));
         }
         if asked.day != day {
             *asked = Asked::new(day, seen.ts);
@@ -177,17 +162,6 @@ impl DnsTunnel {
                 uid: seen.uid,
             });
         }
-    }
-
-    fn number(&mut self, owner: &Arc<str>) -> ParentId {
-        if let Some(id) = self.numbers.get_mut(&**owner) {
-            return *id;
-        }
-        let id = *self.next.get();
-        *self.next.get_mut() = id.wrapping_add(1);
-        self.numbers.insert(owner.clone(), id);
-        self.parents.insert(id, Parent { name: owner.clone(), clients: 0 });
-        id
     }
 }
 
@@ -242,7 +216,7 @@ impl Rule {
         now: Timestamp,
         host: HostId,
         asked: &Asked,
-        parent: &Parent,
+        below: Below<'_>,
         resolvers: &Kept<IpAddr, ()>,
         usual: &Profiles,
     ) -> Option<Finding> {
@@ -252,8 +226,8 @@ impl Rule {
         }
         let crowd = (self.crowd_share * f64::from(usual.fleet())).max(1.0);
         // A resolver asks for somebody: who, is seen better at the client, where one is seen.
-        let for_others = is_resolver(resolvers, host, usual) && parent.clients > 0;
-        if f64::from(parent.clients) > crowd || for_others || has_role(usual, host, &self.quiet_roles) {
+        let for_others = is_resolver(resolvers, host, usual) && below.clients > 0;
+        if f64::from(below.clients) > crowd || for_others || has_role(usual, host, &self.quiet_roles) {
             return None;
         }
         let sure = asked.most >= self.sure_bytes_per_day;
@@ -265,12 +239,12 @@ impl Rule {
             attack: &self.attack,
             host,
             role: Role::AffectedHost,
-            scope: &parent.name,
+            scope: &below.parent,
         };
         let ip = usual.address_text(host);
         let mean = f64::from(asked.letters) / f64::from(asked.counted.max(1));
         let share = 100 * asked.texts / asked.lookups.max(1);
-        let others = parent.clients.saturating_sub(1);
+        let others = below.clients.saturating_sub(1);
         let shared = match others {
             0 => say!("dns_tunnel.alone"),
             others => say!("dns_tunnel.others", others = others),
@@ -278,12 +252,12 @@ impl Rule {
         Some(claim.say(
             usual,
             Words {
-                title: say!("dns_tunnel.title", host = &ip, parent = &*parent.name),
+                title: say!("dns_tunnel.title", host = &ip, parent = below.parent),
                 explanation: say!(
                     "dns_tunnel.explanation",
                     host = &ip,
                     names = format!("{names:.0}"),
-                    parent = &*parent.name,
+                    parent = below.parent,
                     letters = format!("{mean:.0}"),
                     kilobytes = format!("{:.1}", asked.most / 1000.0),
                     share = share,
@@ -302,9 +276,9 @@ impl Rule {
                     reason("lookups", Value::Count(u64::from(asked.lookups)), ""),
                     reason("text_lookups", Value::Count(u64::from(asked.texts)), ""),
                     reason("longest_name", Value::Text(asked.example.clone()), ""),
-                    reason("clients", Value::Count(u64::from(parent.clients)), "hosts"),
+                    reason("clients", Value::Count(u64::from(below.clients)), "hosts"),
                 ],
-                others: vec![Entity { role: Role::Destination, ip: None, name: Some((&*parent.name).into()) }],
+                others: vec![Entity { role: Role::Destination, ip: None, name: Some(below.parent.into()) }],
                 uids: asked.uids.clone(),
             },
         ))
@@ -313,6 +287,13 @@ impl Rule {
 
 fn is_resolver(resolvers: &Kept<IpAddr, ()>, host: HostId, usual: &Profiles) -> bool {
     usual.address(host).is_some_and(|ip| resolvers.get(&ip).is_some())
+}
+
+/// A registrable name, and how many clients ask below it.
+#[derive(Clone, Copy)]
+struct Below<'a> {
+    parent: &'a str,
+    clients: u32,
 }
 
 /// Whether `name` is `suffix` or lies below it.
@@ -326,17 +307,3 @@ const MAX_PAIRS: usize = 65_536;
 const MAX_PARENTS: usize = 65_536;
 /// Resolvers of the site.
 const MAX_RESOLVERS: usize = 1_024;
-
-/// A name as it is saved.
-mod text {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::sync::Arc;
-
-    pub(super) fn serialize<S: Serializer>(name: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(name)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
-        String::deserialize(from).map(Into::into)
-    }
-}

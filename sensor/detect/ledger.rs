@@ -29,7 +29,7 @@ impl<V: Renames> Renames for Note<V> {
     }
 }
 
-impl<K: Copy + Key, V: Serialize + DeserializeOwned + Renames> Memory for Ledger<K, V> {
+impl<K: Key, V: Serialize + DeserializeOwned + Renames> Memory for Ledger<K, V> {
     #[cfg(test)]
     fn name(&self) -> &'static str {
         self.noted.name()
@@ -54,7 +54,7 @@ impl<K: Copy + Key, V: Serialize + DeserializeOwned + Renames> Memory for Ledger
     }
 }
 
-impl<K: Copy + Key, V> Ledger<K, V> {
+impl<K: Key, V> Ledger<K, V> {
     pub(super) fn new(budget: Budget) -> Self {
         Self { noted: Kept::new(budget), untold: Vec::new() }
     }
@@ -62,7 +62,7 @@ impl<K: Copy + Key, V> Ledger<K, V> {
     /// The note about `key`, made when there is none; it will be told at the next step.
     pub(super) fn note(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         self.prune();
-        let note = self.noted.entry(key, || Note { about: new(), untold: false });
+        let note = self.noted.entry(key.clone(), || Note { about: new(), untold: false });
         if !std::mem::replace(&mut note.untold, true) {
             self.untold.push(key);
         }
@@ -80,7 +80,7 @@ impl<K: Copy + Key, V> Ledger<K, V> {
     pub(super) fn amend(&mut self, key: &K) -> Option<&mut V> {
         let note = self.noted.get_mut(key)?;
         if !std::mem::replace(&mut note.untold, true) {
-            self.untold.push(*key);
+            self.untold.push(key.clone());
         }
         Some(&mut note.about)
     }

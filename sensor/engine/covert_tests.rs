@@ -6,12 +6,12 @@ use crate::detect::Severity;
 use crate::event::Transport;
 use crate::profile::HostRole;
 
-const START: i64 = 1_600_000_000;
+pub(super) const START: i64 = 1_600_000_000;
 const HOST: &str = "172.16.0.7";
 const RESOLVER: &str = "172.16.0.2";
 
 /// `n` as `letters` of base32, different in every place for different `n`.
-fn label(n: u64, letters: usize) -> String {
+pub(super) fn label(n: u64, letters: usize) -> String {
     let mut state = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995;
     (0..letters)
         .map(|_| {

@@ -2,9 +2,12 @@
 
 use super::analysis::Analysis;
 use super::baseline_tests::analysis;
+use super::covert_tests::{START, label};
 use super::joined;
 use super::resume_tests::{Claim, Reader, day};
+use super::scene::severities;
 use super::store::Store;
+use super::world::World;
 use crate::alert::Kind;
 use crate::base::Record;
 use crate::event::Observation;
@@ -79,6 +82,43 @@ fn two_sensors_that_each_saw_half_of_a_story_go_on_telling_one() {
     here.sort();
     here.dedup();
     assert_eq!(here.len(), all, "no claim stands twice: {:?}", reader.has.values());
+}
+
+#[test]
+fn a_tunnel_that_the_second_sensor_saw_half_of_is_found_by_both_as_one() {
+    let names = |names: std::ops::Range<i64>| {
+        let mut world = World::new(START);
+        for n in names {
+            let name = format!("{}.x9.example", label(u64::try_from(n).unwrap(), 40));
+            world.ask(n, "172.16.0.7", "172.16.0.2", (&name, "A"), &["198.51.100.1"]);
+        }
+        world.observations()
+    };
+    let others = |day: i64| {
+        let mut world = World::new(START);
+        for n in 0..20 {
+            let (host, name) = (format!("172.16.3.{n}"), format!("www.shop{}.example", n % 7));
+            world.ask(day + n, &host, "172.16.0.2", (&name, "A"), &["198.51.100.2"]);
+        }
+        world.observations()
+    };
+    let mut reader = Reader::default();
+    let saw = |seen: &[Observation], reader: &mut Reader| Baseline::read(&watched(0, seen, reader)).unwrap();
+    let (first, second) = (saw(&others(0), &mut reader), saw(&names(0..130), &mut reader));
+    // Below 4 kB each.
+    let rest = names(130..260);
+    for (what, merged, expected) in [("the second saw the first half", Some(second), 1), ("nobody did", None, 0)] {
+        let mut both = first.clone();
+        if let Some(other) = &merged {
+            both.merge(other, joined).unwrap();
+        }
+        let records: Vec<Record> = both.records().collect();
+        let mut analysis = analysis();
+        analysis.restore(&records).unwrap();
+        rest.iter().for_each(|observation| analysis.observe(observation));
+        let told = analysis.finish(rest.last().unwrap().ts);
+        assert_eq!(severities(&told, "dns_tunnel").len(), expected, "{what}");
+    }
 }
 
 #[test]
