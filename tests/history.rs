@@ -2,10 +2,14 @@
 
 use crate::support::{Run, analyze, root, yukue};
 use crate::synth::attack;
+use crate::synth::dns::{A, Answer, look_up};
 use crate::synth::file::pcap;
+use crate::synth::net::{Frame, HOUR, Host, MINUTE, MORNING, MS, SECOND, Wire};
 use crate::synth::office::Place;
+use crate::synth::tcp::{Side, Tcp};
 use serde_json::Value;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// Working mornings before the poisoned one: each has an hour of reports, so that an agent's usual contact is known.
@@ -43,6 +47,56 @@ fn a_poisoned_update_after_days_of_the_same_is_a_campaign_with_its_server() {
         assert_eq!(summary["baseline"], "ready", "{what}: {summary}");
         is_found(what, "staging_campaign", &judged);
     }
+}
+
+/// Two months of a small site, as packets: each machine sends about as much to nameless addresses every day, and one of
+/// them from the second month on `percent` more each day than the day before.
+#[test]
+fn a_machine_that_goes_past_names_a_little_more_every_day_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, days: std::ops::Range<u64>, percent: u64| {
+        let path = folder.path().join(name);
+        fs::write(&path, pcap(&nameless(days, percent))).unwrap();
+        path.display().to_string()
+    };
+    let drifts =
+        |run: &Run| -> Vec<Value> { run.alerts().into_iter().filter(|alert| alert["detector"] == "drift").collect() };
+    let whole = file("whole.pcap", 0..60, 12);
+    let [alert] = &drifts(&analyze(&whole, &[]))[..] else { panic!("it is told once") };
+    assert_eq!((&alert["severity"], &alert["entities"][0]["ip"]), (&"low".into(), &"10.20.1.10".into()), "{alert:#}");
+    assert_eq!(drifts(&analyze(&file("calm.pcap", 0..60, 0), &[])), Vec::<Value>::new(), "as every day");
+
+    let (before, after) = (file("before.pcap", 0..45, 12), file("after.pcap", 45..60, 12));
+    let baseline = folder.path().join("baseline").display().to_string();
+    run(&["baseline", "learn", &before, "--out", &baseline]);
+    assert_eq!(drifts(&analyze(&after, &["--baseline", &baseline])).len(), 1, "what was learned before counts");
+    assert_eq!(drifts(&analyze(&after, &[])), Vec::<Value>::new(), "without it nobody knows how it was");
+}
+
+fn nameless(days: std::ops::Range<u64>, percent: u64) -> Vec<Frame> {
+    let mut wire = Wire::new(0x7d1f);
+    let (dc, shop) = (Host::inside([10, 20, 0, 2]), Host::outside([192, 0, 2, 9]));
+    for day in days {
+        for n in 0..8_u8 {
+            let pc = Host::inside([10, 20, 1, 10 + n]);
+            let begin = MORNING + day * 24 * HOUR + u64::from(n) * SECOND;
+            let found = [Answer::Address(IpAddr::from([192, 0, 2, 9]))];
+            let at = look_up(&mut wire, begin, &pc, &dc, ("www.shop.example", A), (0, &found));
+            let mut tcp = Tcp::new(&mut wire, at + SECOND, &pc, (&shop, 443));
+            tcp.open().orig(b"hello").resp(b"hello");
+            tcp.close(Side::Orig);
+            let rising = if n == 0 { day.saturating_sub(30) } else { 0 };
+            let times =
+                (0..rising).fold(1200, |times, _| times * (100 + percent) / 100) / 100 + (day + u64::from(n)) % 3;
+            for k in 0..times {
+                let to = Host::outside([198, 51, 100, (k % 200) as u8 + 1]);
+                let (at, port) = (begin + MINUTE + k * 20 * SECOND, wire.port(&pc));
+                wire.udp(at, (&pc, port), (&to, 9443), b"ping");
+                wire.udp(at + 30 * MS, (&to, 9443), (&pc, port), b"pong");
+            }
+        }
+    }
+    wire.finish()
 }
 
 fn run(arguments: &[&str]) {

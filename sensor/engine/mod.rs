@@ -64,6 +64,8 @@ mod reload_tests;
 #[cfg(test)]
 mod merge_tests;
 #[cfg(test)]
+mod rotate_tests;
+#[cfg(test)]
 mod resume_tests;
 #[cfg(test)]
 mod server_tests;
