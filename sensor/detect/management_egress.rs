@@ -248,6 +248,10 @@ impl Rule {
         usual: &Profiles,
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
+        // Taken for a server that manages others because many asked it, and what they asked for was to fetch: it is a proxy.
+        if matches!(reached.duty, Duty::Learned(_)) && usual.shared_by(host).is_some() {
+            return None;
+        }
         let (role, duty) = match reached.duty {
             Duty::Declared(role) => (role.name(), say!("management_egress.declared", role = role.name())),
             Duty::Learned(Hub { way, machines, .. }) => {

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One fleet, told alert by alert, some rules off: for those who work on a detector.
+/// One fleet, told alert by alert and at the end finding by finding, some rules off: for those who work on a detector.
 fn look(story: Story, without: &[&str]) -> ExitCode {
     let without = without.iter().map(|stem| (*stem).to_owned()).collect();
     let trial = Trial { group: "look".to_owned(), story, without };
@@ -75,6 +75,12 @@ fn look(story: Story, without: &[&str]) -> ExitCode {
     let (outcome, truth) = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone()))).unwrap();
     for staged in &truth.campaigns {
         println!("{} {staged:?}", Timestamp(staged.began));
+    }
+    for lone in &truth.lone {
+        println!("{} {lone:?}", Timestamp(lone.from));
+    }
+    for look in &truth.lookalikes {
+        println!("{} {look:?}", Timestamp(look.at));
     }
     for (at, alert) in &lines {
         println!("{} {alert}", Timestamp(*at));

@@ -38,7 +38,7 @@ impl Trial {
         Ok(self.run_and_tell(rule, |_, _| {})?.0)
     }
 
-    /// The same, with what really happened; `hear` is told each alert as it is told.
+    /// The same, with what really happened; `hear` is told each alert as it is told, and at the end each finding.
     pub(crate) fn run_and_tell(
         &self,
         rule: impl Fn(&str) -> String,
@@ -64,7 +64,10 @@ impl Trial {
         let calibration = right.calibration();
         let tables = right.tables().into_iter().filter(|table| table.evicted > 0);
         let full = tables.map(|table| (table.name.to_owned(), table.entries, table.evicted)).collect();
-        let last = right.finish(|finding| told.hear(&finding, fleet.leases()));
+        let last = right.finish(|finding| {
+            told.hear(&finding, fleet.leases());
+            hear(end, &finding);
+        });
         let last: Vec<(Ns, Value)> = last.into_iter().map(|alert| (end, alert)).collect();
         last.iter().for_each(|(at, alert)| hear(*at, alert));
         told.take(&last, fleet.leases());

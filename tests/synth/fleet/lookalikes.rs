@@ -6,9 +6,11 @@ use super::flow::{Client, Flow, Says};
 use super::implant::{Caller, To};
 use super::lone::Stage;
 use super::names::Names;
-use super::people::{develops, look_up};
+use super::people::{develops, look_up, own};
+use super::speak::request;
 use super::truth::Lookalike;
 use super::{DAY, HOUR, MINUTE, MS, Ns, SECOND};
+use yukue::event::{Event, Timestamp};
 
 /// Kinds, in the order they come up.
 pub(crate) const KINDS: &[&str] = &[
@@ -121,15 +123,18 @@ pub(crate) fn stage(kind: &'static str, s: &mut Stage<'_>) -> Lookalike {
             }
             destination = Some(text.to_owned());
         }
-        // From now on a site's PCs also go through a machine that meets all their tenants for the first time.
+        // From now on a site's PCs also ask a machine for their favourites, and it meets all of them for the first time.
         "site moves to a proxy" => {
             let site = world.sites.len() as u16 - 1;
             let proxy = *s.dice.pick(&s.hubs.applications);
             for pc in world.pcs_on(at, |h| h.site == site) {
+                let host = &world.hosts[pc as usize];
                 for _ in 0..40 {
                     let ts = at + (s.dice.unit() * 6.0 * HOUR as f64) as Ns;
-                    s.out.push(Flow::inner(ts, ip(pc), ip(proxy), 8_080, 3_000, 40_000));
-                    let name = Names::tenant(s.dice.zipf(world.params.tenants, world.params.zipf));
+                    let favourite = s.dice.zipf(host.known.into(), 1.0) as u32;
+                    let name = own(world.seed, &world.params, host, favourite);
+                    let asked = Says::Facts([(30, connect(Timestamp(ts + 30 * MS), &s.names.text(name)))].into());
+                    s.out.push(Flow::inner(ts, ip(pc), ip(proxy), 8_080, 3_000, 40_000).saying(asked));
                     let flow = Flow::inner(ts + 90 * MS, ip(proxy), s.names.ip(name), 443, 3_000, 40_000);
                     s.out.push(flow.saying(Says::Tls(name, Client::Chromium)));
                 }
@@ -157,4 +162,15 @@ pub(crate) fn stage(kind: &'static str, s: &mut Stage<'_>) -> Lookalike {
         }
     }
     Lookalike { kind, at, hosts, destination }
+}
+
+/// A browser asks a proxy for a connection to `name`.
+fn connect(ts: Timestamp, name: &str) -> Event {
+    let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+    let target = format!("{name}:443");
+    let mut event = request(ts, &target, &target, agent, None, 0);
+    if let Event::Request(asked) = &mut event {
+        (asked.method, asked.content_type, asked.proxied) = ("CONNECT".into(), None, true);
+    }
+    event
 }

@@ -95,7 +95,7 @@ fn page(
 }
 
 /// The `number`th tenant a user ever met. The first fifty are what everybody in the trade uses.
-fn own(seed: u64, params: &Params, host: &Host, number: u32) -> Name {
+pub(crate) fn own(seed: u64, params: &Params, host: &Host, number: u32) -> Name {
     let mut dice = Dice::of([seed, 21, host.number.into(), number.into()]);
     if number < 50 && dice.chance(0.6) {
         return Names::tenant(dice.zipf(400.0, 0.8));
