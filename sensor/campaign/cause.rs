@@ -306,9 +306,11 @@ fn strength(suspect: &Suspect, ask: &Question<'_>) -> Strength {
     let few = if suspect.mark == Mark::Execution { rule.min_marked_hosts } else { rule.min_hosts };
     let presence = !suspect.companion.names;
     let managed = suspect.companion.managed as usize;
-    // Who manages whom says where the cases are, not what happened: it names nobody of many, and never strongly.
-    let by_companion = suspect.companion.served_share <= rule.max_served_share && managed >= rule.strong_hosts
-        || suspect.companion.sweep_p < rule.sweep_p;
+    // Who manages whom says where the cases are, not what happened: it names nobody of many, not for the lesser part of
+    // the cases (what spreads in some sites and not in others is no server's doing), and never strongly.
+    let most = real(managed) >= rule.strong_share * real(k);
+    let by_population = suspect.companion.served_share <= rule.max_served_share && managed >= rule.strong_hosts && most;
+    let by_companion = by_population || suspect.companion.sweep_p < rule.sweep_p;
     let is_strong = presence && k >= rule.strong_hosts && suspect.share >= rule.strong_share && suspect.bins >= 2;
     match () {
         () if is_strong && p < rule.strong_p.min(ask.probable_p) => Strength::Strong,
