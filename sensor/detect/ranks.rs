@@ -25,6 +25,12 @@ impl Ranks {
         }
     }
 
+    /// The same, `None` as long as fewer values were learned than the share leaves one above: beyond these the largest
+    /// value there was would pass for the quantile.
+    pub(super) fn resolved(&self, share: f64) -> Option<f64> {
+        (f64::from(self.total) * (1.0 - share) >= 1.0).then(|| self.quantile(share)).flatten()
+    }
+
     /// The value below which this share lies, to a power of two; `None` before enough was learned.
     pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         if self.total < LEAST {
@@ -65,5 +71,6 @@ mod tests {
         (0..990).for_each(|_| ranks.learn(300.0));
         (0..10).for_each(|_| ranks.learn(1.0));
         assert_eq!((ranks.quantile(0.005), ranks.quantile(0.5)), (Some(1.0), Some(512.0)));
+        assert_eq!((ranks.resolved(0.99), ranks.resolved(0.9999)), (Some(512.0), None), "one in 10,000 of 1,000");
     }
 }

@@ -1,7 +1,8 @@
 //! Slow drip: a host sends a little to a rare destination, day after day (ATT&CK T1567.002, T1030; EG-013).
 //!
-//! Measure (`detection.md` §3): a cumulative sum of daily uploads beyond what the fleet's pairs usually send. Benign
-//! look-alikes: telemetry of a rare product, backup of one machine. Evasion: less than the usual upload a day.
+//! Measure (`detection.md` §3): a cumulative sum of daily uploads beyond what the fleet's pairs usually send, against the
+//! sums of other pairs that send to rare destinations on several days. Benign look-alikes: telemetry of a rare product,
+//! backup of one machine. Evasion: less than the usual upload a day; a host that sends as much to others on three days.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, is_rare};
@@ -14,7 +15,8 @@ use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
 use crate::event::Reach;
-use crate::profile::{Activity, Closed, HostId, Profiles, TenantId};
+use crate::profile::{Activity, Closed, HostId, Profiles, TenantId, Tie};
+use std::collections::{BTreeMap, VecDeque};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
@@ -26,6 +28,7 @@ pub(super) const SPEC: Spec = Spec {
             pairs: Kept::new(Budget::new("slow_drip.pairs", MAX_PAIRS, 0)),
             days: Sole::new("slow_drip.days", Ranks::new()),
             sums: Sole::new("slow_drip.sums", Ranks::new()),
+            uploads: Kept::new(Budget::new("slow_drip.uploads", MAX_HOSTS, 16 * MAX_DAYS)),
             noted: Ledger::new(Budget::new("slow_drip.noted", MAX_NOTED, 0)),
         }))
     },
@@ -43,10 +46,15 @@ struct Rule {
     least_alarm: f64,
     least_days: u32,
     crowd_share: f64,
+    learn_s: f64,
     nats: f64,
     server_roles: Vec<String>,
     person: Severity,
     server: Severity,
+    unlearned: Severity,
+    work_severity: Severity,
+    /// Kinds of service that are a role's work.
+    work: BTreeMap<String, Vec<String>>,
 }
 
 /// What each host sends each owner, and what pairs usually send.
@@ -54,9 +62,11 @@ struct Rule {
 struct SlowDrip {
     rule: Rule,
     pairs: Kept<(HostId, TenantId), Drip>,
-    /// Uploads of a pair and day; cumulative sums at the end of a day.
+    /// Uploads of a pair and day; cumulative sums at the end of a day, of pairs that could be told.
     days: Sole<Ranks>,
     sums: Sole<Ranks>,
+    /// By host the latest days on which it sent one owner more than is forgiven, and how much.
+    uploads: Kept<HostId, VecDeque<(i64, f64)>>,
     noted: Ledger<(HostId, TenantId), Drip>,
 }
 
@@ -67,8 +77,15 @@ struct Drip {
     day: i64,
     today: f64,
     sum: f64,
+    /// Days on which it sent more than is forgiven.
     active_days: u32,
     alarm: f64,
+    /// The day on which it was told last.
+    #[serde(default)]
+    told: i64,
+    /// Earlier days on which the host sent somebody as much as it sends here in one.
+    #[serde(default)]
+    habit: u32,
 }
 
 as_it_is!(Drip, Ranks);
@@ -96,11 +113,11 @@ impl Detector for SlowDrip {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table(), self.pairs.table()]
+        vec![self.noted.table(), self.pairs.table(), self.uploads.table()]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted, &mut self.pairs, &mut self.days, &mut self.sums]
+        vec![&mut self.noted, &mut self.pairs, &mut self.uploads, &mut self.days, &mut self.sums]
     }
 }
 
@@ -114,45 +131,99 @@ impl SlowDrip {
             day,
             today: 0.0,
             sum: 0.0,
-            active_days: 1,
+            active_days: 0,
             alarm: 0.0,
+            told: i64::MIN,
+            habit: 0,
         });
+        let rule = &self.rule;
+        let usually = self.days.get().quantile(0.5).unwrap_or(0.0);
+        let allowance = (rule.allowance_times * usually).max(rule.least_allowance);
         if drip.day != day {
-            let rule = &self.rule;
-            let usually = self.days.get().quantile(0.5).unwrap_or(0.0);
-            let allowance = (rule.allowance_times * usually).max(rule.least_allowance);
             // Days of silence take their allowance too.
             let days = u32::try_from((day - drip.day).clamp(1, 366)).unwrap_or(1);
             drip.sum = (drip.sum + drip.today - allowance * f64::from(days)).max(0.0);
+            drip.active_days = drip.active_days.saturating_add(u32::from(drip.today > allowance));
             self.days.get_mut().learn(drip.today);
-            let alarm = self.sums.get().quantile(rule.alarm_quantile).unwrap_or(0.0).max(rule.least_alarm);
-            self.sums.get_mut().learn(drip.sum);
+            let over = (drip.day, drip.today);
             (drip.day, drip.today) = (day, 0.0);
-            drip.active_days = drip.active_days.saturating_add(1);
-            let rare = is_rare(usual, tenant, rule.crowd_share);
-            if drip.sum > alarm && drip.active_days >= rule.least_days && rare && tie.up > tie.down {
-                drip.alarm = alarm;
-                let drip = *drip;
-                *self.noted.note((seen.host, tenant), || drip) = drip;
-                said.cues.push(Cue {
-                    detector: SPEC.stem,
-                    ts: seen.ts,
-                    host: seen.host,
-                    tenant: Some(tenant),
-                    group: Group::Volume,
-                    nats: rule.nats,
-                    reason: reason("bytes_beyond_the_usual", Value::Number(drip.sum.round()), "bytes"),
-                    uid: seen.uid,
-                });
-                return;
+            // Like is held against like: what a crowd gets, and what is mostly received, says nothing about a drip.
+            if drip.active_days >= rule.least_days && tie.up > tie.down && is_rare(usual, tenant, rule.crowd_share) {
+                self.sums.get_mut().learn(drip.sum);
+            }
+            if over.1 > rule.least_allowance {
+                let days = self.uploads.entry(seen.host, VecDeque::new);
+                match days.iter_mut().find(|(known, _)| *known == over.0) {
+                    Some((_, most)) => *most = most.max(over.1),
+                    None => days.push_back(over),
+                }
+                if days.len() > MAX_DAYS {
+                    days.pop_front();
+                }
             }
         }
         drip.last = seen.ts;
         drip.today += f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
+        // The day at hand counts as soon as it has its share; it is told once a day.
+        let enough = drip.active_days.saturating_add(1) >= rule.least_days && drip.today > allowance;
+        if !enough || drip.told == day || tie.up <= tie.down || !is_rare(usual, tenant, rule.crowd_share) {
+            return;
+        }
+        let alarm = self.sums.get().resolved(rule.alarm_quantile).unwrap_or(0.0).max(rule.least_alarm);
+        let now = Drip {
+            sum: drip.sum + drip.today - allowance,
+            active_days: drip.active_days.saturating_add(1),
+            alarm,
+            told: day,
+            ..*drip
+        };
+        if now.sum <= alarm {
+            return;
+        }
+        drip.told = day;
+        // Who sends as much elsewhere on as many days has one more place for it.
+        let each = now.sum / f64::from(now.active_days);
+        let first = now.first.utc_day();
+        let before = self.uploads.get(&seen.host).into_iter().flatten();
+        let habit = before.filter(|(day, most)| *day < first && *most >= each).count();
+        let now = Drip { habit: u32::try_from(habit).unwrap_or(u32::MAX), ..now };
+        *self.noted.note((seen.host, tenant), || now) = now;
+        if self.rule.severity(seen.host, &now, tie, usual) > Severity::Info {
+            said.cues.push(self.rule.cue(seen, tenant, &now));
+        }
     }
 }
 
 impl Rule {
+    fn cue(&self, seen: &Closed, tenant: TenantId, drip: &Drip) -> Cue {
+        Cue {
+            detector: SPEC.stem,
+            ts: seen.ts,
+            host: seen.host,
+            tenant: Some(tenant),
+            group: Group::Volume,
+            nats: self.nats,
+            reason: reason("bytes_beyond_the_usual", Value::Number(drip.sum.round()), "bytes"),
+            uid: seen.uid,
+        }
+    }
+
+    /// What has been sent since the host was first watched is what it always did, as far as anybody knows.
+    fn severity(&self, host: HostId, drip: &Drip, tie: &Tie, usual: &Profiles) -> Severity {
+        let before_s = usual.host(host).map_or(0.0, |host| host.watched_s(drip.first));
+        let class = tie.standing.class.as_deref();
+        let is_work = |role: &str| {
+            self.work.get(role).is_some_and(|kinds| class.is_some_and(|class| kinds.iter().any(|kind| kind == class)))
+        };
+        match () {
+            () if before_s < self.learn_s => self.unlearned,
+            () if drip.habit >= self.least_days => self.work_severity,
+            () if usual.roles(host).iter().any(|role| is_work(role.name())) => self.work_severity,
+            () if has_role(usual, host, &self.server_roles) => self.server,
+            () => self.person,
+        }
+    }
+
     fn tell(
         &self,
         now: Timestamp,
@@ -162,12 +233,11 @@ impl Rule {
     ) -> Option<Finding> {
         let (tie, owner) = (usual.tie(host, tenant)?, usual.tenant(tenant)?);
         let destination = tie.destination(Some(&owner.key));
-        let server = has_role(usual, host, &self.server_roles);
         let claim = Claim {
             detector: SPEC.stem,
             now,
             span: (drip.first, drip.last),
-            severity: if server { self.server } else { self.person },
+            severity: self.severity(host, drip, tie, usual),
             attack: &self.attack,
             host,
             role: Role::AffectedHost,
@@ -209,5 +279,8 @@ impl Rule {
 
 /// (host, owner) pairs held, 90 bytes each.
 const MAX_PAIRS: usize = 200_000;
+/// Hosts that send much, and days remembered of each.
+const MAX_HOSTS: usize = 100_000;
+const MAX_DAYS: usize = 16;
 /// Findings held.
 const MAX_NOTED: usize = 20_000;

@@ -25,6 +25,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(UploadTail {
             rule: parse(text)?,
             pairs: Kept::new(Budget::new("upload_tail.pairs", MAX_PAIRS, 0)),
+            hosts: Kept::new(Budget::new("upload_tail.hosts", MAX_HOSTS, 0)),
             noted: Ledger::new(Budget::new("upload_tail.noted", MAX_NOTED, 64)),
         }))
     },
@@ -56,6 +57,8 @@ struct Rule {
 struct UploadTail {
     rule: Rule,
     pairs: Kept<(HostId, TenantId), Day>,
+    /// What each host sent on earlier days, told or not: what an open incident keeps from being learned was sent all the same.
+    hosts: Kept<HostId, Most>,
     noted: Ledger<(HostId, TenantId), Large>,
 }
 
@@ -80,7 +83,26 @@ struct Large {
     uids: Vec<Uid>,
 }
 
-as_it_is!(Day, Large);
+/// The most a host sent one owner in a day: on the day at hand, and on one before it.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct Most {
+    day: i32,
+    today: f64,
+    before: f64,
+}
+
+impl Most {
+    /// Notes what one owner got so far on a day; the most of earlier days comes back.
+    fn note(&mut self, day: i32, up: f64) -> f64 {
+        if self.day != day {
+            (self.before, self.day, self.today) = (self.before.max(self.today), day, 0.0);
+        }
+        self.today = self.today.max(up);
+        self.before
+    }
+}
+
+as_it_is!(Day, Large, Most);
 
 impl Detector for UploadTail {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -105,11 +127,11 @@ impl Detector for UploadTail {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table(), self.pairs.table()]
+        vec![self.noted.table(), self.pairs.table(), self.hosts.table()]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted, &mut self.pairs]
+        vec![&mut self.noted, &mut self.pairs, &mut self.hosts]
     }
 }
 
@@ -124,6 +146,8 @@ impl UploadTail {
         }
         sums.up += real(seen.counters.orig_bytes);
         sums.down += real(seen.counters.resp_bytes);
+        let new = || Most { day, today: 0.0, before: 0.0 };
+        let before = self.hosts.entry(seen.host, new).note(day, sums.up);
         let rule = &self.rule;
         let rare = is_rare(usual, tenant, rule.crowd_share);
         if sums.up < rule.least_bytes || sums.up <= sums.down || !rare {
@@ -145,7 +169,7 @@ impl UploadTail {
                 uid: seen.uid,
             });
         }
-        let (up, most) = (sums.up, real(usual.most_bytes_out(seen.host)));
+        let (up, most) = (sums.up, real(usual.most_bytes_out(seen.host)).max(before));
         let class = tie.standing.class.as_deref();
         let shares = class.is_some_and(|class| rule.sharing_classes.iter().any(|c| c == class));
         let new = seen.ts.secs_since(tie.first) <= rule.new_s;
@@ -235,5 +259,19 @@ const fn real(bytes: u64) -> f64 {
 
 /// (host, owner) pairs of a day, 60 bytes each.
 const MAX_PAIRS: usize = 200_000;
+/// Hosts, 50 bytes each.
+const MAX_HOSTS: usize = 300_000;
 /// Findings held.
 const MAX_NOTED: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_of_earlier_days_leaves_today_out() {
+        let mut most = Most { day: 7, today: 0.0, before: 0.0 };
+        let told = [(7, 100.0), (7, 900.0), (8, 5.0), (8, 2_000.0), (11, 1.0)].map(|(day, up)| most.note(day, up));
+        assert_eq!(told, [0.0, 0.0, 900.0, 900.0, 2_000.0]);
+    }
+}

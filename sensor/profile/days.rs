@@ -154,7 +154,25 @@ impl Days {
 
     /// The chance of a host-day with at least `value`, when the peers' experience weighs as much as `weight` days; `None`
     /// before the fleet has shown a thousand.
+    ///
+    /// Until work and rest have been told apart for some weeks, what was done while at rest is among what was done at work.
     pub(super) fn tail(
+        &self,
+        host: HostId,
+        group: Group,
+        (feature, shift): (Feature, Shift),
+        value: (i32, u64),
+        weight: f64,
+    ) -> Option<Tail> {
+        let tail = self.tail_of(host, group, (feature, shift), value, weight)?;
+        if shift == Shift::Work || !self.fleet.season.is_young() {
+            return Some(tail);
+        }
+        let work = self.tail_of(host, group, (feature, Shift::Work), value, weight)?;
+        Some(Tail { p: tail.p.max(work.p), ..tail })
+    }
+
+    fn tail_of(
         &self,
         host: HostId,
         group: Group,
@@ -261,7 +279,7 @@ const WAIT_DAYS: i32 = 2;
 /// Below this multiplier an hour is not one of work.
 const OFF_BELOW: f64 = 0.5;
 /// Below this hardly anybody is there (§3, off-hours).
-pub(crate) const ASLEEP_BELOW: f64 = 0.1;
+const ASLEEP_BELOW: f64 = 0.1;
 /// Host-hours before a week means something.
 const LEAST_HOST_HOURS: u64 = 5000;
 /// Host-days before a tail means something.

@@ -47,6 +47,11 @@ impl Season {
         Some(f64::from(*thousandths) / 1000.0)
     }
 
+    /// Whether work and rest were told apart for less time than the histograms remember well.
+    pub(super) fn is_young(&self) -> bool {
+        self.weeks.len() < YOUNG_WEEKS
+    }
+
     /// Adds another baseline's weeks: those of the same week add up, and the median is over all.
     pub(super) fn merge(&mut self, other: &Self) {
         let weeks = other.weeks.iter().filter(|week| week.len() == LEN);
@@ -118,6 +123,8 @@ const LEN: usize = 168;
 /// `detection.md` §2.5: the median of the last 4 to 8 weeks; two show every hour twice and are better than none.
 const MAX_WEEKS: usize = 8;
 const LEAST_WEEKS: usize = 2;
+/// Two weeks of days at rest that are filed as such, the least of the design's four to eight weeks.
+const YOUNG_WEEKS: usize = 4;
 const FLOOR_THOUSANDTHS: u32 = 50;
 
 #[cfg(test)]
