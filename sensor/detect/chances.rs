@@ -27,7 +27,8 @@ impl Kinds {
     }
 }
 
-fn real(n: usize) -> f64 {
+/// A count as a real number.
+pub(super) fn real(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 

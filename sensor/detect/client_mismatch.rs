@@ -4,20 +4,21 @@
 //! In 2019 PowerShell ran under a browser's file name; the TLS library underneath was still the system's. Measure
 //! (`detection.md` §5): the class of a client hello by its cipher list, against the user agent, against who else goes to
 //! that destination, against what this host showed before. Classes calibrate themselves on the fleet; where one hello
-//! stands for nearly everybody, something re-originates TLS and nothing is said. Benign look-alikes: old embedded
-//! browsers. Evasion: shipping a browser's TLS library.
+//! stands for nearly everybody, something re-originates TLS and nothing is said. Such a program that uploads is two signs of
+//! different groups (§3). Benign look-alikes: old embedded browsers, a backup script. Evasion: a browser's TLS library.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words};
+use super::client_class::{CLASSES, Class};
 use super::cue::{Cue, Group};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
-use crate::event::Uid;
-use crate::profile::{Activity, Fetch, Hello, HostId, Profiles, TenantId};
+use crate::base::{Arg, Budget, Table, Text, Timestamp, Word, say};
+use crate::event::{Counters, Uid};
+use crate::profile::{Activity, Closed, Fetch, Hello, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
 pub(super) const SPEC: Spec = Spec {
@@ -32,7 +33,7 @@ pub(super) const SPEC: Spec = Spec {
             hellos: Kept::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
             all: Sole::new("client_mismatch.all", [0.0; CLASSES.len()]),
             noted: Ledger::new(Budget::new("client_mismatch.noted", MAX_NOTED, 64)),
-            unlike: Ledger::new(Budget::new("client_mismatch.unlike", MAX_NOTED, 0)),
+            unlike: Ledger::new(Budget::new("client_mismatch.unlike", MAX_NOTED, 192)),
         }))
     },
 };
@@ -57,31 +58,13 @@ struct Rule {
     least_hosts: u32,
     least_hellos: f64,
     one_hello_share: f64,
+    upload_bytes: u64,
+    upload_nats: f64,
+    upload_share: f64,
     same_flow: Severity,
     other_flow: Severity,
     unlike: Severity,
-}
-
-/// Kinds of programs a client hello tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-enum Class {
-    Browser,
-    System,
-    Script,
-    Unknown,
-}
-
-const CLASSES: [Class; 4] = [Class::Browser, Class::System, Class::Script, Class::Unknown];
-
-impl Class {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Browser => "a browser",
-            Self::System => "the Windows system library, as PowerShell and .NET use it",
-            Self::Script => "a script or command line tool",
-            Self::Unknown => "a program nobody knows",
-        }
-    }
+    unlike_upload: Severity,
 }
 
 /// What each host, owner and the fleet showed.
@@ -108,6 +91,9 @@ struct Shown {
     other: Option<(Uid, usize)>,
     browser: bool,
     counted: bool,
+    /// Classes it showed there.
+    #[serde(default)]
+    classes: [bool; CLASSES.len()],
 }
 
 /// Who goes to an owner.
@@ -115,10 +101,13 @@ struct Shown {
 struct Visitors {
     by_class: [f64; CLASSES.len()],
     hosts: u32,
+    /// Hosts that showed each class there.
+    #[serde(default)]
+    hosts_by_class: [u32; CLASSES.len()],
 }
 
 /// A kind of program that does not go there.
-#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Unlike {
     ts: Timestamp,
     class: Class,
@@ -126,6 +115,16 @@ struct Unlike {
     measure: Word,
     p: f64,
     uid: Uid,
+    /// Flows under way in which that program speaks, and what those that ended sent and received.
+    #[serde(default)]
+    open: Vec<Uid>,
+    #[serde(default)]
+    up: u64,
+    #[serde(default)]
+    down: u64,
+    /// It sent more than it received, and enough.
+    #[serde(default)]
+    uploads: bool,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -148,6 +147,7 @@ impl Detector for ClientMismatch {
         match seen {
             Activity::Hello(hello) if self.rule.enabled => self.hello(hello, usual, said),
             Activity::Fetch(fetch) if self.rule.enabled => self.fetch(fetch, usual, said),
+            Activity::Closed(closed) if self.rule.enabled && closed.counted => self.closed(closed, usual, said),
             _ => {}
         }
     }
@@ -186,7 +186,7 @@ impl ClientMismatch {
     fn hello(&mut self, seen: &Hello, usual: &Profiles, said: &mut Said) {
         let Some(ja4) = seen.told.ja4.as_deref() else { return };
         let class = self.rule.class(ja4, seen, usual);
-        let at = CLASSES.iter().position(|c| *c == class).unwrap_or(0);
+        let at = class.at();
         let background = usual.tie(seen.host, seen.tenant).is_none_or(|tie| tie.background);
         let inspected = self.is_inspected(ja4);
         if !background
@@ -196,13 +196,19 @@ impl ClientMismatch {
             && -p.ln() >= self.rule.least_nats
         {
             if -p.ln() >= self.rule.unlike_nats {
-                let unlike = Unlike { ts: seen.ts, class, measure, p, uid: seen.uid };
-                self.unlike.note_once((seen.host, seen.tenant), || unlike);
+                let (ts, uid) = (seen.ts, seen.uid);
+                let unlike = || Unlike { ts, class, measure, p, uid, open: vec![], up: 0, down: 0, uploads: false };
+                self.unlike.note_once((seen.host, seen.tenant), unlike);
             }
             let sign = (measure, Value::Number(p), -p.ln());
-            self.cue(seen.ts, (seen.host, seen.tenant), sign, seen.uid, said);
+            self.cue(Group::Client, seen.ts, (seen.host, seen.tenant), sign, seen.uid, said);
         }
         self.learn(seen, ja4, at);
+        if let Some(unlike) = self.unlike.get_mut(&(seen.host, seen.tenant)).filter(|unlike| unlike.class == class)
+            && unlike.open.len() < MAX_OPEN
+        {
+            unlike.open.push(seen.uid);
+        }
         let shown = self.pairs.entry((seen.host, seen.tenant), Shown::default);
         match class {
             Class::Browser => shown.browser = true,
@@ -226,11 +232,11 @@ impl ClientMismatch {
         match () {
             () if agent.is_empty() => {
                 let sign = ("user_agent", Value::Text("none".into()), self.rule.no_agent_nats);
-                self.cue(seen.ts, key, sign, seen.uid, said);
+                self.cue(Group::Client, seen.ts, key, sign, seen.uid, said);
             }
             () if obsolete => {
                 let sign = ("user_agent", Value::Text(agent.into()), self.rule.obsolete_nats);
-                self.cue(seen.ts, key, sign, seen.uid, said);
+                self.cue(Group::Client, seen.ts, key, sign, seen.uid, said);
             }
             () if seen.agent.as_deref() == Some("browser") => {
                 self.pairs.entry(key, Shown::default).claimed.get_or_insert(seen.uid);
@@ -238,6 +244,33 @@ impl ClientMismatch {
             }
             () => {}
         }
+    }
+
+    /// A flow ended in which a program spoke that does not go there: what it moves is that program's own.
+    fn closed(&mut self, seen: &Closed, usual: &Profiles, said: &mut Said) {
+        let Some(tenant) = seen.tenant else { return };
+        let key = (seen.host, tenant);
+        let Some(unlike) = self.unlike.get_mut(&key) else { return };
+        let Some(at) = unlike.open.iter().position(|uid| *uid == seen.uid) else { return };
+        unlike.open.swap_remove(at);
+        let Counters { orig_bytes, resp_bytes, .. } = seen.counters;
+        (unlike.up, unlike.down) = (unlike.up.saturating_add(orig_bytes), unlike.down.saturating_add(resp_bytes));
+        let (up, class) = (unlike.up, unlike.class);
+        let much = !unlike.uploads && up >= self.rule.upload_bytes && up > unlike.down;
+        if !much || unlike.measure != OF_OWNER || self.is_custom(tenant, class, usual) {
+            return;
+        }
+        if let Some(unlike) = self.unlike.amend(&key) {
+            unlike.uploads = true;
+        }
+        let sign = ("bytes_sent_by_such_a_program", Value::Count(up), self.rule.upload_nats);
+        self.cue(Group::Volume, seen.ts, key, sign, seen.uid, said);
+    }
+
+    /// Whether so many machines go there with such a program that it is the owner's own, or one the site uses (§3).
+    fn is_custom(&self, tenant: TenantId, class: Class, usual: &Profiles) -> bool {
+        let hosts = self.owners.get(&tenant).and_then(|visitors| visitors.hosts_by_class.get(class.at()));
+        f64::from(hosts.copied().unwrap_or(0)) > (self.rule.upload_share * f64::from(usual.fleet())).max(1.0)
     }
 
     /// The user agent says browser, the hello says otherwise, and no browser's hello was seen there.
@@ -251,7 +284,7 @@ impl ClientMismatch {
         let same_flow = claimed == other;
         self.noted.note_once(key, || Contradiction { ts, class, same_flow, uids: vec![claimed, other] });
         let sign = ("claims_a_browser_and_is", Value::Text(class.words().into()), self.rule.contradiction_nats);
-        self.cue(ts, key, sign, other, said);
+        self.cue(Group::Client, ts, key, sign, other, said);
     }
 
     /// How surprising this class is here: for the owner's visitors, or for the host.
@@ -282,12 +315,16 @@ impl ClientMismatch {
                 self.hellos.insert(ja4.into(), 1.0);
             }
         }
-        let new_host = {
+        let (new_host, new_class) = {
             let shown = self.pairs.entry((seen.host, seen.tenant), Shown::default);
-            !std::mem::replace(&mut shown.counted, true)
+            let new_class = shown.classes.get_mut(at).is_some_and(|known| !std::mem::replace(known, true));
+            (!std::mem::replace(&mut shown.counted, true), new_class)
         };
         let visitors = self.owners.entry(seen.tenant, Visitors::default);
         visitors.hosts = visitors.hosts.saturating_add(u32::from(new_host));
+        if let Some(hosts) = visitors.hosts_by_class.get_mut(at) {
+            *hosts = hosts.saturating_add(u32::from(new_class));
+        }
         let of_host = self.hosts.entry(seen.host, || [0.0; CLASSES.len()]);
         for counts in [&mut visitors.by_class, of_host, self.all.get_mut()] {
             if let Some(count) = counts.get_mut(at) {
@@ -305,6 +342,7 @@ impl ClientMismatch {
 
     fn cue(
         &self,
+        group: Group,
         ts: Timestamp,
         (host, tenant): (HostId, TenantId),
         (measure, observed, nats): (&'static str, Value, f64),
@@ -312,16 +350,7 @@ impl ClientMismatch {
         said: &mut Said,
     ) {
         let reason = reason(measure, observed, "");
-        said.cues.push(Cue {
-            detector: SPEC.stem,
-            ts,
-            host,
-            tenant: Some(tenant),
-            group: Group::Client,
-            nats,
-            reason,
-            uid,
-        });
+        said.cues.push(Cue { detector: SPEC.stem, ts, host, tenant: Some(tenant), group, nats, reason, uid });
     }
 }
 
@@ -383,9 +412,7 @@ impl Rule {
             },
         ))
     }
-}
 
-impl Rule {
     fn tell_unlike(
         &self,
         now: Timestamp,
@@ -399,7 +426,7 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (found.ts, tie.last.max(found.ts)),
-            severity: self.unlike,
+            severity: if found.uploads { self.unlike_upload } else { self.unlike },
             attack: &self.attack,
             host,
             role: Role::AffectedHost,
@@ -407,6 +434,25 @@ impl Rule {
         };
         let (ip, client) = (usual.address_text(host), found.class.words());
         let whose = if found.measure == OF_OWNER { "what others show there" } else { "what this host shows" };
+        let mut explanation = vec![say!(
+            "client_mismatch.explanation_unlike",
+            host = &ip,
+            destination = &destination,
+            client = Arg::term(client),
+            at = found.ts.clock(),
+            whose = Arg::term(whose),
+            chance = format!("{:.4}", found.p),
+        )];
+        let mut reasons = vec![
+            reason("tls_client", Value::Text(client.into()), ""),
+            reason(found.measure, Value::Number(found.p), "probability"),
+        ];
+        if found.uploads {
+            let (up, down) = (found.up / 1000, found.down / 1000);
+            explanation.push(say!("client_mismatch.explanation_uploads", up = up, down = down));
+            reasons.push(reason("bytes_sent_by_such_a_program", Value::Count(found.up), "bytes"));
+            reasons.push(reason("bytes_received_by_it", Value::Count(found.down), "bytes"));
+        }
         Some(claim.say(
             usual,
             Words {
@@ -416,19 +462,8 @@ impl Rule {
                     destination = &destination,
                     client = Arg::term(client)
                 ),
-                explanation: say!(
-                    "client_mismatch.explanation_unlike",
-                    host = &ip,
-                    destination = &destination,
-                    client = Arg::term(client),
-                    at = found.ts.clock(),
-                    whose = Arg::term(whose),
-                    chance = format!("{:.4}", found.p),
-                ),
-                reasons: vec![
-                    reason("tls_client", Value::Text(client.into()), ""),
-                    reason(found.measure, Value::Number(found.p), "probability"),
-                ],
+                explanation: Text::of(explanation),
+                reasons,
                 others: vec![Entity::destination(tie)],
                 uids: vec![found.uid],
             },
@@ -446,5 +481,7 @@ const MAX_OWNERS: usize = 120_000;
 const MAX_HOSTS: usize = 300_000;
 /// Distinct hellos: `detection.md` §5.1.
 const MAX_HELLOS: usize = 8_192;
+/// Flows under way of one such program that are followed.
+const MAX_OPEN: usize = 16;
 /// Contradictions held.
 const MAX_NOTED: usize = 20_000;

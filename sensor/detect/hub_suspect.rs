@@ -3,11 +3,12 @@
 //! `detection.md` §4.6: before any endpoint shows anything. Measure: six signs an hour – how many machines it acted on, how
 //! many of them never before, by a channel never used, at an hour it never does, what new it meets outside, who new
 //! administers it – each a chance against that server's own past, combined by Cauchy, which holds whatever the
-//! dependence, and held against all such servers of the day by Benjamini–Hochberg. Benign look-alikes: a migration, an
-//! emergency. Evasion: doing what the server always does.
+//! dependence, and held against all such servers of the day by Benjamini–Hochberg. A single sign is a finding for the record.
+//! Benign look-alikes: a migration, an emergency. Evasion: doing what the server always does.
 
 use super::beacon::reason;
-use super::chances::{Kinds, cauchy};
+use super::by_hour::{self as at, ByHour};
+use super::chances::{Kinds, cauchy, real};
 use super::claim::{Claim, Words, keep};
 use super::finding::{Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
@@ -31,6 +32,7 @@ pub(super) const SPEC: Spec = Spec {
             pairs: Kept::new(Budget::new("hub_suspect.pairs", MAX_PAIRS, 0)),
             today: Sole::new("hub_suspect.today", (0, BTreeMap::new())),
             noted: Ledger::new(Budget::new("hub_suspect.noted", MAX_HUBS, 700)),
+            single: Ledger::new(Budget::new("hub_suspect.single", MAX_HUBS, 700)),
         }))
     },
 };
@@ -48,8 +50,11 @@ struct Rule {
     shrink_hours: f64,
     fade_per_day: f64,
     false_share: f64,
+    sign_p: f64,
     severity: Severity,
     acting: Severity,
+    single_title: String,
+    single: Severity,
 }
 
 /// Servers that act on others, and who acted on whom.
@@ -61,6 +66,8 @@ struct HubSuspect {
     /// The day at hand, and The worst hour of today of each server that was judged.
     today: Sole<(i64, BTreeMap<HostId, Hour>)>,
     noted: Ledger<(HostId, i64), Hour>,
+    /// Hours with a sign that is odd by itself.
+    single: Ledger<(HostId, i64), Hour>,
 }
 
 /// One server's past and its present hour.
@@ -78,9 +85,8 @@ struct Hub {
     firsts: f64,
     /// Machines acted on, and of them those for the first time.
     reached: Kinds,
-    /// Hours of the day, working days and weekends apart, with an act; faded, and days of each kind.
-    clock: [[f64; 24]; 2],
-    days: [f64; 2],
+    /// Hours of the day, working days and weekends apart, with an act; faded.
+    clock: ByHour,
     channels: Kinds,
     outside: Kinds,
     admins: Kinds,
@@ -166,16 +172,19 @@ impl Detector for HubSuspect {
             self.turn(id, hour);
         }
         self.tell_today();
-        let rule = &self.rule;
-        self.noted.say(which, said, |(hub, _), hour| Some(rule.tell(now, *hub, hour, usual)));
+        let (rule, noted) = (&self.rule, &self.noted);
+        // What is told as a whole is not told again in part.
+        let is_part = |key: &(HostId, i64)| noted.get(key).is_none();
+        self.single.say(which, said, |key, hour| is_part(key).then(|| rule.tell(now, key.0, hour, true, usual)));
+        self.noted.say(which, said, |(hub, _), hour| Some(rule.tell(now, *hub, hour, false, usual)));
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.hubs.table(), self.pairs.table(), self.noted.table()]
+        vec![self.hubs.table(), self.pairs.table(), self.noted.table(), self.single.table()]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.hubs, &mut self.pairs, &mut self.noted, &mut self.today]
+        vec![&mut self.hubs, &mut self.pairs, &mut self.noted, &mut self.single, &mut self.today]
     }
 }
 
@@ -240,6 +249,9 @@ impl HubSuspect {
         let judged = known.then(|| hub.judge(&self.rule)).flatten();
         hub.learn(hour, &self.rule);
         let Some(judged) = judged else { return };
+        if judged.is_odd(self.rule.sign_p) {
+            self.single.note_once((id, judged.at()), || judged.clone());
+        }
         let day = judged.span.1.utc_day();
         let (at, today) = self.today.get_mut();
         if day > *at {
@@ -261,10 +273,21 @@ impl HubSuspect {
         let told = all.iter().enumerate().rposition(|(at, (p, _))| *p <= limit(at)).map_or(0, |at| at + 1);
         for (_, id) in all.iter().take(told) {
             if let Some(hour) = today.get(id) {
-                let key = (*id, hour.span.0.secs().div_euclid(HOUR_S));
-                self.noted.note_once(key, || hour.clone());
+                self.noted.note_once((*id, hour.at()), || hour.clone());
             }
         }
+    }
+}
+
+impl Hour {
+    /// Hours since the epoch.
+    fn at(&self) -> i64 {
+        self.span.0.secs().div_euclid(HOUR_S)
+    }
+
+    /// One thing it had not done before stands out. How many it acted on varies by itself: only with something new.
+    fn is_odd(&self, sign_p: f64) -> bool {
+        self.signs.iter().skip(1).any(|p| *p <= sign_p)
     }
 }
 
@@ -294,11 +317,8 @@ impl Hub {
         let once = |happened: bool, p: f64| if happened { p } else { 1.0 };
         let any = |n: u32, p: f64| if n == 0 { 1.0 } else { 1.0 - (1.0 - p).powf(f64::from(n)) };
         let channel = once(now.new_channel.is_some(), self.channels.chance(rule.shrink));
-        let weekend = usize::from(Profiles::is_weekend(i32::try_from(self.hour.div_euclid(24)).unwrap_or(0)));
-        let hour_of_day = usize::try_from(self.hour.rem_euclid(24)).unwrap_or(0);
-        let used = self.clock.get(weekend).and_then(|hours| hours.get(hour_of_day)).copied().unwrap_or(0.0);
-        let days = self.days.get(weekend).copied().unwrap_or(0.0);
-        let clock = once(machines > 0, (used + 1.0) / (days + 1.0));
+        // Of the hours in which it acted, those of the day and the kind of day at which it acts as seldom as now.
+        let clock = once(machines > 0, self.clock.as_seldom(at::Hour::of(self.hour), [1.0; 2]));
         // Seldom enough that the number met does not matter for the chance of one being new.
         let outside = once(now.new_outside > 0, any(now.outside.min(MOST_AT_ONCE), self.outside.chance(rule.shrink)));
         let admins = once(now.new_admins > 0, any(now.admins.min(MOST_AT_ONCE), self.admins.chance(rule.shrink)));
@@ -317,17 +337,11 @@ impl Hub {
     /// The present hour becomes the past, and those without anything up to `hour` too.
     fn learn(&mut self, hour: i64, rule: &Rule) {
         let now = std::mem::take(&mut self.now);
-        let (weekend, hour_of_day) = (
-            usize::from(Profiles::is_weekend(i32::try_from(self.hour.div_euclid(24)).unwrap_or(0))),
-            usize::try_from(self.hour.rem_euclid(24)).unwrap_or(0),
-        );
         if let Some(count) = self.by_machines.get_mut(octave(now.machines.len())) {
             *count += 1.0;
         }
         if !now.machines.is_empty() {
-            if let Some(used) = self.clock.get_mut(weekend).and_then(|hours| hours.get_mut(hour_of_day)) {
-                *used += 1.0;
-            }
+            self.clock.add(at::Hour::of(self.hour));
             self.acting_days = self
                 .acting_days
                 .saturating_add(u32::from(self.day != self.hour.div_euclid(24) || self.acting_days == 0));
@@ -345,20 +359,15 @@ impl Hub {
         self.hours += silent + 1.0;
         self.by_machines[0] += silent;
         let ended = hour.div_euclid(24) - self.hour.div_euclid(24);
-        for day in 0..ended.clamp(0, 366) {
-            let day = self.hour.div_euclid(24) + day;
-            let weekend = usize::from(Profiles::is_weekend(i32::try_from(day).unwrap_or(0)));
-            if let Some(days) = self.days.get_mut(weekend) {
-                *days += 1.0;
-            }
+        for _ in 0..ended.clamp(0, 366) {
             self.fade(1.0 - rule.fade_per_day);
         }
         self.hour = hour;
     }
 
     fn fade(&mut self, keep: f64) {
-        self.by_machines.iter_mut().chain(self.clock.iter_mut().flatten()).for_each(|count| *count *= keep);
-        self.days.iter_mut().for_each(|count| *count *= keep);
+        self.by_machines.iter_mut().for_each(|count| *count *= keep);
+        self.clock.fade(keep);
         for count in [&mut self.hours, &mut self.firsts] {
             *count *= keep;
         }
@@ -370,19 +379,25 @@ impl Hub {
 }
 
 impl Rule {
-    fn tell(&self, now: Timestamp, hub: HostId, hour: &Hour, usual: &Profiles) -> Finding {
+    fn tell(&self, now: Timestamp, hub: HostId, hour: &Hour, single: bool, usual: &Profiles) -> Finding {
+        let (severity, title) = match () {
+            () if single => (self.single, &self.single_title),
+            () if hour.acted => (self.acting, &self.title),
+            () => (self.severity, &self.title),
+        };
+        let scope = if single { format!("sign {}", hour.at()) } else { hour.at().to_string() };
         let claim = Claim {
             detector: SPEC.stem,
             now,
             span: hour.span,
-            severity: if hour.acted { self.acting } else { self.severity },
+            severity,
             attack: &self.attack,
             host: hub,
             role: Role::StagingServer,
-            scope: &hour.span.0.secs().div_euclid(HOUR_S),
+            scope: &scope,
         };
         let server = usual.label(hub);
-        let words = SIGNS.iter().zip(hour.signs).filter(|(_, p)| *p <= TELLING_P);
+        let words = SIGNS.iter().zip(hour.signs).filter(|(_, p)| *p <= self.sign_p);
         let odd: Vec<Text> = words
             .map(|((_, sign), p)| say!("hub_suspect.sign", sign = Arg::term(sign), rarity = format!("{:.0}", 1.0 / p)))
             .collect();
@@ -398,7 +413,7 @@ impl Rule {
         let finding = claim.say(
             usual,
             Words {
-                title: say!("hub_suspect.title", what = Arg::term(&self.title), server = &server),
+                title: say!("hub_suspect.title", what = Arg::term(title), server = &server),
                 explanation: say!(
                     "hub_suspect.explanation",
                     server = &server,
@@ -420,13 +435,7 @@ fn octave(machines: usize) -> usize {
     usize::try_from(bits).unwrap_or(0).min(OCTAVES - 1)
 }
 
-fn real(n: usize) -> f64 {
-    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
-}
-
 const HOUR_S: i64 = 3600;
-/// Signs at most as probable are named in words.
-const TELLING_P: f64 = 0.05;
 /// Up to 1,024 machines an hour, and more.
 const OCTAVES: usize = 12;
 /// Contacts of an hour that count towards the chance of a new one.
@@ -473,10 +482,15 @@ mod tests {
         work(&mut desk, 5, 5);
         let desk = desk.judge(&rule).unwrap();
         assert!(desk.signs[1] > 0.1, "whoever always has new machines: {desk:?}");
+        assert!(!usual.is_odd(rule.sign_p), "what it does every morning: {usual:?}");
+        let mut verb = hub.clone();
+        verb.now.new_channel = Some("svcctl");
+        let verb = verb.judge(&rule).unwrap();
+        assert!(verb.is_odd(rule.sign_p) && verb.signs[3] > 0.5, "a new channel alone: {verb:?}");
         hub.hour += 14;
         work(&mut hub, 2, 0);
         let night = hub.judge(&rule).unwrap();
-        assert!(night.signs[3] < 0.1 && night.signs[0] > 0.01, "{night:?}");
+        assert!(night.is_odd(0.1) && night.signs[3] < 0.1 && night.signs[0] > 0.01, "{night:?}");
     }
 
     #[test]

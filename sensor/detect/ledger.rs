@@ -85,6 +85,11 @@ impl<K: Key, V> Ledger<K, V> {
         Some(&mut note.about)
     }
 
+    /// The note about `key` when there is one, to change in what is not told.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.noted.get_mut(key).map(|note| &mut note.about)
+    }
+
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.noted.get(key).map(|note| &note.about)
     }

@@ -10,9 +10,11 @@ mod admin_path;
 mod beacon;
 #[cfg(any(debug_assertions, test))]
 mod broken;
+mod by_hour;
 mod calibrate;
 mod chances;
 mod claim;
+mod client_class;
 mod client_mismatch;
 mod coerced_authentication;
 mod cohort_exfiltration;

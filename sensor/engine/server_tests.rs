@@ -281,6 +281,7 @@ fn a_server_that_acts_unlike_its_own_past_is_suspect() {
         ("one machine more", 10, 2, 3, vec![]),
         ("thirty machines at night", 10, 14, 30, vec![Severity::High]),
         ("the same before its past means anything", 2, 14, 30, vec![]),
+        ("its own machines at night, after six weeks of mornings", 42, 14, 2, vec![Severity::Info]),
     ] {
         let mut world = World::new(START);
         let mut morning = |day: i64, hour: i64, machines: i64| {

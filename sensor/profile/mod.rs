@@ -45,7 +45,6 @@ mod written;
 pub(crate) use activity::{Act, Activity, Call, CheckIn, Closed, Contact, Fetch, Hello, Lookup, Moved, Touch, What};
 pub(crate) use approve::NotApproved;
 pub(crate) use baseline::{Baseline, Difference, Inside, Overview};
-pub(crate) use days::ASLEEP_BELOW;
 pub(crate) use declared::{Declared, DeclaredHost, HostRole, MayReach, Policy};
 pub(crate) use habits::Rarity;
 pub(crate) use host_days::Drift;

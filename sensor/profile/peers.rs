@@ -22,6 +22,16 @@ impl Profiles {
         local_day(ts, self.declared.utc_offset_s)
     }
 
+    /// The group whose habits a host's are held against: its role, else its network.
+    pub(crate) fn group_of(&self, id: HostId) -> u32 {
+        group(&self.hosts, id).0
+    }
+
+    /// The site's local hour, in hours since the epoch.
+    pub(crate) fn local_hour(&self, ts: Timestamp) -> i64 {
+        self.hour(ts)
+    }
+
     /// The class of peers a host is held against: servers against servers, everybody else against everybody else.
     pub(crate) fn peers(&self, id: HostId) -> u32 {
         u32::from(is_server(&self.hosts, id))
