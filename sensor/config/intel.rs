@@ -17,7 +17,7 @@ pub(crate) fn intel(folder: Option<&Path>) -> Result<Intel, Box<ConfigError>> {
         for path in files(folder)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_table = path.extension().is_some_and(|kind| kind == "csv" || kind == "dat");
-            if is_table && !known.contains(&name) {
+            if is_table && !known.contains(&name) && !COMPILED_IN.contains(&name) {
                 let meant = alike(name, &known).map_or_else(
                     || "own feeds belong in the folder feeds".to_owned(),
                     |known| format!("perhaps {known} is meant"),
@@ -52,6 +52,9 @@ pub(crate) fn tables(folder: Option<&Path>) -> Result<Tables, Box<ConfigError>> 
     Ok(tables)
 }
 
+/// Shipped tables that only a new version replaces; a copy of the shipped folder has them.
+const COMPILED_IN: &[&str] = &["dcerpc_operations.csv", "destination_classes.csv", "remote_exec_artifacts.csv"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +75,10 @@ mod tests {
             assert!(says(folder.path()).contains(said), "{name}: {}", says(folder.path()));
             fs::remove_file(path).unwrap();
         }
-        fs::write(folder.path().join("README.md"), "ours").unwrap();
-        assert!(intel(Some(folder.path())).is_ok(), "notes are no tables");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/intel");
+        for path in files(&shipped).unwrap() {
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+        assert!(intel(Some(folder.path())).is_ok(), "a copy of the shipped folder, notes and all, is right");
     }
 }
