@@ -30,6 +30,12 @@ pub(crate) enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another process has it open: nothing is wrong with it.
+    #[error("the baseline {path} is in use by another yukue (a running sensor?); stop that one first")]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+    },
     /// It is no baseline, or a damaged one.
     #[error("the baseline {path} is damaged: {reason}")]
     Damaged {
@@ -256,6 +262,7 @@ pub(super) fn told(path: &Path, error: redb::Error) -> StoreError {
         {
             StoreError::Io { path: path.to_owned(), source }
         }
+        redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
         error => StoreError::Damaged { path: path.to_owned(), reason: error.to_string() },
     }
 }
@@ -375,6 +382,23 @@ mod tests {
             assert!(aside.exists() && !copy.exists(), "{what}");
         }
         assert!(matches!(Store::read(&folder.path().join("none")), Err(StoreError::Io { .. })));
+    }
+
+    #[test]
+    fn a_baseline_that_somebody_has_open_is_left_where_it_is() {
+        let folder = folder();
+        let path = folder.path().join("b.yukue");
+        let mut open = Store::open(&path).unwrap();
+        open.save(Extent::All, |put| put(record(Kind::Fleet, 0, b"all"))).unwrap();
+        for (what, error) in [
+            ("reading", Store::read(&path).map(drop).unwrap_err()),
+            ("saving", Store::open(&path).map(drop).unwrap_err()),
+            ("looking things up", Archive::open(&path).map(drop).unwrap_err()),
+        ] {
+            assert!(matches!(error, StoreError::InUse { .. }) && !error.is_damage(), "{what}: {error}");
+        }
+        drop(open);
+        assert_eq!(Store::read(&path).unwrap().len(), 1);
     }
 
     #[test]
