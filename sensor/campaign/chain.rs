@@ -6,6 +6,7 @@
 
 use super::ChainRule;
 use super::sessions::{Follower, Session, Sessions};
+use crate::base::stats::common;
 use crate::base::{Timestamp, Word};
 use crate::detect::{Against, Beacon, Evidence, Rhythm, Severity, Value};
 use crate::event::{self, Transport, Uid};
@@ -69,7 +70,7 @@ fn weigh(
     let lag_s = follower.lag_s();
     let accident = accident(session, follower, rule);
     let strangers = strangers(session, follower, led, usual);
-    let common = f64::from(rule.common_hosts).max(rule.common_share * f64::from(usual.fleet()));
+    let common = common(rule.common_hosts, rule.common_share, usual.fleet());
     let is_common = f64::from(strangers) >= common;
     let counts = usual.counts();
     let lone = ratio(counts.lone_firsts.saturating_add(1), counts.firsts.saturating_add(1)).min(1.0);

@@ -42,6 +42,7 @@ pub(crate) use story::{Plot, Story, Telling};
 
 pub(crate) use crate::profile::HostId;
 
+use crate::base::stats::common;
 use crate::base::{LookBack, Table, Timestamp};
 use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
@@ -124,7 +125,7 @@ pub(crate) struct CauseRule {
 impl CauseRule {
     /// Users from which on a destination is common in a fleet of so many.
     fn common(&self, fleet: u32) -> f64 {
-        f64::from(self.common_hosts).max(self.common_share * f64::from(fleet))
+        common(self.common_hosts, self.common_share, fleet)
     }
 }
 
@@ -261,7 +262,8 @@ impl Campaigns {
 
     /// What belongs to a story.
     pub(crate) fn scope(&self, story: &Story, usual: &Profiles, beacons: &Beacon) -> Scope {
-        scoping::scope(story, (&self.sessions, &self.contacts, &self.hops, &self.older), usual, beacons)
+        let on = (&self.sessions, &self.contacts, &self.hops, &self.older);
+        scoping::scope(story, on, &self.rules.common_cause, usual, beacons)
     }
 
     /// Addresses that took part in a story and have several machines behind them.

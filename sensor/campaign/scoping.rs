@@ -1,5 +1,6 @@
 //! Which hosts and destinations belong to a story, how sure that is, and what blocking them would cost.
 
+use super::CauseRule;
 use super::contacts::Contacts;
 use super::hops::Hops;
 use super::scope::{Advice, DestinationKind, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
@@ -15,6 +16,7 @@ use std::net::IpAddr;
 pub(crate) fn scope(
     story: &Story,
     (sessions, contacts, hops, older): (&Sessions, &Contacts, &Hops, &LookBack),
+    rule: &CauseRule,
     usual: &Profiles,
     beacons: &Beacon,
 ) -> Scope {
@@ -24,7 +26,8 @@ pub(crate) fn scope(
     let tenants: Vec<TenantId> = story.tenants.iter().copied().chain(story.enriched.iter().map(|(t, _)| *t)).collect();
     for tenant in &tenants {
         let Some(owner) = usual.tenant(*tenant) else { continue };
-        let after = After { tenant: *tenant, begin, story, on: (sessions, contacts), usual, beacons };
+        let after =
+            After { tenant: *tenant, begin, story, on: (sessions, contacts), several: rule.min_hosts, usual, beacons };
         let others_belong = after.others_belong();
         // Of a destination everybody uses only the first users are known by name.
         let named = owner.users.iter().map(|(host, _)| *host);
@@ -114,6 +117,8 @@ struct After<'a> {
     begin: Timestamp,
     story: &'a Story,
     on: (&'a Sessions, &'a Contacts),
+    /// Machines led to a destination from which on it is the story's own.
+    several: usize,
     usual: &'a Profiles,
     beacons: &'a Beacon,
 }
@@ -154,7 +159,7 @@ impl After<'_> {
         let rest = since.len().saturating_sub(with_signs);
         // One host's destination that many meet later without a sign is anybody's new destination; one that a server led
         // several to has as many others as there are sites the sensor sees nothing of.
-        let each = if ours.len() >= SEVERAL { UNSEEN_PER_SEEN } else { 1 };
+        let each = if ours.len() >= self.several { UNSEEN_PER_SEEN } else { 1 };
         let most = rest <= ours.len().saturating_add(with_signs).saturating_mul(each);
         match () {
             () if most && owner.more == 0 && (enriched || ours.len() >= 2 || rest <= 2) => Others::All,
@@ -271,8 +276,6 @@ fn destination(
     })
 }
 
-/// Machines led to a destination from which on it is the story's own (`min_hosts` of the common cause).
-const SEVERAL: usize = 3;
 /// Hosts of a campaign that nothing ties to its server, for each that is: where a quarter of the sites is mirrored to the
 /// sensor, three of four are touched unseen.
 const UNSEEN_PER_SEEN: usize = 3;

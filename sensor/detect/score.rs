@@ -10,6 +10,7 @@ use super::identify::id;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::Renames;
 use super::{Cue, Group, Said};
+use crate::base::stats::common;
 use crate::base::{self, Arg, Table, Text, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{HostId, Profiles, Renamed, TenantId};
@@ -342,7 +343,7 @@ impl ScoreRule {
         let Some(owner) = usual.tenant(tenant) else { return false };
         let before = owner.users.iter().filter(|(_, first)| now.secs_since(*first) > DAY_S).count();
         let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX).saturating_add(owner.more));
-        before >= f64::from(self.common_hosts).max(self.common_share * f64::from(usual.fleet()))
+        before >= common(self.common_hosts, self.common_share, usual.fleet())
     }
 
     /// Enough to add the sum up again: each cue with its measure, each group with its cap, what it was held against.
