@@ -288,8 +288,8 @@ const LEAST_HOST_DAYS: u64 = 30_000;
 
 fn singles(all: &[Outcome]) -> String {
     let mut out = "\n## Single acts\n\nFound by an alert above a notice; timers by their rhythm. A finding says what it is, be it for the record \
-         only: by design one weak sign is no alert. Cohort exfiltration is asked about from a week on and up to a twentieth of the \
-         fleet, so not in ten days of 200 hosts.\n\n| family | found | by | finding | of |\n|---|---|---|---|---|\n"
+         only: by design one weak sign is no alert. A cohort is looked for from a week on and up to a twentieth of the \
+         fleet, so not in ten days of 200 hosts: there only single hosts of it are found.\n\n| family | found | by | finding | of |\n|---|---|---|---|---|\n"
         .to_owned();
     let mut families: BTreeMap<&str, Vec<&Single>> = BTreeMap::new();
     for single in all.iter().filter(|o| o.group == "attack").flat_map(|o| &o.verdict.lone) {
