@@ -9,6 +9,7 @@ use crate::profile::{HostId, TenantId};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::time::Duration;
 
 /// Cases, and first contacts that may yet become some.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Cases {
     next: u64,
     /// The first case about which more may become known.
     unsettled: u64,
+    /// By hour, from which number on a case of it may be held: none held earlier is as late. As the hours came.
+    hours: VecDeque<(i64, u64)>,
     /// With numbers of their own.
     passing: Ring<(u64, Case)>,
     passed: u64,
@@ -54,6 +57,7 @@ impl Cases {
             dropped: 0,
             next: 0,
             unsettled: 0,
+            hours: VecDeque::new(),
             passing: Ring::new(MAX_PASSING),
             passed: 0,
             unsaved: None,
@@ -64,11 +68,19 @@ impl Cases {
     pub(crate) fn hold(&mut self, case: Case) {
         self.by_tenant.entry(case.tenant).or_default().push_back(self.next);
         self.by_host.entry(case.host).or_default().push_back(self.next);
+        let hour = case.ts.secs().div_euclid(HOUR_S);
+        if self.hours.back().is_none_or(|(latest, _)| *latest < hour) {
+            self.hours.push_back((hour, self.next));
+        }
         self.next = self.next.saturating_add(1);
         if let Some(oldest) = self.held.push(case) {
             forget_first(&mut self.by_tenant, oldest.tenant);
             forget_first(&mut self.by_host, oldest.host);
             self.dropped = self.dropped.saturating_add(1);
+            // The latest hour that begins before all that is held says as much as those before it.
+            while self.hours.get(1).is_some_and(|(_, first)| *first <= self.dropped) {
+                self.hours.pop_front();
+            }
         }
     }
 
@@ -122,9 +134,15 @@ impl Cases {
         self.by_tenant.keys().copied()
     }
 
-    /// All cases, in the order they became some.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Case> {
-        self.held.iter()
+    /// Those of the last `span_s` seconds before `now`, in the order they became some.
+    pub(crate) fn lately(&self, now: Timestamp, span_s: f64) -> impl Iterator<Item = &Case> {
+        let cutoff = now.minus(Duration::from_secs_f64(span_s));
+        let hour = cutoff.secs().div_euclid(HOUR_S);
+        // What became a case before the first one of that hour or of a later one is older.
+        let at = self.hours.partition_point(|(known, _)| *known < hour);
+        let first = self.hours.get(at).map_or(self.next, |(_, first)| *first);
+        let skip = usize::try_from(first.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
+        self.held.iter().skip(skip).filter(move |case| now.secs_since(case.ts) <= span_s)
     }
 
     /// Lets `settle` complete the cases about which more may have become known within `span_s`.
@@ -229,8 +247,9 @@ fn forget_first<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K) {
     }
 }
 
-/// Cases held, at most 1.6 kB each; detection.md §4.5 plans twice as many, smaller ones.
-const MAX_CASES: usize = 32_768;
+/// Cases held, at most 1.9 kB each and mostly a third of it (detection.md §4.5).
+const MAX_CASES: usize = 65_536;
+const HOUR_S: i64 = 3600;
 /// First contacts with well-known destinations that are remembered.
 const MAX_PASSING: usize = 8_192;
 
@@ -263,6 +282,21 @@ mod tests {
         assert_eq!(cases.of(TenantId(7)).count(), 0);
         assert_eq!(cases.of_host(HostId(9)).count(), 0, "it made room");
         assert_eq!(cases.of_host(HostId(11)).map(|case| case.tenant.0).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn the_cases_of_late_are_those_a_look_at_all_finds() {
+        let mut cases = Cases::new();
+        let all = u32::try_from(MAX_CASES).unwrap() + 5_000;
+        // Two seconds apart, every seventh became a case hours after it was met.
+        let met = |n: u32| i64::from(n) * 2 - if n.is_multiple_of(7) { 9_000 } else { 0 };
+        (0..all).for_each(|n| cases.hold(case(n, n % 3, met(n))));
+        let now = Timestamp::from_secs(i64::from(all) * 2);
+        for span in [0.0, 60.0, 3_600.0, 7_300.0, 86_400.0, 604_800.0] {
+            let plain = cases.held.iter().filter(|case| now.secs_since(case.ts) <= span);
+            assert!(cases.lately(now, span).eq(plain), "{span} s");
+        }
+        assert!(cases.hours.len() < 80, "{} hours", cases.hours.len());
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn cluster<'a>(tenant: TenantId, on: &Basis<'a>) -> Vec<&'a Case> {
 
 /// The oddest cases of the day before `now`.
 pub(super) fn of_day<'a>(now: Timestamp, on: &Basis<'a>) -> Vec<&'a Case> {
-    let lately = on.contacts.cases().iter().filter(|case| now.secs_since(case.ts) <= DAY_S);
+    let lately = on.contacts.cases().lately(now, DAY_S);
     // How odd a contact was says how many used the destination then.
     let rare = -on.rules.common_cause.common_share.ln();
     let mut cases: Vec<&Case> =
@@ -74,7 +74,7 @@ pub(super) fn of_day<'a>(now: Timestamp, on: &Basis<'a>) -> Vec<&'a Case> {
 /// Cases in which an unusual kind of program spoke, by provider, in order of time.
 pub(super) fn by_provider<'a>(now: Timestamp, on: &Basis<'a>) -> BTreeMap<Box<str>, Vec<&'a Case>> {
     let mut all: BTreeMap<Box<str>, Vec<&Case>> = BTreeMap::new();
-    let lately = on.contacts.cases().iter().filter(|case| now.secs_since(case.ts) <= WEEK_S);
+    let lately = on.contacts.cases().lately(now, WEEK_S);
     let odd = |case: &&Case| on.contacts.has_odd_client(case.host, case.tenant) && stands(case, on);
     for case in lately.filter(|case| odd(case) && !is_passing(case, on)) {
         let provider = on.usual.tie(case.host, case.tenant).and_then(|tie| tie.standing.provider.clone());

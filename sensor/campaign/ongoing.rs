@@ -355,8 +355,8 @@ impl Ongoing {
         cases >= rule.min_marked_hosts && self.tested.get(key).is_none_or(grown)
     }
 
-    /// Whether a cluster has changed enough since it was last tested: a mark came, or `enough` cases. A destination that
-    /// everybody comes to know gains a case every few minutes.
+    /// Whether a cluster has changed enough since it was last tested: a mark came, or with many of them several, or
+    /// `enough` cases. A destination that everybody comes to know gains a case every few minutes.
     fn grew(&mut self, key: &Cluster, cases: &[&Case], all: usize, look: Look, on: &Basis<'_>) -> bool {
         let rule = &on.rules.common_cause;
         // Two are enough only where code was made to run on them.
@@ -367,7 +367,7 @@ impl Ongoing {
         let marked = cases.iter().filter(|case| is_marked(case, on)).count();
         let grew = self.tested.get(key).is_none_or(|before| {
             let more = cases.len().saturating_sub(before.cases);
-            marked != before.marked || more >= enough(before.cases, look)
+            marked.abs_diff(before.marked) > before.marked / SMALL || more >= enough(before.cases, look)
         });
         if grew {
             if self.tested.len() >= MAX_TESTED {
@@ -385,9 +385,9 @@ impl Ongoing {
 const fn enough(cases: usize, look: Look) -> usize {
     match (look, cases) {
         (Look::Last, _) | (_, 0..FEW_CASES) => 1,
-        (Look::Hourly, _) => 1 + cases / 32,
+        (Look::Hourly, FEW_CASES..SMALL) => 1 + cases / 32,
         (Look::Now, FEW_CASES..32) => 3,
-        (Look::Now, _) => cases / 8,
+        (Look::Hourly | Look::Now, _) => cases / 8,
     }
 }
 
