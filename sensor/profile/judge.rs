@@ -39,24 +39,24 @@ impl Profiles {
             return;
         }
         if let Some(old) = before
-            && self.ties.get(&(host, old)).is_some_and(|tie| tie.flows == 1 && tie.is_first(uid))
+            && self.ties.get((host, old)).is_some_and(|tie| tie.flows == 1 && tie.is_first(uid))
         {
-            self.ties.remove(&(host, old));
+            self.ties.remove((host, old));
             self.tenants.unused(old, host);
             self.take_back(host, old);
             self.touch(host, Some(old));
         }
         let others = self.tenants.get(tenant).map_or(0, Tenant::used_by);
         let day = self.day(ts);
-        let tied = self.ties.get(&(host, tenant)).is_some();
+        let tied = self.ties.get((host, tenant)).is_some();
         let first = !tied && !self.habits.knows((host, tenant), day);
         let nameless = name.is_none() && !several;
         // What a proxy meets it meets for others, and they are told themselves.
         let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
         let background = known.standing.is_background() || is_plumbing(transport, resp.port) || for_others;
-        let tie = self
-            .ties
-            .entry((host, tenant), || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone()));
+        let frequented = background || self.is_frequented(tenant);
+        let new = || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone());
+        let tie = self.ties.entry((host, tenant), frequented, new);
         tie.add(ts, uid, resp, background);
         tie.several |= several;
         let counts = !background && std::mem::replace(&mut tie.day, day) != day;

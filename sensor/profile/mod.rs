@@ -37,6 +37,7 @@ mod snapshot;
 mod stamp;
 mod tenants;
 mod tie;
+mod ties;
 mod touched;
 mod visibility;
 mod volume;
@@ -74,6 +75,7 @@ use shared::Shared;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tenants::Tenants;
+use ties::Ties;
 use touched::Touched;
 
 /// Everything known about the site and its destinations so far.
@@ -83,7 +85,7 @@ pub(crate) struct Profiles {
     intel: Arc<Intel>,
     names: NameMemory,
     tenants: Tenants,
-    ties: Capped<(HostId, TenantId), Tie>,
+    ties: Ties,
     hosts: Hosts,
     hubs: Hubs,
     habits: Habits,
@@ -124,7 +126,7 @@ impl Profiles {
         Self {
             names: NameMemory::new(),
             tenants: Tenants::new(),
-            ties: Capped::new(Budget::new("profile.ties", MAX_TIES, 160)),
+            ties: Ties::new(),
             hosts: Hosts::new(declared.clone()),
             hubs: Hubs::new(),
             habits: Habits::new(),
@@ -159,7 +161,7 @@ impl Profiles {
         let ties: Vec<(HostId, TenantId)> = self.ties.iter().map(|(pair, _)| *pair).collect();
         for (host, tenant) in ties {
             let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
-            let Some(tie) = self.ties.peek_mut(&(host, tenant)) else { continue };
+            let Some(tie) = self.ties.peek_mut((host, tenant)) else { continue };
             if tie.several {
                 continue; // It is not kept which names led there; the next first contact finds the new word.
             }
@@ -192,7 +194,7 @@ impl Profiles {
 
     /// What `host` has to do with `tenant`.
     pub(crate) fn tie(&self, host: HostId, tenant: TenantId) -> Option<&Tie> {
-        self.ties.get(&(host, tenant))
+        self.ties.get((host, tenant))
     }
 
     pub(crate) fn tenant(&self, id: TenantId) -> Option<&Tenant> {
@@ -356,18 +358,14 @@ impl Profiles {
 
     /// Its tables as they stand.
     pub(crate) fn tables(&self) -> Vec<Table> {
-        let own = [self.ties.table(), self.admin_shares.table(), self.inner.table(), self.agents.table()];
-        let parts = own.into_iter().chain(self.names.tables()).chain(self.tenants.tables());
+        let own = [self.admin_shares.table(), self.inner.table(), self.agents.table()];
+        let parts = self.ties.tables().into_iter().chain(own).chain(self.names.tables()).chain(self.tenants.tables());
         let parts = parts.chain(self.hosts.tables()).chain(self.flows.tables());
         let parts = parts.chain([self.hubs.table()]).chain(self.habits.tables()).chain(self.days.tables());
         parts.chain(self.shared.tables()).chain(self.visibility.tables()).collect()
     }
 }
 
-/// (host, owner) pairs held; some 230 bytes each with their names shared. A first contact is weighed as a case for a week,
-/// for which its pair must be known: a fleet of 2,000 meets some 30 owners a host and day, which is 420,000 pairs in a week.
-/// Larger fleets keep less than a week of pairs; which owners a host has met at all is the habits' to know.
-const MAX_TIES: usize = 500_000;
 /// Flows with an administrative share at one moment.
 const MAX_ADMIN_FLOWS: usize = 100_000;
 /// Conversations into the site's hosts at one moment; what began earlier is taken to begin with its first act.

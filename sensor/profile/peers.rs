@@ -78,12 +78,17 @@ impl Profiles {
         let known = named.into_iter().chain(ips.iter().filter_map(|ip| self.tenants.at(*ip)));
         let open: Vec<TenantId> = known.filter(|tenant| !approved(*tenant)).collect();
         for tenant in open {
-            if self.ties.get(&(host, tenant)).is_some() {
+            if self.ties.get((host, tenant)).is_some() {
                 self.habits.quarantine.hold((host, tenant), now);
                 self.touch(host, Some(tenant));
                 self.days.held.insert(host, day);
             }
         }
+    }
+
+    /// Whether so many use an owner that nobody may ever ask who they were (detection.md §8).
+    pub(super) fn is_frequented(&self, owner: TenantId) -> bool {
+        self.tenants.get(owner).is_some_and(|owner| owner.used_by() > RARE_HOSTS.max(self.fleet() / 100))
     }
 
     /// Who has an address at a moment, when it is a machine of the site.
@@ -235,6 +240,8 @@ const DAY: Duration = Duration::from_hours(24);
 const DAYS_WEIGHT: f64 = 10.0;
 /// Classes of destinations that keep what they are sent.
 const STORAGE: &[&str] = &["object-storage", "file-sharing", "paste"];
+/// Hosts of which one in a hundred uses it, or so many: a destination that somebody may ask about (`detection.md` §8).
+const RARE_HOSTS: u32 = 400;
 /// Connections that last so long are long, seconds (`detection.md` §3).
 const LONG_S: u64 = 3600;
 /// Groups of roles; those of IPv4 subnets are below 2^24, those of IPv6 above 2^30.

@@ -156,7 +156,7 @@ impl Profiles {
             None if flow.waiting.len() < MAX_WAITING => flow.waiting.push((seen.ts, moved)),
             None => {}
         }
-        if let Some(tie) = flow.tenant.and_then(|tenant| self.ties.get_mut(&(host, tenant))) {
+        if let Some(tie) = flow.tenant.and_then(|tenant| self.ties.get_mut((host, tenant))) {
             tie.last = tie.last.max(seen.ts);
         }
         self.hosts.alive(host, seen.ts);
@@ -185,7 +185,7 @@ impl Profiles {
             Some(Via::Request) => Counters::default(), // Counted with each request.
             Some(Via::Tunnel) | None => whole(record),
         };
-        if let Some(tie) = self.ties.get_mut(&(flow.host, tenant)) {
+        if let Some(tie) = self.ties.get_mut((flow.host, tenant)) {
             tie.up = tie.up.saturating_add(up);
             tie.down = tie.down.saturating_add(down);
             tie.last = tie.last.max(record.last);
@@ -291,7 +291,7 @@ impl Profiles {
         let Some(flow) = self.flows.get(seen.uid) else { return };
         if let Some(tenant) = flow.tenant {
             let (ts, uid, host, resp) = (told.started, seen.uid, flow.host, flow.resp);
-            let class = self.ties.get(&(host, tenant)).and_then(|tie| tie.standing.class.as_deref());
+            let class = self.ties.get((host, tenant)).and_then(|tie| tie.standing.class.as_deref());
             self.visibility.greeted(seen.orig.ip, told, resp.port == DOT_PORT || class == Some("dns-resolver"));
             out.push(Activity::Hello(Hello { ts, uid, host, tenant, resp, told: Box::new(told.clone()) }));
         }
@@ -318,7 +318,7 @@ impl Profiles {
         out.push(Activity::CheckIn(CheckIn { ts: request.started, host, tenant, moved: None }));
         let agent = request.user_agent.as_deref().and_then(|text| self.agent(text));
         let by_request = flow_via == Some(Via::Request);
-        if let Some(tie) = self.ties.get_mut(&(host, tenant)) {
+        if let Some(tie) = self.ties.get_mut((host, tenant)) {
             tie.requested(request.host.as_deref(), request.content, agent.as_deref());
             if by_request {
                 tie.up = tie.up.saturating_add(request.request_body_len);

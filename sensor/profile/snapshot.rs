@@ -108,11 +108,11 @@ impl Profiles {
         }
         touched.groups.iter().map(|group| self.saved_peers(*group)).for_each(&mut *put);
         for pair in &touched.pairs {
-            put(match self.ties.get(pair) {
+            put(match self.ties.get(*pair) {
                 Some(tie) => Saved::Tie(Box::new(saved_tie(tie))).record(key(*pair)),
                 None => Record::gone(Kind::Tie, key(*pair)),
             });
-            self.ties.get(pair).and_then(|tie| self.met(*pair, tie)).into_iter().for_each(&mut *put);
+            self.ties.get(*pair).and_then(|tie| self.met(*pair, tie)).into_iter().for_each(&mut *put);
             put(match self.habits.quarantine.waiting(*pair) {
                 Some(waiting) => saved_waiting(*pair, waiting),
                 None => Record::gone(Kind::Waiting, key(*pair)),
@@ -225,10 +225,9 @@ impl Profiles {
 
     /// What the index on disk keeps of a tie: rare destinations only, of which somebody may once ask who used them.
     fn met(&self, (host, owner): Pair, tie: &Tie) -> Option<Record> {
-        let used_by = self.tenants.get(owner)?.used_by();
-        let is_rare = used_by <= RARE_HOSTS.max(self.fleet() / 100);
+        self.tenants.get(owner)?;
         let met = Meeting { with: host.0, first: tie.first, last: tie.last, count: tie.flows, bytes: tie.up };
-        (is_rare && !tie.background).then(|| met.record(Kind::Met, owner.0))
+        (!self.is_frequented(owner) && !tie.background).then(|| met.record(Kind::Met, owner.0))
     }
 
     fn saved_peers(&self, group: Group) -> Record {
@@ -280,7 +279,8 @@ impl Profiles {
             sent: saved.sent,
             several: saved.several,
         };
-        self.ties.insert(pair, tie);
+        let frequented = tie.background || self.is_frequented(pair.1);
+        self.ties.insert(pair, frequented, tie);
     }
 }
 
@@ -322,7 +322,5 @@ const fn key(pair: Pair) -> (u32, u32) {
     (pair.0.0, pair.1.0)
 }
 
-/// Hosts of which one in a hundred uses it, or so many: a destination that somebody may ask about (detection.md §8).
-const RARE_HOSTS: u32 = 400;
 /// Addresses of an owner kept with a tie.
 const MAX_RESPS: usize = 4;

@@ -1,0 +1,80 @@
+//! What hosts have to do with destination owners, the rare ones kept longer.
+//!
+//! Nine of ten pairs are with owners that many use or with everyday infrastructure; of those little is asked, and in a large
+//! fleet they would push out within hours what an investigation asks for after days. So they have a table of their own.
+
+use super::tie::Tie;
+use super::{HostId, TenantId};
+use crate::base::{Budget, Capped, Table};
+
+/// A host and an owner.
+type Pair = (HostId, TenantId);
+
+/// All ties held.
+#[derive(Debug)]
+pub(super) struct Ties {
+    rare: Capped<Pair, Tie>,
+    frequented: Capped<Pair, Tie>,
+}
+
+impl Ties {
+    pub(super) fn new() -> Self {
+        Self {
+            rare: Capped::new(Budget::new("ties.rare", MAX_RARE, TIE_BYTES)),
+            frequented: Capped::new(Budget::new("ties.frequented", MAX_FREQUENTED, TIE_BYTES)),
+        }
+    }
+
+    pub(super) fn get(&self, pair: Pair) -> Option<&Tie> {
+        self.rare.get(&pair).or_else(|| self.frequented.get(&pair))
+    }
+
+    /// To change, touched.
+    pub(super) fn get_mut(&mut self, pair: Pair) -> Option<&mut Tie> {
+        // Two look-ups in the first table: a borrow that may be returned cannot be given up again.
+        if self.rare.get(&pair).is_some() { self.rare.get_mut(&pair) } else { self.frequented.get_mut(&pair) }
+    }
+
+    /// To change without touching it.
+    pub(super) fn peek_mut(&mut self, pair: Pair) -> Option<&mut Tie> {
+        if self.rare.get(&pair).is_some() { self.rare.peek_mut(&pair) } else { self.frequented.peek_mut(&pair) }
+    }
+
+    /// The tie of a pair, made by `new` when there is none, touched. One that is made with a `frequented` owner goes
+    /// where those are; it stays there should the owner turn out to be rare, and the other way round.
+    pub(super) fn entry(&mut self, pair: Pair, frequented: bool, new: impl FnOnce() -> Tie) -> &mut Tie {
+        let known = if self.rare.get(&pair).is_some() { Some(false) } else { None };
+        let known = known.or_else(|| self.frequented.get(&pair).map(|_| true));
+        if known.unwrap_or(frequented) { self.frequented.entry(pair, new) } else { self.rare.entry(pair, new) }
+    }
+
+    pub(super) fn insert(&mut self, pair: Pair, frequented: bool, tie: Tie) {
+        if frequented {
+            self.frequented.insert(pair, tie);
+        } else {
+            self.rare.insert(pair, tie);
+        }
+    }
+
+    pub(super) fn remove(&mut self, pair: Pair) -> Option<Tie> {
+        self.rare.remove(&pair).or_else(|| self.frequented.remove(&pair))
+    }
+
+    /// Those with rare owners first, each least recently touched first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Pair, &Tie)> {
+        self.rare.iter().chain(self.frequented.iter())
+    }
+
+    pub(super) fn tables(&self) -> [Table; 2] {
+        [self.rare.table(), self.frequented.table()]
+    }
+}
+
+/// Some 230 bytes each with their names shared. A first contact is weighed as a case for a week, for which its pair must be
+/// known: hosts meet some four rare owners a day, so 20,000 of them fill the first table in a week and 100,000 in a day or
+/// two. Which owners a host has met at all is the habits' to know.
+const MAX_RARE: usize = 500_000;
+/// Likewise; a host meets some thirty a day, and nobody asks for those of last week.
+const MAX_FREQUENTED: usize = 200_000;
+/// What a tie holds outside its place.
+const TIE_BYTES: usize = 160;
