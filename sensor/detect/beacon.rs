@@ -335,6 +335,6 @@ fn grouped(value: f64) -> String {
 const EVERY_CHECK_INS: u32 = 16;
 const HOUR_S: i64 = 3600;
 /// (host, owner) pairs: about 80 bytes each, 230 once metered.
-const MAX_PAIRS: usize = 200_000;
+const MAX_PAIRS: usize = 500_000;
 /// Of these, with an unusual kind of program.
 const MAX_ODD: usize = 32_768;

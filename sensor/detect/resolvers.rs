@@ -47,7 +47,10 @@ impl Resolvers {
         }
         let is_inside = usual.declared().site.is_inside(seen.resolver);
         if is_inside {
-            self.inside.insert(seen.host, ());
+            // Beyond what is held there are enough.
+            if self.inside.len() < MAX_HOSTS {
+                self.inside.insert(seen.host, ());
+            }
             self.resolvers.insert(seen.resolver, ());
         }
         is_inside

@@ -278,7 +278,7 @@ impl Rule {
 }
 
 /// (host, owner) pairs held, 90 bytes each.
-const MAX_PAIRS: usize = 200_000;
+const MAX_PAIRS: usize = 400_000;
 /// Hosts that send much, and days remembered of each.
 const MAX_HOSTS: usize = 100_000;
 const MAX_DAYS: usize = 16;

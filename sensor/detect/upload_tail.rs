@@ -258,7 +258,7 @@ const fn real(bytes: u64) -> f64 {
 }
 
 /// (host, owner) pairs of a day, 60 bytes each.
-const MAX_PAIRS: usize = 200_000;
+const MAX_PAIRS: usize = 400_000;
 /// Hosts, 50 bytes each.
 const MAX_HOSTS: usize = 300_000;
 /// Findings held.
