@@ -15,7 +15,7 @@ help:
 	@echo 'make test         everything: check, dissectors, conformance, ladders; minutes per part printed'
 	@echo 'make check        the quick suite: format, lints, units, scenarios, invariants'
 	@echo 'make bench        CPU per packet against a bare libpcap loop, memory, allocations; CPU per message of each parser'
-	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000, REPORT=1'
+	@echo 'make scorecard    detection on simulated fleets against its goals; FULL=1, FLEET=100000 (DAYS=14), REPORT=1'
 	@echo 'make fuzz         ten minutes of fuzzing, coverage-guided where the toolchain allows'
 	@echo 'make soak         ten minutes of traffic and troubles on a live sensor (MINUTES=60): memory, losses, series'
 	@echo 'make packaging    units, .deb, container file, manifests, man pages against the tools that read them'
@@ -65,8 +65,8 @@ bench-quick:
 	$(CARGO) bench --bench load -- --quick
 
 # How well detection does on simulated fleets; FULL=1 pools rare events over many seeds and can be broken off and taken
-# up again, FLEET=100000 is one large fleet, REPORT=1 opens the report's seeds, once.
-SCORE = $(if $(REPORT),--report $(shell date -u +%F),$(if $(FLEET),fleet-$(FLEET),$(if $(FULL),full,development)))
+# up again, FLEET=100000 is one large fleet for 14 days or DAYS=3, REPORT=1 opens the report's seeds, once.
+SCORE = $(if $(REPORT),--report $(shell date -u +%F),$(if $(FLEET),fleet-$(FLEET)$(if $(DAYS),x$(DAYS)),$(if $(FULL),full,development)))
 scorecard:
 	$(CARGO) bench --bench scorecard -- $(SCORE)
 

@@ -32,6 +32,10 @@ use std::sync::Mutex;
 use std::{env, fs};
 use yukue::event::{Event, Timestamp};
 
+/// The binary's, so that what is measured is what is run.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

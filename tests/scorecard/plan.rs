@@ -15,8 +15,8 @@ pub(crate) enum Plan {
     Small,
     /// Development seeds by the dozen, for what happens seldom.
     Full,
-    /// One fleet of so many hosts.
-    Fleet(usize),
+    /// One fleet of so many hosts, for so many days.
+    Fleet(usize, u32),
     /// Seeds nobody has looked at, held-out families among them.
     Report,
 }
@@ -35,9 +35,9 @@ impl Plan {
             }
             Self::Small => small(70..76, 76..78),
             Self::Full => pooled(0..30, 30..56, false),
-            Self::Fleet(size) => {
-                let story =
-                    Story { campaigns: vec![3, 5, 9, 20, 41, 87, 132, 400], lone: true, ..Story::quiet(90, size, 14) };
+            Self::Fleet(size, days) => {
+                let campaigns = vec![3, 5, 9, 20, 41, 87, 132, 400];
+                let story = Story { campaigns, lone: true, ..Story::quiet(90, size, days) };
                 vec![Trial { group: "attack".to_owned(), story, without: Vec::new() }]
             }
             Self::Report => pooled(1000..1020, 1020..1040, true),
@@ -49,7 +49,7 @@ impl Plan {
             Self::Development => "development seeds".to_owned(),
             Self::Small => "small fleets".to_owned(),
             Self::Full => "development seeds, pooled".to_owned(),
-            Self::Fleet(size) => format!("one fleet of {size} hosts"),
+            Self::Fleet(size, days) => format!("one fleet of {size} hosts, {days} days"),
             Self::Report => "report seeds".to_owned(),
         }
     }
@@ -60,7 +60,7 @@ impl Plan {
             Self::Development => "scorecard.md",
             Self::Full => "scorecard-full.md",
             Self::Small => "scorecard-small.md",
-            Self::Fleet(_) => "scorecard-fleet.md",
+            Self::Fleet(..) => "scorecard-fleet.md",
             Self::Report => "scorecard-report.md",
         }
     }
@@ -70,14 +70,14 @@ impl Plan {
         match self {
             Self::Development | Self::Small => 600,
             Self::Full | Self::Report => 1_800,
-            Self::Fleet(_) => 4 * 3_600,
+            Self::Fleet(..) => 4 * 3_600,
         }
     }
 
     /// Trials that may run together; a large fleet has the machine to itself.
     pub(crate) const fn at_once(self) -> usize {
         match self {
-            Self::Fleet(_) => 1,
+            Self::Fleet(..) => 1,
             _ => usize::MAX,
         }
     }
@@ -89,7 +89,7 @@ impl fmt::Display for Plan {
             Self::Development => f.write_str("development"),
             Self::Small => f.write_str("small"),
             Self::Full => f.write_str("full"),
-            Self::Fleet(size) => write!(f, "fleet-{size}"),
+            Self::Fleet(size, days) => write!(f, "fleet-{size}x{days}"),
             Self::Report => f.write_str("report"),
         }
     }
@@ -104,10 +104,14 @@ impl FromStr for Plan {
             "small" => Ok(Self::Small),
             "full" => Ok(Self::Full),
             "report" => Ok(Self::Report),
-            other => match other.strip_prefix("fleet-").map(str::parse) {
-                Some(Ok(size)) => Ok(Self::Fleet(size)),
-                _ => Err(format!("no such plan: {other}")),
-            },
+            other => {
+                let fleet = || {
+                    let sizes = other.strip_prefix("fleet-")?;
+                    let (size, days) = sizes.split_once('x').unwrap_or((sizes, FLEET_DAYS));
+                    Some(Self::Fleet(size.parse().ok()?, days.parse().ok()?))
+                };
+                fleet().ok_or_else(|| format!("no such plan: {other}"))
+            }
         }
     }
 }
@@ -216,6 +220,8 @@ pub(crate) const RULES: &[&str] = &[
     "upload_tail",
 ];
 
+/// Of a large fleet, unless asked for otherwise: three hours of one core for 100,000 hosts.
+const FLEET_DAYS: &str = "14";
 const HOSTS: usize = 2_000;
 const DAYS: u32 = 21;
 /// Of the quiet fleet of the development plan: 21 days have 27,000 host-days that are held against others, and a share of
