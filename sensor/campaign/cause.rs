@@ -309,7 +309,10 @@ fn strength(suspect: &Suspect, ask: &Question<'_>) -> Strength {
     // Who manages whom says where the cases are, not what happened: it names nobody of many, not for the lesser part of
     // the cases (what spreads in some sites and not in others is no server's doing), and never strongly.
     let most = real(managed) >= rule.strong_share * real(k);
-    let by_population = suspect.companion.served_share <= rule.max_served_share && managed >= rule.strong_hosts && most;
+    // Nor where fewer were in contact than by accident, at the scale that speaks most for it.
+    let in_contact = real(x) >= suspect.expected;
+    let few_served = suspect.companion.served_share <= rule.max_served_share;
+    let by_population = few_served && managed >= rule.strong_hosts && most && in_contact;
     let by_companion = by_population || suspect.companion.sweep_p < rule.sweep_p;
     let is_strong = presence && k >= rule.strong_hosts && suspect.share >= rule.strong_share && suspect.bins >= 2;
     match () {
@@ -343,3 +346,36 @@ const MOST_Q: f64 = 0.999;
 const MAX_SERVERS: usize = 3;
 /// Jaccard likeness from which on two sets of clients are one site's (§4.4).
 const SAME_CLIENTS: f64 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_manages_most_of_the_cases_is_named_unless_fewer_met_it_than_by_accident() {
+        let (contacts, rule) =
+            (Contacts::new(), toml::from_str(include_str!("../../rules/common_cause.toml")).unwrap());
+        let sees = |_, _| true;
+        let (fleet, probable_p, rare_only) = (2_000, 1e-3, false);
+        let ask = Question { contacts: &contacts, rule: &rule, fleet, sees: &sees, probable_p, rare_only };
+        let names = |managed, served_share, exposed, expected| {
+            let row = Row { at: (Mark::Any, 3600), exposed: Vec::new(), usual: Vec::new(), p: 0.5 };
+            let mut suspect = row.suspect(HostId(1), &[]);
+            (suspect.companion.managed, suspect.companion.served_share) = (managed, served_share);
+            suspect.companion.names = true;
+            (suspect.seen, suspect.exposed, suspect.expected, suspect.p_adjusted) = (30, exposed, expected, 1e-9);
+            strength(&suspect, &ask)
+        };
+        let of = [
+            (19, 0.2, 20, 18.6, Strength::Probable),
+            (19, 0.2, 13, 18.6, Strength::Possible), // fewer than by accident
+            (17, 0.2, 20, 18.6, Strength::Possible), // not the most of them
+            (19, 0.8, 20, 18.6, Strength::Possible), // it manages everybody
+        ];
+        for (managed, share, exposed, expected, strength) in of {
+            let case =
+                format!("{managed} of 30 managed, {share} of the fleet, {exposed} met it and {expected} usually");
+            assert_eq!(names(managed, share, exposed, expected), strength, "{case}");
+        }
+    }
+}
