@@ -3,7 +3,6 @@
 use super::{Budget, Table};
 use hashbrown::HashTable;
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 
@@ -75,12 +74,9 @@ impl<T> Ring<T> {
 /// Entries lie in a slab and form a list from the least to the most recently touched one; the hash table holds slab
 /// positions. Every operation but `iter` is O(1). The list's links lie apart from the entries: to touch one changes its
 /// neighbours' links, which are anywhere in the slab, and eight bytes each stay in the cache where whole entries do not.
-/// What was found last is tried first: one observation asks for the same host, owner and pair from many sides.
 #[derive(Clone, Debug)]
 pub(crate) struct Capped<K, V> {
     index: HashTable<u32>,
-    /// Where a key was found last.
-    last: Cell<u32>,
     /// `None` while the place is free.
     entries: Vec<Option<(K, V)>>,
     links: Vec<Link>,
@@ -109,7 +105,6 @@ impl<K: Hash + Eq, V> Capped<K, V> {
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             index: HashTable::new(),
-            last: Cell::new(NONE),
             entries: Vec::new(),
             links: Vec::new(),
             free: Vec::new(),
@@ -159,14 +154,15 @@ impl<K: Hash + Eq, V> Capped<K, V> {
 
     /// The entry for `key`, made by `new` when absent, touched. An eviction is counted.
     pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        let at = match self.find(&key) {
+        let hash = self.hasher.hash_one(&key);
+        let at = match self.find_hashed(hash, &key) {
             Some(at) => {
                 self.touch(at);
                 at
             }
             None => {
                 self.make_room();
-                self.add(key, new())
+                self.add(hash, key, new())
             }
         };
         match self.value_mut(at) {
@@ -177,7 +173,8 @@ impl<K: Hash + Eq, V> Capped<K, V> {
 
     /// Sets the entry for `key`; gives back what was evicted for it.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
-        if let Some(at) = self.find(&key) {
+        let hash = self.hasher.hash_one(&key);
+        if let Some(at) = self.find_hashed(hash, &key) {
             self.touch(at);
             if let Some(old) = self.value_mut(at) {
                 *old = value;
@@ -185,7 +182,7 @@ impl<K: Hash + Eq, V> Capped<K, V> {
             return None;
         }
         let out = self.make_room();
-        self.add(key, value);
+        self.add(hash, key, value);
         out
     }
 
@@ -244,14 +241,15 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         if self.index.is_empty() {
             return None;
         }
+        self.find_hashed(self.hasher.hash_one(key), key)
+    }
+
+    fn find_hashed<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<u32>
+    where
+        K: Borrow<Q>,
+    {
         let same = |at: &u32| self.place(*at).is_some_and(|(known, _)| known.borrow() == key);
-        let last = self.last.get();
-        if same(&last) {
-            return Some(last);
-        }
-        let at = self.index.find(self.hasher.hash_one(key), same).copied()?;
-        self.last.set(at);
-        Some(at)
+        self.index.find(hash, same).copied()
     }
 
     fn place(&self, at: u32) -> Option<&(K, V)> {
@@ -266,8 +264,7 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         self.entries.get_mut(at as usize)?.as_mut().map(|(_, v)| v)
     }
 
-    fn add(&mut self, key: K, value: V) -> u32 {
-        let hash = self.hasher.hash_one(&key);
+    fn add(&mut self, hash: u64, key: K, value: V) -> u32 {
         let at = match self.free.pop() {
             Some(at) => {
                 if let Some(place) = self.entries.get_mut(at as usize) {
@@ -292,7 +289,6 @@ impl<K: Hash + Eq, V> Capped<K, V> {
         let rehash =
             |at: &u32| entries.get(*at as usize).and_then(Option::as_ref).map_or(0, |(key, _)| hasher.hash_one(key));
         self.index.insert_unique(hash, at, rehash);
-        self.last.set(at);
         self.append(at);
         at
     }
