@@ -148,7 +148,7 @@ impl Days {
     }
 
     /// Whether hardly anybody of a group is at work in a local hour.
-    pub(super) fn is_asleep(&self, group: Group, hour: i64) -> bool {
+    fn is_asleep(&self, group: Group, hour: i64) -> bool {
         self.season(group, hour).is_some_and(|lively| lively < ASLEEP_BELOW)
     }
 

@@ -86,8 +86,6 @@ pub(crate) struct Rarity {
     pub(crate) p_age: Option<f64>,
     /// Other hosts that used the owner in the 30 days before.
     pub(crate) others: u32,
-    /// While the host's peers sleep: its contacts so far, and those of them at such hours.
-    pub(crate) asleep: Option<(u32, u32)>,
 }
 
 impl Habits {
@@ -133,7 +131,6 @@ impl Habits {
             p_prev: self.fleet.by_users.at_most(others),
             p_age: self.fleet.by_age.at_most(age_s),
             others,
-            asleep: None,
         };
         self.fleet.by_users.learn(met.day, others);
         self.fleet.by_age.learn(met.day, age_s);

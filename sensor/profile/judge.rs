@@ -1,7 +1,7 @@
 //! Whom a flow to the outside is with: decided once, by the best name there is.
 
 use super::activity::{Activity, CheckIn, Contact};
-use super::{Profiles, Rarity, SharedBy, Tenant, Tie};
+use super::{Profiles, SharedBy, Tenant, Tie};
 use crate::base::Transport;
 use crate::event::Uid;
 use std::sync::Arc;
@@ -54,19 +54,18 @@ impl Profiles {
         // What a proxy meets it meets for others, and they are told themselves.
         let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
         let background = known.standing.is_background() || is_plumbing(transport, resp.port) || for_others;
-        let frequented = background || self.is_frequented(tenant);
+        let frequented = background || self.is_frequented(others);
         let new = || Tie::new(ts, uid, (resp, transport), name.clone(), known.standing.clone());
         let tie = self.ties.entry((host, tenant), frequented, new);
         tie.add(ts, uid, resp, background);
         tie.several |= several;
         let counts = !background && std::mem::replace(&mut tie.day, day) != day;
-        let mut rarity = if counts { self.meet(ts, (host, tenant), tied) } else { None };
+        let rarity = if counts { self.meet(ts, (host, tenant), tied) } else { None };
         if let Some(kind) = known.standing.class.as_deref().filter(|_| counts) {
             self.hubs.used(host, kind, day);
         }
         if !background {
-            let asleep = self.went_out(host, ts, counts, nameless);
-            rarity = rarity.map(|rarity| Rarity { asleep, ..rarity });
+            self.went_out(host, ts, counts, nameless);
         }
         self.touch(host, Some(tenant));
         if first {

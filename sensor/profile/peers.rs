@@ -87,8 +87,8 @@ impl Profiles {
     }
 
     /// Whether so many use an owner that nobody may ever ask who they were (detection.md §8).
-    pub(super) fn is_frequented(&self, owner: TenantId) -> bool {
-        self.tenants.get(owner).is_some_and(|owner| owner.used_by() > RARE_HOSTS.max(self.fleet() / 100))
+    pub(super) fn is_frequented(&self, used_by: u32) -> bool {
+        used_by > RARE_HOSTS.max(self.fleet() / 100)
     }
 
     /// Who has an address at a moment, when it is a machine of the site.
@@ -126,22 +126,13 @@ impl Profiles {
         self.days.most_bytes_out(host)
     }
 
-    /// A flow to the outside began: while its peers sleep, the host's contacts so far and those at such hours come back.
-    pub(super) fn went_out(
-        &mut self,
-        host: HostId,
-        ts: Timestamp,
-        first_today: bool,
-        nameless: bool,
-    ) -> Option<(u32, u32)> {
+    /// A flow to the outside began.
+    pub(super) fn went_out(&mut self, host: HostId, ts: Timestamp, first_today: bool, nameless: bool) {
         let (group, hour) = (group(&self.hosts, host), self.hour(ts));
-        let known = self.days.hosts.get(&host).map_or((0, 0), |days| (days.contacts, days.off_contacts));
         let what = [(Feature::Connections, true), (Feature::Owners, first_today), (Feature::Unnamed, nameless)];
         let what: Vec<Feature> = what.into_iter().filter(|(_, counts)| *counts).map(|(feature, _)| feature).collect();
         self.days.reach(group, hour);
-        let asleep = self.days.is_asleep(group, hour);
         self.days.contact(host, group, hour, &what);
-        asleep.then_some(known)
     }
 
     /// A flow to the outside ended; with it the host sent so much to that owner on the day.

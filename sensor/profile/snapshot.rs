@@ -225,9 +225,9 @@ impl Profiles {
 
     /// What the index on disk keeps of a tie: rare destinations only, of which somebody may once ask who used them.
     fn met(&self, (host, owner): Pair, tie: &Tie) -> Option<Record> {
-        self.tenants.get(owner)?;
+        let frequented = self.is_frequented(self.tenants.get(owner)?.used_by());
         let met = Meeting { with: host.0, first: tie.first, last: tie.last, count: tie.flows, bytes: tie.up };
-        (!self.is_frequented(owner) && !tie.background).then(|| met.record(Kind::Met, owner.0))
+        (!frequented && !tie.background).then(|| met.record(Kind::Met, owner.0))
     }
 
     fn saved_peers(&self, group: Group) -> Record {
@@ -279,8 +279,9 @@ impl Profiles {
             sent: saved.sent,
             several: saved.several,
         };
-        let frequented = tie.background || self.is_frequented(pair.1);
-        self.ties.insert(pair, frequented, tie);
+        let used_by = self.tenants.get(pair.1).map_or(0, Tenant::used_by);
+        let frequented = tie.background || self.is_frequented(used_by);
+        self.ties.entry(pair, frequented, || tie);
     }
 }
 

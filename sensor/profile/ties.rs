@@ -31,38 +31,33 @@ impl Ties {
 
     /// To change, touched.
     pub(super) fn get_mut(&mut self, pair: Pair) -> Option<&mut Tie> {
-        // Two look-ups in the first table: a borrow that may be returned cannot be given up again.
-        if self.rare.get(&pair).is_some() { self.rare.get_mut(&pair) } else { self.frequented.get_mut(&pair) }
+        self.table_of(pair, true).get_mut(&pair)
     }
 
     /// To change without touching it.
     pub(super) fn peek_mut(&mut self, pair: Pair) -> Option<&mut Tie> {
-        if self.rare.get(&pair).is_some() { self.rare.peek_mut(&pair) } else { self.frequented.peek_mut(&pair) }
+        self.table_of(pair, true).peek_mut(&pair)
     }
 
     /// The tie of a pair, made by `new` when there is none, touched. One that is made with a `frequented` owner goes
     /// where those are; it stays there should the owner turn out to be rare, and the other way round.
     pub(super) fn entry(&mut self, pair: Pair, frequented: bool, new: impl FnOnce() -> Tie) -> &mut Tie {
-        let known = if self.rare.get(&pair).is_some() { Some(false) } else { None };
-        let known = known.or_else(|| self.frequented.get(&pair).map(|_| true));
-        if known.unwrap_or(frequented) { self.frequented.entry(pair, new) } else { self.rare.entry(pair, new) }
-    }
-
-    pub(super) fn insert(&mut self, pair: Pair, frequented: bool, tie: Tie) {
-        if frequented {
-            self.frequented.insert(pair, tie);
-        } else {
-            self.rare.insert(pair, tie);
-        }
+        self.table_of(pair, frequented).entry(pair, new)
     }
 
     pub(super) fn remove(&mut self, pair: Pair) -> Option<Tie> {
-        self.rare.remove(&pair).or_else(|| self.frequented.remove(&pair))
+        self.table_of(pair, true).remove(&pair)
     }
 
     /// Those with rare owners first, each least recently touched first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Pair, &Tie)> {
         self.rare.iter().chain(self.frequented.iter())
+    }
+
+    /// Where a pair is held; one that is not, as its owner is `frequented` or not.
+    fn table_of(&mut self, pair: Pair, frequented: bool) -> &mut Capped<Pair, Tie> {
+        let rare = self.rare.get(&pair).is_some() || !frequented && self.frequented.get(&pair).is_none();
+        if rare { &mut self.rare } else { &mut self.frequented }
     }
 
     pub(super) fn tables(&self) -> [Table; 2] {
