@@ -129,13 +129,13 @@ impl OffHours {
         let at = Hour::of(hour);
         let groups = self.groups.entry(group, Week::default);
         let known = groups.quiet(at, &self.rule).or_else(|| self.fleet.get().quiet(at, &self.rule));
-        let own = *self.hosts.entry(seen.host, Own::default);
+        let counted = self.hosts.entry(seen.host, Own::default);
+        let own = *counted;
         groups.learn(at, &self.rule);
         self.fleet.get_mut().learn(at, &self.rule);
         let Some((peers, peers_firsts)) = known else { return };
         let rule = &self.rule;
         let is_quiet = peers <= rule.quiet_p;
-        let counted = self.hosts.entry(seen.host, Own::default);
         counted.firsts = counted.firsts.saturating_add(1);
         counted.quiet = counted.quiet.saturating_add(u32::from(is_quiet));
         if !is_quiet {

@@ -137,6 +137,13 @@ impl SlowDrip {
             habit: 0,
         });
         let rule = &self.rule;
+        let up = f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
+        // Most pairs are one day's, and nothing is asked of these.
+        if drip.day == day && drip.active_days.saturating_add(1) < rule.least_days {
+            drip.last = seen.ts;
+            drip.today += up;
+            return;
+        }
         let usually = self.days.get().quantile(0.5).unwrap_or(0.0);
         let allowance = (rule.allowance_times * usually).max(rule.least_allowance);
         if drip.day != day {
@@ -163,7 +170,7 @@ impl SlowDrip {
             }
         }
         drip.last = seen.ts;
-        drip.today += f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
+        drip.today += up;
         // The day at hand counts as soon as it has its share; it is told once a day.
         let enough = drip.active_days.saturating_add(1) >= rule.least_days && drip.today > allowance;
         if !enough || drip.told == day || tie.up <= tie.down || !is_rare(usual, tenant, rule.crowd_share) {
