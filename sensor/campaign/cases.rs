@@ -4,6 +4,7 @@
 //! remembered for a while: should the host's traffic there turn out to be unusual, it is a case after all, as it stood.
 
 use super::case::Case;
+use super::ongoing::HOUR_S;
 use crate::base::{Ring, Timestamp};
 use crate::profile::{HostId, TenantId};
 use std::collections::hash_map::Entry;
@@ -249,7 +250,6 @@ fn forget_first<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K) {
 
 /// Cases held, at most 1.9 kB each and mostly a third of it (detection.md §4.5).
 const MAX_CASES: usize = 65_536;
-const HOUR_S: i64 = 3600;
 /// First contacts with well-known destinations that are remembered.
 const MAX_PASSING: usize = 8_192;
 

@@ -9,6 +9,7 @@ use std::path::Path;
 /// on them.
 pub(crate) fn intel(folder: Option<&Path>) -> Result<Intel, Box<ConfigError>> {
     let tables = tables(folder)?;
+    let mut feeds = Feeds::default();
     if let Some(folder) = folder {
         if !folder.is_dir() {
             return Err(plain(folder, "no such folder".to_owned()));
@@ -25,9 +26,6 @@ pub(crate) fn intel(folder: Option<&Path>) -> Result<Intel, Box<ConfigError>> {
                 return Err(plain(&path, format!("no table is called so; {meant}")));
             }
         }
-    }
-    let mut feeds = Feeds::default();
-    if let Some(folder) = folder {
         for path in files(&folder.join("feeds"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             feeds.add(&name, &text_of(&path)?).map_err(|wrong| plain(&path, wrong.to_string()))?;

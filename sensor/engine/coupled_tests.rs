@@ -1,8 +1,7 @@
 //! A public cloud that the whole site uses, as a specification: what couples it to a server's acts, and what does not.
 
 use super::analysis::Told;
-use super::world::{World, ip};
-use crate::alert::{Alert, Kind};
+use super::world::{World, campaigns, ip};
 use crate::campaign::{Advice, Tier};
 use crate::detect::Severity;
 use crate::event::{Act, Channel};
@@ -68,10 +67,6 @@ fn told(plan: &Plan) -> Told {
     }
     world.touch(4 * DAY + 9_000 + 4 * 3600, &host(0), "172.16.0.2", 445);
     world.told()
-}
-
-fn campaigns(told: &Told) -> Vec<&Alert> {
-    told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect()
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What else belongs to a story, as a specification: destinations its hosts share beyond chance, and none that others use.
 
-use super::world::World;
-use crate::alert::Kind;
+use super::world::{World, campaigns};
 use crate::event::{Act, Channel};
 
 const START: i64 = 1_600_000_000;
@@ -34,7 +33,7 @@ fn told(victims: i64, others: i64, days_before: i64) -> Vec<String> {
     }
     world.contact(at + 12 * HOUR, "172.16.3.40", "192.0.2.80", 443, Some("www.usual.example"));
     let told = world.told();
-    let campaigns: Vec<_> = told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect();
+    let campaigns = campaigns(&told);
     assert_eq!(campaigns.len(), 1, "{:#?}", told.alerts);
     let scope = campaigns[0].scope.as_ref().unwrap();
     assert_eq!(scope.servers[0].ip, super::world::ip(SERVER));

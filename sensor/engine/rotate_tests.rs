@@ -1,8 +1,7 @@
 //! Several names and addresses of one provider as one owner, as a specification: who rotates names stays with it.
 
 use super::analysis::Told;
-use super::world::{World, ip};
-use crate::alert::{Alert, Kind};
+use super::world::{World, campaigns, ip};
 use crate::event::{Act, Channel};
 
 const START: i64 = 1_600_000_000;
@@ -70,10 +69,6 @@ fn told(plan: &Plan) -> Told {
     }
     world.touch(at + 4 * 3600, &host(0), "172.16.0.2", 445);
     world.told()
-}
-
-fn campaigns(told: &Told) -> Vec<&Alert> {
-    told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect()
 }
 
 #[test]

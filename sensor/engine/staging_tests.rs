@@ -1,7 +1,7 @@
 //! The two joins as a specification in observation space: what must be told, and what must not when one thing differs.
 
 use super::analysis::Told;
-use super::world::{World, ip};
+use super::world::{World, campaigns, ip};
 use crate::alert::{Alert, Kind};
 use crate::campaign::Tier;
 use crate::detect::Severity;
@@ -137,7 +137,7 @@ fn what_one_server_does_at_other_times_and_places_is_another_story() {
             }
         }
         let told = world.told();
-        let stories: Vec<_> = told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect();
+        let stories = campaigns(&told);
         assert_eq!(stories.len(), expected, "{what}: {:#?}", told.alerts);
         let hosts = stories.iter().flat_map(|alert| &alert.scope.as_ref().unwrap().hosts);
         assert_eq!(hosts.filter(|host| host.tier != Tier::Exposed).count(), 8, "{what}");

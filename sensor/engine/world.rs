@@ -2,7 +2,7 @@
 
 use super::analysis::{Analysis, Told};
 use super::scene::hello;
-use crate::alert::Rules;
+use crate::alert::{Alert, Kind, Rules};
 use crate::event::{
     Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Observation, Site, Timestamp,
     Transport, Uid,
@@ -174,6 +174,11 @@ impl World {
         let uid = self.seen.last().map_or(Uid::NONE, |o| o.uid);
         self.seen.iter_mut().rev().take_while(|o| o.uid == uid).for_each(change);
     }
+}
+
+/// Campaigns among what was told.
+pub(super) fn campaigns(told: &Told) -> Vec<&Alert> {
+    told.alerts.iter().filter(|alert| alert.kind == Kind::StagingCampaign).collect()
 }
 
 pub(super) fn record(ts: Timestamp, last: Timestamp, orig: Endpoint, resp: Endpoint) -> FlowRecord {
