@@ -97,6 +97,28 @@ fn every_finding_and_alert_says_what_to_do_next() {
     assert!(said > 100 && blocked > 10, "{said} records, {blocked} steps about destinations");
 }
 
+/// What was not visible stands beside each claim, whether it became an alert or not, and the same in both.
+#[test]
+fn every_finding_says_what_was_not_visible_as_the_alert_made_of_it_does() {
+    let (mut compared, mut alone) = (0, 0);
+    for run in analyzed() {
+        let alerts = run.alerts();
+        for finding in values(&run.findings) {
+            let gaps = |key: &str| finding[key].as_array().map_or(0, Vec::len);
+            assert_eq!(gaps("not_visible"), gaps("not_visible_ja"), "{}: {finding}", run.input);
+            match alerts.iter().find(|alert| alert["id"] == finding["id"]) {
+                // One alert of several findings speaks for the hosts of all of them.
+                Some(alert) if alert["entities"] == finding["entities"] => {
+                    assert_eq!(alert["not_visible"], finding["not_visible"], "{}: {finding}", run.input);
+                    compared += gaps("not_visible");
+                }
+                _ => alone += gaps("not_visible"),
+            }
+        }
+    }
+    assert!(compared > 3 && alone > 100, "{compared} gaps of findings that are alerts, {alone} of others");
+}
+
 fn claims(run: &Run) -> String {
     let mut out = String::new();
     writeln!(out, "{}", json!({ "exit": run.code })).unwrap();

@@ -5,7 +5,7 @@
 
 use super::fuse::{Context, chain_finding, fuse};
 use super::snapshot::Unsaved;
-use super::{Alert, Claim, Status, Way};
+use super::{Alert, Claim, Stated, Status, Unseen, Way};
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::campaign::Telling;
 use crate::detect::{Entity, Finding, Role, Severity, Value};
@@ -107,13 +107,15 @@ impl Book {
     }
 
     /// Everything that stands, by first_seen, then id.
-    pub(crate) fn close(mut self, at: &Context<'_>) -> (Vec<Finding>, Vec<Alert>) {
+    pub(crate) fn close(mut self, at: &Context<'_>) -> (Vec<Stated>, Vec<Alert>) {
         self.make(at, true);
         let chains = self.telling.chains.iter().map(|chain| chain_finding(chain, at));
         let kept = self.quiet.iter().chain(self.loud.iter()).map(|(_, finding)| finding.clone());
         let mut findings: Vec<Finding> = kept.chain(chains).collect();
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
         findings.dedup_by(|later, kept| later.id == kept.id);
+        let mut unseen = Unseen::new(at.usual);
+        let findings = findings.into_iter().map(|finding| unseen.state(finding)).collect();
         let mut alerts: Vec<Alert> = self.alerts.into_values().collect();
         alerts.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
         (findings, alerts)

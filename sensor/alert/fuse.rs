@@ -1,7 +1,7 @@
 //! Findings and stories → alerts: one story is told once, and what it explains is not told again.
 
 use super::explain::{self, CampaignWords, ChainWords};
-use super::visible::{behind, not_visible};
+use super::visible::{Unseen, behind};
 use super::{Alert, AllowList, Kind, Status};
 use crate::base::{Text, Timestamp, say};
 use crate::campaign::{CampaignRules, Campaigns, Chain, Plot, Scope, Story, Telling, Tier};
@@ -21,21 +21,20 @@ pub(crate) struct Context<'a> {
 
 /// All alerts: the stories, and what stands in `findings` (from `low` on) that no story explains.
 pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Finding>, at: &Context<'_>) -> Vec<Alert> {
-    let rules = at.campaigns.rules();
-    let mut alerts = Vec::new();
+    let (mut alerts, mut unseen) = (Vec::new(), Unseen::new(at.usual));
     let mut told: Vec<(Scope, Option<IpAddr>)> = Vec::new();
     let scoped: Vec<(&Story, Scope)> =
         telling.stories.iter().map(|story| (story, at.campaigns.scope(story, at.usual, at.beacon))).collect();
     let is_hop = |story: &Story| scoped.iter().any(|larger| is_hop_of(story, larger));
     for (story, scope) in scoped.iter().filter(|(story, _)| !is_hop(story)) {
-        alerts.push(story_alert(story, scope, rules, at));
+        alerts.push(story_alert(story, scope, at, &mut unseen));
         if story.plot != Plot::Rollout {
             told.push((scope.clone(), at.usual.address(story.server)));
         }
     }
     let loose: Vec<&Finding> = findings.filter(|f| !told.iter().any(|story| explains(story, f))).collect();
     let loose = without_the_swept(loose);
-    alerts.extend(remote_executions(&loose, at));
+    alerts.extend(remote_executions(&loose, &mut unseen));
     let single = loose.iter().filter(|f| f.detector != "remote_execution" && f.severity >= Severity::Low);
     alerts.extend(single.map(|finding| Alert {
         kind: kind(finding.detector),
@@ -43,7 +42,7 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
         status: Status::Open,
         allowed: None,
         scope: None,
-        not_visible: not_visible(at.usual, &inside(finding)),
+        not_visible: unseen.about(finding).to_vec(),
         finding: (*finding).clone(),
     }));
     alerts
@@ -66,12 +65,6 @@ fn is_hop_of(story: &Story, (larger, theirs): &(&Story, Scope)) -> bool {
         && own.iter().any(is_server)
         && own.iter().all(|host| is_server(host) || known.contains(host))
         && story.tenants.iter().all(led)
-}
-
-/// The addresses a finding is about.
-fn inside(finding: &Finding) -> Vec<IpAddr> {
-    let ours = finding.entities.iter().filter(|entity| entity.role != Role::Destination);
-    ours.filter_map(|entity| entity.ip).collect()
 }
 
 /// Whether a story has said already what a finding says.
@@ -113,7 +106,7 @@ fn without_the_swept(loose: Vec<&Finding>) -> Vec<&Finding> {
 }
 
 /// One alert for each host that acts on others.
-fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
+fn remote_executions(loose: &[&Finding], unseen: &mut Unseen<'_>) -> Vec<Alert> {
     let mut by_actor: BTreeMap<IpAddr, Vec<&Finding>> = BTreeMap::new();
     for finding in loose.iter().filter(|f| f.detector == "remote_execution" && f.severity >= Severity::Low) {
         if let Some(actor) = finding.entities.first().and_then(|e| e.ip) {
@@ -145,7 +138,7 @@ fn remote_executions(loose: &[&Finding], at: &Context<'_>) -> Vec<Alert> {
             status: Status::Open,
             allowed: None,
             scope: None,
-            not_visible: not_visible(at.usual, &inside(&finding)),
+            not_visible: unseen.about(&finding).to_vec(),
             finding,
         })
     };
@@ -213,7 +206,8 @@ fn score(nats: f64, rules: &CampaignRules) -> f64 {
     (nats / (2.0 * rules.execution_chain.high_nats)).clamp(0.0, 1.0)
 }
 
-fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context<'_>) -> Alert {
+fn story_alert(story: &Story, scope: &Scope, at: &Context<'_>, unseen: &mut Unseen<'_>) -> Alert {
+    let rules = at.campaigns.rules();
     let (kind, tier, detector) = match story.plot {
         Plot::Campaign => (Kind::StagingCampaign, 1, "common_cause"),
         Plot::Chain if story.severity >= Severity::High => (Kind::ExecutionChain, 2, "execution_chain"),
@@ -245,9 +239,9 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         ip: d.ips.first().copied(),
         name: at.usual_name(d),
     }));
-    let ours: Vec<IpAddr> = scope.hosts.iter().map(|host| host.ip).chain(at.usual.address(story.server)).collect();
-    let mut unseen = not_visible(at.usual, &ours);
-    unseen.extend(
+    let ours = scope.hosts.iter().map(|host| host.ip).chain(at.usual.address(story.server));
+    let mut gaps = unseen.of(ours).to_vec();
+    gaps.extend(
         at.campaigns
             .behind(story, at.usual)
             .into_iter()
@@ -262,7 +256,7 @@ fn story_alert(story: &Story, scope: &Scope, rules: &CampaignRules, at: &Context
         tier,
         status: Status::Open,
         allowed: None,
-        not_visible: unseen,
+        not_visible: gaps,
         finding: Finding {
             id: id(kind.name(), &at.usual.subject(story.server), &key, first_seen),
             detector,

@@ -17,12 +17,22 @@ pub(crate) use fuse::Context;
 pub(crate) use merge::merged;
 pub(crate) use rules::Rules;
 pub(crate) use trial::trial;
+pub(crate) use visible::Unseen;
 
 pub(crate) use crate::profile::{Network, Sight};
 
 use crate::base::Text;
 use crate::campaign::Scope;
 use crate::detect::Finding;
+use std::sync::Arc;
+
+/// A finding for the record.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stated {
+    pub(crate) finding: Finding,
+    /// What the sensor could not see of those it is about, in words; the same list serves all findings about them.
+    pub(crate) not_visible: Arc<[Text]>,
+}
 
 /// What a person sees: one finding, or many joined into one story.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -1,39 +1,82 @@
 //! What the sensor could not see, in words, so that absence is not taken for innocence.
 //!
-//! Said for the networks an alert is about, where they differ from the rest.
+//! Said for the networks a claim is about, where they differ from the rest.
 
-use crate::base::{Arg, Text, say};
+use super::Stated;
+use crate::base::{Arg, Prefix, Text, say};
+use crate::detect::{Finding, Role};
 use crate::profile::{Learnt, Maturity, Profiles, SharedBy, Sight, Visibility, network};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-/// The gaps in what was seen of `hosts` and of the whole.
-pub(crate) fn not_visible(usual: &Profiles, hosts: &[IpAddr]) -> Vec<Text> {
-    let counts = usual.counts();
-    let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
-    let mut gaps: Vec<Text> = baseline(&usual.learnt(), watched_s).into_iter().collect();
-    let seen = usual.visibility();
-    let site = |ip: &&IpAddr| usual.declared().site.is_inside(**ip);
-    let networks: BTreeSet<_> = hosts.iter().filter(site).map(|ip| (network(*ip), *ip)).collect();
-    let mut one_each: Vec<IpAddr> = Vec::new();
-    for (prefix, ip) in networks {
-        if one_each.last().is_none_or(|last| network(*last) != prefix) {
-            one_each.push(ip);
+/// What was not seen, asked about many claims at one moment: what concerns everybody, a network or a set of hosts is
+/// looked up once.
+pub(crate) struct Unseen<'a> {
+    usual: &'a Profiles,
+    /// Hosts with an address that stand for several machines, in the order of their ids.
+    shared: Vec<(IpAddr, SharedBy)>,
+    /// Networks asked about, and whether anything inside the site was seen of them.
+    inside: BTreeMap<Prefix, bool>,
+    told: BTreeMap<BTreeSet<IpAddr>, Arc<[Text]>>,
+}
+
+impl<'a> Unseen<'a> {
+    pub(crate) fn new(usual: &'a Profiles) -> Self {
+        let shared = usual.shared().into_iter().filter_map(|(host, by)| Some((usual.address(host)?, by))).collect();
+        Self { usual, shared, inside: BTreeMap::new(), told: BTreeMap::new() }
+    }
+
+    /// A finding with the gaps in what was seen of those it is about.
+    pub(crate) fn state(&mut self, finding: Finding) -> Stated {
+        Stated { not_visible: self.about(&finding), finding }
+    }
+
+    /// The gaps in what was seen of those a finding is about: everybody but its destinations.
+    pub(super) fn about(&mut self, finding: &Finding) -> Arc<[Text]> {
+        let ours = finding.entities.iter().filter(|entity| entity.role != Role::Destination);
+        self.of(ours.filter_map(|entity| entity.ip))
+    }
+
+    /// The gaps in what was seen of `hosts` and of the whole.
+    pub(super) fn of(&mut self, hosts: impl IntoIterator<Item = IpAddr>) -> Arc<[Text]> {
+        let hosts: BTreeSet<IpAddr> = hosts.into_iter().collect();
+        if let Some(known) = self.told.get(&hosts) {
+            return Arc::clone(known);
         }
+        let gaps: Arc<[Text]> = self.gaps(&hosts).into();
+        self.told.insert(hosts, Arc::clone(&gaps));
+        gaps
     }
-    if counts.internal_flows == 0 {
-        gaps.push(say!("unseen.inside"));
-    } else {
-        let blind = of_networks(&one_each, |ip| !seen.sees_inside(ip));
-        gaps.extend(blind.map(|networks| say!("unseen.network_inside", networks = networks)));
+
+    fn gaps(&mut self, hosts: &BTreeSet<IpAddr>) -> Vec<Text> {
+        let counts = self.usual.counts();
+        let watched_s = counts.span.map_or(0.0, |(first, last)| last.secs_since(first));
+        let mut gaps: Vec<Text> = baseline(&self.usual.learnt(), watched_s).into_iter().collect();
+        let seen = self.usual.visibility();
+        let site = |ip: &&IpAddr| self.usual.declared().site.is_inside(**ip);
+        let networks: BTreeSet<_> = hosts.iter().filter(site).map(|ip| (network(*ip), *ip)).collect();
+        let mut one_each: Vec<IpAddr> = Vec::new();
+        for (prefix, ip) in networks {
+            if one_each.last().is_none_or(|last| network(*last) != prefix) {
+                one_each.push(ip);
+            }
+        }
+        if counts.internal_flows == 0 {
+            gaps.push(say!("unseen.inside"));
+        } else {
+            for ip in &one_each {
+                self.inside.entry(network(*ip)).or_insert_with(|| seen.sees_inside(*ip));
+            }
+            let blind = of_networks(&one_each, |ip| self.inside.get(&network(ip)) == Some(&false));
+            gaps.extend(blind.map(|networks| say!("unseen.network_inside", networks = networks)));
+        }
+        gaps.extend(names(&one_each, counts.resolutions, seen));
+        gaps.extend(losses(&one_each, seen));
+        let shared = self.shared.iter().filter(|(ip, _)| hosts.contains(ip));
+        gaps.extend(shared.map(|(ip, by)| behind(*by, *ip)));
+        gaps
     }
-    gaps.extend(names(&one_each, counts.resolutions, seen));
-    gaps.extend(losses(&one_each, seen));
-    gaps.extend(usual.shared().into_iter().filter_map(|(host, by)| {
-        let ip = usual.address(host).filter(|ip| hosts.contains(ip))?;
-        Some(behind(by, ip))
-    }));
-    gaps
 }
 
 /// Which machine it was, where several are behind one address.
@@ -124,7 +167,7 @@ const ONE_SIDED_PERCENT: u64 = 10;
 const HIDDEN_PERCENT: u64 = 10;
 /// Hellos below which a share says nothing.
 const MIN_HELLOS: u64 = 20;
-/// Networks an alert names.
+/// Networks a claim names.
 const MAX_NAMED: usize = 3;
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use super::clock::Stopwatch;
 use super::inject::Inject;
 use super::shown::{Shown, Windows};
 use super::store::{Store, StoreError};
-use crate::alert::{Alert, AllowList, Book, Context, Rules, Status};
+use crate::alert::{Alert, AllowList, Book, Context, Rules, Stated, Status};
 use crate::base::{BadRecord, LookBack, Record, Table, Timestamp};
 use crate::campaign::{self, Campaigns, Telling};
-use crate::detect::{Checked, Detectors, Finding, Role, RuleError, Said, Scorer, Severity, Which};
+use crate::detect::{Checked, Detectors, Role, RuleError, Said, Scorer, Severity, Which};
 use crate::event::{FlowRecord, Observation, Uid};
 use crate::intel::Intel;
 use crate::output::Identities;
@@ -52,7 +52,7 @@ pub(crate) struct Analysis {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     /// By first_seen, then id; one an id.
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Stated>,
     /// Likewise.
     pub(crate) alerts: Vec<Alert>,
     pub(crate) counts: TellingCounts,
@@ -316,7 +316,7 @@ impl Analysis {
         let learnt = usual.learnt();
         let context = context(now, usual, &self.detectors, &self.campaigns, &self.allow);
         let (mut findings, mut alerts) = self.book.close(&context);
-        findings.retain(|finding| finding.last_seen >= self.judge_from);
+        findings.retain(|stated| stated.finding.last_seen >= self.judge_from);
         alerts.retain(|alert| alert.finding.last_seen >= self.judge_from);
         Told { findings, alerts, hint, counts, tables, learnt, identity, sight, inputs, networks }
     }
@@ -362,7 +362,7 @@ impl Analysis {
     fn tell(&mut self, now: Timestamp, telling: Option<Telling>) {
         let findings = std::mem::take(&mut self.said.findings);
         if let Some(shown) = &mut self.shown {
-            shown.found(&findings);
+            shown.found(&findings, &self.profiles);
         }
         self.book.found(findings);
         if let Some(telling) = telling {

@@ -58,7 +58,8 @@ fn a_tunnel_is_laid_to_the_client_and_not_to_the_resolver_that_asks_for_it() {
             world.ask(n, RESOLVER, "203.0.113.53", (&name, "TXT"), &["198.51.100.1"]);
         }
         let told = world.told();
-        let accused: Vec<_> = told.findings.iter().filter(|f| f.detector == "dns_tunnel").collect();
+        let accused: Vec<_> =
+            told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "dns_tunnel").collect();
         assert_eq!(accused.len(), 1, "{what}");
         assert_eq!(accused[0].entities[0].ip, Some(super::world::ip(expected)), "{what}");
     }

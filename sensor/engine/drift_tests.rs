@@ -44,7 +44,8 @@ fn a_host_that_sends_a_little_more_every_day_is_told_when_its_peers_do_not() {
             world.say(i64::from(day) * DAY + 7_200 + i64::from(n) * 60, &talk);
         }
         let found = world.told();
-        let accused: Vec<_> = found.findings.iter().filter(|f| f.detector == "drift").collect();
+        let accused: Vec<_> =
+            found.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "drift").collect();
         let right = accused.iter().all(|f| f.entities[0].ip == Some(super::world::ip("172.16.5.0")));
         assert!(right && accused.is_empty() != told, "{what}: {accused:#?}");
         assert!(severities(&found, "drift").iter().all(|severity| *severity == Severity::Low), "{what}");

@@ -274,7 +274,7 @@ fn a_rhythm_that_a_fleet_has_kept_for_weeks_weighs_nothing() {
             }
         }
         let told = world.told();
-        let mut beacons = told.findings.iter().filter(|f| f.detector == "beacon");
+        let mut beacons = told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "beacon");
         let timed = beacons.any(|f| f.reasons.iter().any(|r| r.measure == "timing"));
         assert_eq!(timed, expected, "{what}");
     }

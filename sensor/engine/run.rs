@@ -9,10 +9,10 @@ use super::right::Right;
 use super::sandbox::SandboxError;
 use super::store::StoreError;
 use super::summary;
-use crate::alert::{Alert, Rules};
+use crate::alert::{Alert, Rules, Stated};
 use crate::base::Timestamp;
 use crate::capture::{self, CaptureError, Source};
-use crate::detect::{Finding, RuleError};
+use crate::detect::RuleError;
 use crate::event::{Event, Observation};
 use crate::intel::Intel;
 use crate::output::{Existing, OutputError, Records, Summary, Trail};
@@ -40,7 +40,7 @@ pub(crate) struct Job<'a> {
 /// What came of it.
 pub(crate) struct Outcome {
     pub(crate) summary: Summary,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Stated>,
     pub(crate) alerts: Vec<Alert>,
     /// Files in folders that are no captures.
     pub(crate) skipped: Vec<PathBuf>,

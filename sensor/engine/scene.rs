@@ -43,7 +43,7 @@ impl Default for Talk<'_> {
 
 /// How serious each finding of a detector is, in the order they are told.
 pub(super) fn severities(told: &Told, detector: &str) -> Vec<Severity> {
-    told.findings.iter().filter(|f| f.detector == detector).map(|f| f.severity).collect()
+    told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == detector).map(|f| f.severity).collect()
 }
 
 impl World {

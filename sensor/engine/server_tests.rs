@@ -78,7 +78,7 @@ fn one_more_of_a_kind_of_service_a_server_lives_by_is_no_news() {
         }
         world.contact(4 * DAY + 7_200, SERVER, OUTSIDE, 443, Some(STORE));
         let told = world.told();
-        let new = told.findings.iter().filter(|f| f.detector == "management_egress");
+        let new = told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "management_egress");
         let of_store = |f: &&crate::detect::Finding| f.entities.iter().any(|e| e.name.as_deref() == Some(STORE));
         assert_eq!(new.filter(of_store).map(|f| f.severity).collect::<Vec<_>>(), [expected], "{what}");
     }
@@ -137,7 +137,8 @@ fn a_remote_management_product_is_news_the_first_time_and_on_a_server() {
         world.contact(10, "172.16.0.7", OUTSIDE, 443, name);
         let told = world.told();
         let ip = Some(super::world::ip("172.16.0.7"));
-        let mut of_host = told.findings.iter().filter(|f| f.detector == "remote_management");
+        let mut of_host =
+            told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "remote_management");
         let found = of_host.find(|f| f.entities.first().is_some_and(|e| e.ip == ip)).map(|f| f.severity);
         assert_eq!(found, Some(expected), "{what}");
     }
@@ -341,7 +342,12 @@ fn a_server_known_by_its_dealings_has_habits_entries_and_paths_of_its_own() {
         world.act(7 * DAY, SERVER, "172.16.0.6", 445, Channel::Svcctl, Act::Execute, "x");
         let told = world.told();
         assert_eq!(severities(&told, "admin_path"), expected, "{what}");
-        let words = told.findings.iter().find(|f| f.detector == "admin_path").map(|f| f.explanation.to_string());
+        let words = told
+            .findings
+            .iter()
+            .map(|stated| &stated.finding)
+            .find(|f| f.detector == "admin_path")
+            .map(|f| f.explanation.to_string());
         assert!(words.is_none_or(|words| words.contains("Nobody declared")), "{what}");
     }
 }

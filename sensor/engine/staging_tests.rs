@@ -95,7 +95,7 @@ fn remote_execution_alone_is_a_finding_and_never_above_medium() {
         world.act(100 + n, ACTOR, VICTIM, 5985, Channel::Winrm, Act::Execute, "Command");
     }
     let told = world.told();
-    assert!(told.findings.iter().any(|f| f.detector == "remote_execution"));
+    assert!(told.findings.iter().map(|stated| &stated.finding).any(|f| f.detector == "remote_execution"));
     assert!(told.alerts.iter().all(|a| a.finding.severity <= Severity::Medium && a.kind == Kind::RemoteExecution));
 }
 

@@ -4,7 +4,7 @@ use super::flows;
 use super::json::{self, Object};
 use super::summary::Input;
 use super::trail::Trail;
-use crate::alert::Alert;
+use crate::alert::{Alert, Stated};
 use crate::base::{Lang, Text};
 use crate::campaign::{Scope, ScopeDestination, ScopeHost, ScopeServer};
 use crate::detect::{Against, Entity, Evidence, Finding, Value};
@@ -43,17 +43,18 @@ pub(super) fn without_update(line: &[u8]) -> Option<Vec<u8>> {
 const UPDATE: &[u8] = b",\"update\":";
 
 /// One finding's object without its packets.
-pub(crate) fn finding_line(told: &Finding) -> Vec<u8> {
+pub(crate) fn finding_line(told: &Stated) -> Vec<u8> {
     let mut line = Vec::new();
     finding(&mut line, told, Sources { trail: &Trail::default(), inputs: &[] });
     line
 }
 
 /// One finding's object.
-pub(super) fn finding(out: &mut Vec<u8>, finding: &Finding, sources: Sources<'_>) {
+pub(super) fn finding(out: &mut Vec<u8>, stated: &Stated, sources: Sources<'_>) {
     json::object(out, |line| {
-        claim(line, finding, sources);
-        next(line, &[finding.next_step()]);
+        claim(line, &stated.finding, sources);
+        unseen(line, &stated.not_visible);
+        next(line, &[stated.finding.next_step()]);
     });
 }
 
@@ -74,10 +75,15 @@ pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert, sources: Sources<'_>) {
         if let Some(of) = &alert.scope {
             line.object("scope", |line| scope(line, of));
         }
-        line.texts("not_visible", alert.not_visible.iter().map(ToString::to_string));
-        line.texts("not_visible_ja", alert.not_visible.iter().map(|gap| gap.render(Lang::Ja)));
+        unseen(line, &alert.not_visible);
         next(line, &alert.next_steps());
     });
+}
+
+/// What could not be seen, in both languages.
+fn unseen(line: &mut Object<'_>, gaps: &[Text]) {
+    line.texts("not_visible", gaps.iter().map(ToString::to_string));
+    line.texts("not_visible_ja", gaps.iter().map(|gap| gap.render(Lang::Ja)));
 }
 
 /// What to do next, in both languages.

@@ -12,9 +12,8 @@ use super::status::{LogStatus, Status};
 use super::summary::{self, Input, Summary};
 use super::trail::Trail;
 use super::{claims, facts, flows};
-use crate::alert::Alert;
+use crate::alert::{Alert, Stated};
 use crate::base::Timestamp;
-use crate::detect::Finding;
 use crate::event::{Event, Observation};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -122,7 +121,7 @@ impl Journal {
     /// Ends the logs with the final state of everything. The summary comes last: where it is, the records are complete.
     pub(crate) fn finish(
         mut self,
-        findings: &[Finding],
+        findings: &[Stated],
         alerts: &[Alert],
         summary: &Summary,
         trail: &Trail,
@@ -225,9 +224,7 @@ mod tests {
         let lines = |name: &str| fs::read_to_string(at.join(name)).unwrap().lines().count();
         assert_eq!(lines("alerts.jsonl"), 2, "told twice");
         assert!(!at.join(SUMMARY).exists());
-        journal
-            .finish(&[samples::finding()], &[samples::alert()], &samples::summary(), &samples::trail(), now)
-            .unwrap();
+        journal.finish(&[samples::stated()], &[samples::alert()], &samples::summary(), &samples::trail(), now).unwrap();
         assert_eq!((lines("alerts.jsonl"), lines("findings.jsonl"), lines(SUMMARY)), (1, 1, 1));
         assert!(lines("flows.jsonl") > 0 && lines("facts.jsonl") > 0);
         leave_status(&at, &Status { pid: 7, ..Status::default() }).unwrap();

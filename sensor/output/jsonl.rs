@@ -8,8 +8,7 @@ use super::flows::FlowExtras;
 use super::summary::{self, Summary};
 use super::trail::Trail;
 use super::{claims, facts, flows};
-use crate::alert::Alert;
-use crate::detect::Finding;
+use crate::alert::{Alert, Stated};
 use crate::event::{Event, Observation};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -96,7 +95,7 @@ impl Records {
     /// Writes what came of it. The summary comes last: where it is, the records are complete.
     pub(crate) fn finish(
         mut self,
-        findings: &[Finding],
+        findings: &[Stated],
         alerts: &[Alert],
         summary: &Summary,
         trail: &Trail,
@@ -188,7 +187,7 @@ mod tests {
         for seen in &observations {
             records.observation(seen, &FlowExtras::default()).unwrap();
         }
-        records.finish(&[samples::finding()], &[samples::alert()], &samples::summary(), &samples::trail()).unwrap();
+        records.finish(&[samples::stated()], &[samples::alert()], &samples::summary(), &samples::trail()).unwrap();
         let lines = |name: &str| fs::read_to_string(at.join(name)).unwrap().lines().count();
         let flows = observations.iter().filter(|seen| matches!(seen.event, Event::FlowClosed(_))).count();
         let silent =

@@ -3,7 +3,7 @@
 use super::claims::Sources;
 use super::summary::{Baseline, Identities, Input, Inside, Summary, Visibility};
 use super::trail::Trail;
-use crate::alert::{Alert, Kind, Network, Sight, Status};
+use crate::alert::{Alert, Kind, Network, Sight, Stated, Status};
 use crate::base::Text;
 use crate::campaign::{Advice, DestinationKind, HostId, Scope, ScopeDestination, ScopeHost, ScopeServer, Tier};
 use crate::detect::{Against, Entity, Evidence, Finding, Role, Severity, Value};
@@ -301,6 +301,11 @@ fn identities() -> [Identity; 2] {
 }
 
 /// A finding with every kind of reason.
+pub(super) fn stated() -> Stated {
+    Stated { finding: finding(), not_visible: alert().not_visible.into() }
+}
+
+/// The claim of it.
 pub(super) fn finding() -> Finding {
     let reason = |measure, observed, against, unit| Evidence { measure, observed, against, unit };
     Finding {

@@ -69,10 +69,10 @@ fn every_kind_of_record_is_as_its_schema_says() {
     let described: Vec<Value> = serde_json::from_str::<Value>(FACT).unwrap()["oneOf"].as_array().unwrap().clone();
     let described = described.iter().map(|kind| kind["title"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds, described, "every kind has a sample");
-    let finding = record(|out| claims::finding(out, &samples::finding(), samples::sources(&samples::trail())));
+    let finding = record(|out| claims::finding(out, &samples::stated(), samples::sources(&samples::trail())));
     valid(&validator(FINDING), &finding);
     valid(&validator(ALERT), &record(|out| claims::alert(out, &samples::alert(), samples::sources(&samples::trail()))));
-    let whole = record(|out| summary::write(out, &samples::summary(), &[samples::finding()], &[samples::alert()]));
+    let whole = record(|out| summary::write(out, &samples::summary(), &[samples::stated()], &[samples::alert()]));
     valid(&validator(SUMMARY), &whole);
     let empty = Summary { version: "0.1.0", ..Summary::default() };
     valid(&validator(SUMMARY), &record(|out| summary::write(out, &empty, &[], &[])));
@@ -90,7 +90,7 @@ fn a_record_that_is_wrong_in_one_place_is_refused() {
     };
     let flow = flow(&samples::seen(Event::FlowClosed(Box::new(samples::flow()))), &all_extras()).unwrap();
     let alert = record(|out| claims::alert(out, &samples::alert(), samples::sources(&samples::trail())));
-    let finding = record(|out| claims::finding(out, &samples::finding(), samples::sources(&samples::trail())));
+    let finding = record(|out| claims::finding(out, &samples::stated(), samples::sources(&samples::trail())));
     let summary = record(|out| summary::write(out, &samples::summary(), &[], &[]));
     for (what, schema, record, at, value) in [
         ("a time as text", FLOW, &flow, "/ts", json!("1600585066.1")),

@@ -53,29 +53,40 @@ fn listed<T>(label: &str, all: &[T], words: impl Fn(&T) -> String, line: &mut im
     }
 }
 
-/// Findings or alerts that need no paragraph: one line each, and how many more there are.
+/// Findings or alerts that need no paragraph: one line each, how many more there are, and once for those shown what could
+/// not be seen.
 pub(super) fn brief<'f>(
     out: &mut String,
     heading: &Text,
-    all: impl Iterator<Item = &'f Finding>,
+    all: impl Iterator<Item = (&'f Finding, &'f [Text])>,
     (lang, width): (Lang, usize),
 ) {
     let mut all: Vec<_> = all.collect();
     if all.is_empty() {
         return;
     }
-    all.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.first_seen));
+    all.sort_by_key(|(finding, _)| (std::cmp::Reverse(finding.severity), finding.first_seen));
     out.push('\n');
     out.push_str(&paragraph("", &format!("{} ({})", heading.render(lang), all.len()), 0, width));
-    for finding in all.iter().take(BRIEF) {
+    let mut unseen: Vec<String> = Vec::new();
+    for (finding, gaps) in all.iter().take(BRIEF) {
         let severity = format!("  {}", finding.severity.name()).style(colour(finding.severity)).to_string();
         let who = path(finding, 1, lang);
         let title = finding.title.render(lang);
         let (title, when) = (shown(&title), period(finding.first_seen, finding.last_seen));
         out.push_str(&paragraph(&severity, &format!("{title} · {who} · {when} UTC"), LABEL, width));
+        for gap in gaps.iter().map(|gap| gap.render(lang)) {
+            if !unseen.contains(&gap) {
+                unseen.push(gap);
+            }
+        }
     }
     if let Some(more) = all.len().checked_sub(BRIEF).filter(|more| *more > 0) {
         out.push_str(&paragraph("", &say!("story.more", more = more).render(lang), LABEL, width));
+    }
+    if !unseen.is_empty() {
+        let label = format!("  {}", say!("story.not_seen").render(lang));
+        out.push_str(&paragraph(&label, &shown(&unseen.join("; ")), LABEL, width));
     }
 }
 

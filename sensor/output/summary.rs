@@ -2,9 +2,9 @@
 //! without the last part.
 
 use super::json::{self, Object};
-use crate::alert::{Alert, Network, Sight};
+use crate::alert::{Alert, Network, Sight, Stated};
 use crate::base::Timestamp;
-use crate::detect::{Finding, Severity};
+use crate::detect::Severity;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -198,14 +198,14 @@ pub(super) fn by_severity(all: impl Iterator<Item = Severity>) -> [(Severity, u6
 }
 
 /// The summary's object.
-pub(super) fn write(out: &mut Vec<u8>, summary: &Summary, findings: &[Finding], alerts: &[Alert]) {
+pub(super) fn write(out: &mut Vec<u8>, summary: &Summary, findings: &[Stated], alerts: &[Alert]) {
     json::object(out, |top| {
         top.objects("input", &summary.input, input);
         top.number("packets", summary.packets);
         top.number("bytes", summary.bytes);
         top.number("flows", summary.flows);
         top.number("hosts", summary.hosts);
-        top.object("findings", |o| severities(o, findings.iter().map(|f| f.severity)));
+        top.object("findings", |o| severities(o, findings.iter().map(|f| f.finding.severity)));
         top.object("alerts", |o| severities(o, alerts.iter().map(|a| a.finding.severity)));
         top.object("visibility", |o| visibility(o, summary));
         top.object("identity", |line| identity(line, &summary.identity));

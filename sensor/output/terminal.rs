@@ -7,8 +7,8 @@ use super::layout::paragraph;
 use super::summary::{self, Summary};
 use super::trail::Trail;
 use super::{claims, json, overview, story};
-use crate::alert::Alert;
-use crate::base::{Lang, say};
+use crate::alert::{Alert, Stated};
+use crate::base::{Lang, Text, say};
 use crate::detect::{Entity, Finding, Severity};
 use console::Term;
 use owo_colors::Style;
@@ -20,7 +20,7 @@ use std::path::Path;
 pub(crate) struct Shown<'a> {
     pub(crate) summary: &'a Summary,
     pub(crate) alerts: &'a [Alert],
-    pub(crate) findings: &'a [Finding],
+    pub(crate) findings: &'a [Stated],
     pub(crate) trail: &'a Trail,
     /// Where the records lie, if they were written.
     pub(crate) records: Option<&'a Path>,
@@ -58,13 +58,15 @@ impl Shown<'_> {
             story::alert(&mut out, alert, self.records, (self.lang, width));
         }
         let style = (self.lang, width);
-        story::brief(&mut out, &say!("story.allowed"), allowed.iter().map(|a| &a.finding), style);
-        story::brief(&mut out, &say!("story.notices"), notices.iter().map(|a| &a.finding), style);
+        story::brief(&mut out, &say!("story.allowed"), allowed.iter().map(|alert| in_short(alert)), style);
+        story::brief(&mut out, &say!("story.notices"), notices.iter().map(|alert| in_short(alert)), style);
         // What is about the same parties in the same parts is told already.
         let is_told =
             |f: &Finding| !f.entities.is_empty() && told.iter().chain(&allowed).any(|alert| covers(&alert.finding, f));
-        let untold = |f: &&Finding| f.severity > Severity::Info && !is_told(f);
-        story::brief(&mut out, &say!("story.further"), self.findings.iter().filter(untold), style);
+        let untold = |f: &Finding| f.severity > Severity::Info && !is_told(f);
+        let further = self.findings.iter().filter(|stated| untold(&stated.finding));
+        let further = further.map(|stated| (&stated.finding, &*stated.not_visible));
+        story::brief(&mut out, &say!("story.further"), further, style);
         self.footer(&mut out, width);
         out
     }
@@ -86,6 +88,11 @@ impl Shown<'_> {
         let label = say!("overview.records").render(self.lang);
         out.push_str(&paragraph(&label, &format!("{interrupted}{records}"), LABEL, width));
     }
+}
+
+/// What a line tells of an alert, and what it leaves unseen.
+fn in_short(alert: &Alert) -> (&Finding, &[Text]) {
+    (&alert.finding, &alert.not_visible)
 }
 
 /// Whether every party of `other` has the same part in `one`; a name may have become known in between.
@@ -132,9 +139,10 @@ mod tests {
     use crate::output::escape::is_deceptive;
     use crate::output::samples;
     use console::{measure_text_width, strip_ansi_codes};
+    use std::sync::Arc;
 
     fn text(width: usize, lang: Lang) -> String {
-        let (summary, alerts, findings) = (samples::summary(), [samples::alert()], [samples::finding()]);
+        let (summary, alerts, findings) = (samples::summary(), [samples::alert()], [samples::stated()]);
         let records = Some(Path::new("case"));
         Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &Trail::default(), records, lang }
             .text(width)
@@ -162,11 +170,14 @@ mod tests {
             .for_each(|entity| entity.ip = entity.ip.and_then(|_| "198.51.100.9".parse().ok()));
         elsewhere.entities.iter_mut().for_each(|entity| entity.name = None);
         for (what, finding, told) in [("the same parties", renamed, false), ("other parties", elsewhere, true)] {
-            let findings = [finding];
+            let not_visible: Arc<[Text]> = vec![Text::verbatim("its look-ups were not seen")].into();
+            let findings = [Stated { finding, not_visible }];
             let lang = Lang::En;
             let shown =
                 Shown { summary: &summary, alerts: &alerts, findings: &findings, trail: &trail, records: None, lang };
-            assert_eq!(shown.text(120).contains("further findings"), told, "{what}");
+            let text = shown.text(120);
+            assert_eq!(text.contains("further findings"), told, "{what}");
+            assert_eq!(text.contains("its look-ups were not seen"), told, "{what}, and what was not seen of them");
         }
     }
 

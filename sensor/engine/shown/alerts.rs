@@ -1,7 +1,7 @@
 //! An alert or finding as the API shows it: a flat row, its record, and who is connected to whom.
 
 use super::{Shown, group};
-use crate::alert::{Alert, Status};
+use crate::alert::{Alert, Stated, Status};
 use crate::api::{AlertEntry, AlertRow, Edge, FindingEntry, FindingRow, HostEntry, Node, TieRow};
 use crate::detect::{Entity, Finding, Role, Severity};
 use crate::intel::destination_class_name;
@@ -83,7 +83,8 @@ impl Shown {
 }
 
 /// A finding with everything shown of it.
-pub(super) fn finding(finding: &Finding) -> FindingEntry {
+pub(super) fn finding(stated: &Stated) -> FindingEntry {
+    let finding = &stated.finding;
     let first = |role| finding.entities.iter().find(move |entity: &&Entity| entity.role == role);
     let src = first(Role::StagingServer).or_else(|| first(Role::AffectedHost));
     let dst = first(Role::Destination).or_else(|| first(Role::Resolver));
@@ -103,7 +104,7 @@ pub(super) fn finding(finding: &Finding) -> FindingEntry {
         first_seen: finding.first_seen,
         last_seen: finding.last_seen,
     };
-    FindingEntry { row, about: about(finding), record: finding_line(finding).into() }
+    FindingEntry { row, about: about(finding), record: finding_line(stated).into() }
 }
 
 /// Addresses and names of everybody in a finding.

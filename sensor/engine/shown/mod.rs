@@ -9,7 +9,7 @@ mod tally;
 
 pub(crate) use tally::Counters;
 
-use crate::alert::Alert;
+use crate::alert::{Alert, Unseen};
 use crate::api::{AlertEntry, FindingEntry, Published, Shared};
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::Finding;
@@ -152,11 +152,15 @@ impl Shown {
     }
 
     /// What detectors found since the last step.
-    pub(crate) fn found(&mut self, findings: &[Finding]) {
+    pub(crate) fn found(&mut self, findings: &[Finding], usual: &Profiles) {
+        if findings.is_empty() {
+            return;
+        }
+        let mut unseen = Unseen::new(usual);
         for finding in findings {
             let telling = Telling::of(self.kept.findings.get(&*finding.id));
             self.counters.found(finding, telling);
-            self.kept.findings.insert(finding.id.clone(), Arc::new(alerts::finding(finding)));
+            self.kept.findings.insert(finding.id.clone(), Arc::new(alerts::finding(&unseen.state(finding.clone()))));
         }
     }
 
