@@ -5,8 +5,8 @@ use crate::intel::{Feeds, Intel, Tables};
 use std::path::Path;
 
 /// The shipped intelligence, with the tables of `folder` in place of shipped ones of the same name and every file in its
-/// `feeds` folder as a feed. A folder that is not there and a table that nobody reads are errors: whoever named them counts
-/// on them.
+/// `feeds` folder as a feed. A folder that is not there and a table that nobody reads, or that cannot be replaced,
+/// are errors: whoever named them counts on them.
 pub(crate) fn intel(folder: Option<&Path>) -> Result<Intel, Box<ConfigError>> {
     let tables = tables(folder)?;
     let mut feeds = Feeds::default();
@@ -18,7 +18,9 @@ pub(crate) fn intel(folder: Option<&Path>) -> Result<Intel, Box<ConfigError>> {
         for path in files(folder)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_table = path.extension().is_some_and(|kind| kind == "csv" || kind == "dat");
-            if is_table && !known.contains(&name) && !COMPILED_IN.contains(&name) {
+            if let Some((_, shipped)) = COMPILED_IN.iter().find(|(compiled, _)| *compiled == name) {
+                as_shipped(&path, shipped)?;
+            } else if is_table && !known.contains(&name) {
                 let meant = alike(name, &known).map_or_else(
                     || "own feeds belong in the folder feeds".to_owned(),
                     |known| format!("perhaps {known} is meant"),
@@ -50,8 +52,38 @@ pub(crate) fn tables(folder: Option<&Path>) -> Result<Tables, Box<ConfigError>> 
     Ok(tables)
 }
 
-/// Shipped tables that only a new version replaces; a copy of the shipped folder has them.
-const COMPILED_IN: &[&str] = &["dcerpc_operations.csv", "destination_classes.csv", "remote_exec_artifacts.csv"];
+/// Shipped tables that only a new version replaces, with their texts; a copy of the shipped folder has them.
+///
+/// Names of operations and shells go into facts as words of the program, written by parsers that carry no configuration,
+/// and destination classes are the closed set of a metric's label: none of them may change under a running sensor.
+const COMPILED_IN: &[(&str, &str)] = &[
+    ("dcerpc_operations.csv", include_str!("../../rules/intel/dcerpc_operations.csv")),
+    ("destination_classes.csv", include_str!("../../rules/intel/destination_classes.csv")),
+    ("remote_exec_artifacts.csv", include_str!("../../rules/intel/remote_exec_artifacts.csv")),
+];
+
+/// A copy of a compiled-in table changes nothing and is right; one that differs would be ignored, and is an error that says
+/// where it begins to.
+fn as_shipped(path: &Path, shipped: &str) -> Result<(), Box<ConfigError>> {
+    let text = text_of(path)?;
+    let (mut ours, mut theirs) = (shipped.lines(), text.lines());
+    for line in 1_u64.. {
+        match (ours.next(), theirs.next()) {
+            (None, None) => break,
+            (ours, theirs) if ours == theirs => {}
+            _ => {
+                return Err(plain(
+                    path,
+                    format!(
+                        "line {line}: it differs from the table of this program, which is compiled in and cannot be \
+                         replaced (rules/intel/README.md); take the file out of the folder"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {
@@ -78,5 +110,21 @@ mod tests {
             fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
         assert!(intel(Some(folder.path())).is_ok(), "a copy of the shipped folder, notes and all, is right");
+        for (name, shipped) in COMPILED_IN {
+            let path = folder.path().join(name);
+            let rows: Vec<&str> = shipped.lines().collect();
+            for (what, text, line) in [
+                ("a row more", format!("{shipped}a,b,c,d\n"), rows.len() + 1),
+                ("a row less", rows[..rows.len() - 1].join("\n"), rows.len()),
+                ("another value", shipped.replacen(rows[2], "changed", 1), 3),
+            ] {
+                fs::write(&path, text).unwrap();
+                let said = says(folder.path());
+                assert!(said.contains(&format!("line {line}: ")) && said.contains("compiled in"), "{what}: {said}");
+                assert!(said.contains(name), "{what}: {said}");
+            }
+            fs::write(&path, shipped).unwrap();
+        }
+        assert!(intel(Some(folder.path())).is_ok());
     }
 }
