@@ -3,9 +3,9 @@
 use crate::support::{bless, root, values, yukue};
 use serde_json::Value;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const OFFICE: &str = "pcaps/benign/office-day.pcap";
 const UPDATES: &str = "pcaps/benign/ntp-and-updates.pcap";
@@ -89,6 +89,83 @@ fn the_campaign_is_told_against_what_the_office_usually_does() {
     let (later, told) = judged(&["--baseline", text(&baseline), "--learn-until", "2099-01-01"]);
     assert!(told.is_empty(), "everything was to be learned from: {told:?}");
     assert_eq!(later["alerts"]["critical"], 0);
+}
+
+/// Poisoned learning: an attack that was learned from is usual from then on, until somebody goes back to the week before.
+#[test]
+fn what_was_learned_and_should_not_have_been_is_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, clean) = (folder.path().join("b"), folder.path().join("clean"));
+    run(&["baseline", "learn", OFFICE, "--out", text(&path)], 0);
+    assert!(run(&["baseline", "snapshots", text(&path)], 0).contains("no week of it was kept yet"));
+    fs::copy(&path, &clean).unwrap();
+    let before = run(&["baseline", "show", text(&path)], 0);
+    for _ in 0..2 {
+        run(&["baseline", "learn", CAMPAIGN, "--out", text(&path)], 0);
+    }
+    let poison = run(&["baseline", "diff", text(&clean), text(&path)], 0);
+    assert!(poison.contains("+ destination") && poison.contains("yukue-test-stg7"), "{poison}");
+    let listed = run(&["baseline", "snapshots", text(&path)], 0);
+    assert_eq!(listed.lines().count(), 1, "the second one came within the week: {listed}");
+    assert!(listed.contains("sha256") && !listed.contains("DOES NOT"), "{listed}");
+
+    assert!(run(&["baseline", "rollback", text(&path), "--to", "2001-01-01"], 2).contains("no snapshot of"));
+    let done = run(&["baseline", "rollback", text(&path), "--to", "2099-01-01"], 0);
+    assert!(done.contains("back to ") && done.contains("b.rolled-back"), "{done}");
+    assert_eq!(run(&["baseline", "diff", text(&clean), text(&path)], 0), "");
+    assert_eq!(run(&["baseline", "show", text(&path)], 0), before);
+    let undone = run(&["baseline", "diff", text(&path), &format!("{}.rolled-back", text(&path))], 0);
+    assert_eq!(undone, poison, "what was learned lies aside, whole");
+    let out = tempfile::tempdir().unwrap();
+    run(&["analyze", CAMPAIGN, "--baseline", text(&path), "--out", text(out.path())], 0);
+    let alerts = values(&fs::read_to_string(out.path().join("alerts.jsonl")).unwrap());
+    assert!(alerts.iter().any(|alert| alert["kind"] == "staging_campaign"), "it is new again: {alerts:?}");
+    assert!(run(&["baseline", "rollback", text(&path), "--to", "2099-01-01"], 2).contains("move it away first"));
+}
+
+/// Somebody saves in the baseline and has it to himself; what it was a week ago can be looked at all the while.
+#[test]
+fn a_baseline_in_use_shows_its_newest_snapshot_and_of_when_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b");
+    run(&["baseline", "learn", OFFICE, "--out", text(&path)], 0);
+    let before = run(&["baseline", "show", text(&path)], 0);
+    let mut sensor = Command::new(env!("CARGO_BIN_EXE_yukue"))
+        .args(["-q", "baseline", "learn", "-", "--out", text(&path)])
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = sensor.stdin.take().unwrap();
+    input.write_all(&fs::read(root().join(CAMPAIGN)).unwrap()).unwrap();
+    let shown = (0..2000).find_map(|_| {
+        let shown = run_any(&["baseline", "show", text(&path)]);
+        shown.starts_with("in use by a running sensor").then_some(shown)
+    });
+    let shown = shown.expect("somebody holds it, and its week was kept");
+    let (head, rest) = shown.split_once('\n').unwrap();
+    assert!(head.contains("snapshot of 20") && head.contains("b.snapshot-20"), "{head}");
+    assert_eq!(rest, before);
+    assert!(run(&["baseline", "rollback", text(&path), "--to", "2099-01-01"], 2).contains("in use"));
+    drop(input);
+    assert!(sensor.wait().unwrap().success());
+    assert!(!run(&["baseline", "show", text(&path)], 0).contains("in use"));
+    let kept = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let kept = kept.into_iter().find(|path| text(path).contains("snapshot")).unwrap();
+    assert_eq!(run(&["baseline", "show", text(&kept)], 0), before, "a snapshot shows itself");
+    let mut bytes = fs::read(&kept).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&kept, bytes).unwrap();
+    assert!(
+        run(&["baseline", "snapshots", text(&path)], 0).contains("is damaged: its SHA-256"),
+        "and says when it is not whole"
+    );
+}
+
+/// Runs the program; what it printed comes back, whatever it ended with.
+fn run_any(arguments: &[&str]) -> String {
+    let output = yukue(arguments);
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr)
 }
 
 #[test]

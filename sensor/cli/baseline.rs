@@ -6,6 +6,7 @@ use super::site::SiteFlags;
 use super::stop_on_signal;
 use crate::base::{Kind, Record, Timestamp};
 use crate::config::Loaded;
+use crate::engine::snapshots::{self, NoWayBack};
 use crate::engine::{self, Archive, Copies, Job, Setup, Store, StoreError};
 use crate::output::{Progress, shown};
 use crate::profile::{Baseline, Difference, Extent, Inside, NotApproved, Overview, Renamed, SavedApproval};
@@ -25,9 +26,9 @@ pub(super) struct Flags {
 enum Command {
     /// Learns from captures what is usual, going on from what the file holds already; nothing is told.
     Learn(Learn),
-    /// What a baseline holds: how long, how many, and each host's habits.
+    /// What a baseline holds: how long, how many, and each host's habits; while a sensor runs on it, its newest snapshot.
     Show {
-        /// The baseline.
+        /// The baseline, or a snapshot of one.
         file: PathBuf,
     },
     /// What one baseline knows and the other does not.
@@ -61,6 +62,19 @@ enum Command {
     },
     /// Answers for a destination that an incident named: it may become usual again.
     Approve(Approve),
+    /// The weekly snapshots of a baseline, oldest first: of when, how much, SHA-256, and whether they are whole.
+    Snapshots {
+        /// The baseline.
+        file: PathBuf,
+    },
+    /// Goes back to what was known at a moment, when something was learned since that should not have been.
+    Rollback {
+        /// The baseline; no sensor may run on it.
+        file: PathBuf,
+        /// The newest snapshot of then or before is taken: a day or a moment in UTC.
+        #[arg(long, value_name = "TIME", value_parser = super::analyze::moment)]
+        to: Timestamp,
+    },
 }
 
 #[derive(clap::Args)]
@@ -122,18 +136,24 @@ enum Wrong {
     Exists(PathBuf),
     #[error(transparent)]
     NotApproved(#[from] NotApproved),
+    #[error(transparent)]
+    NoWayBack(#[from] NoWayBack),
+    #[error("the baseline {path} is in use by another yukue (a running sensor?) and no week of it was kept yet; stop that one first", path = .0.display())]
+    NothingKept(PathBuf),
 }
 
 /// Runs the subcommand; what goes wrong is printed to standard error.
 pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
     let done = match &flags.command {
         Command::Learn(learn) => return learned(learn, quiet),
-        Command::Show { file } => read(file).map(|baseline| show(&baseline)),
+        Command::Show { file } => shown_as_it_is(file),
         Command::Diff { here, there } => diff(here, there),
         Command::Export { file } => export(file),
         Command::Import { json, out } => import(json, out),
         Command::Merge { files, out } => merge(files, out),
         Command::Approve(approval) => approve(approval),
+        Command::Snapshots { file } => snapshots_of(file),
+        Command::Rollback { file, to } => roll_back(file, *to),
     };
     match done {
         Ok(text) => {
@@ -144,7 +164,14 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         }
         Err(wrong) => {
             anstream::eprintln!("yukue: {wrong}");
-            if matches!(wrong, Wrong::Store(StoreError::Write { .. })) { Exit::RunTime } else { Exit::Usage }
+            if matches!(
+                wrong,
+                Wrong::Store(StoreError::Write { .. }) | Wrong::NoWayBack(NoWayBack::Store(StoreError::Write { .. }))
+            ) {
+                Exit::RunTime
+            } else {
+                Exit::Usage
+            }
         }
     }
 }
@@ -216,8 +243,9 @@ fn job(flags: &Learn) -> Result<Job<'_>, miette::Report> {
     })
 }
 
+/// A baseline or a snapshot of one.
 fn read(path: &Path) -> Result<Baseline, Wrong> {
-    let records = Store::read(path)?;
+    let records = if snapshots::is_snapshot(path) { snapshots::read(path)?.records } else { Store::read(path)? };
     if records.is_empty() {
         return Err(StoreError::Empty { path: path.to_owned() }.into());
     }
@@ -282,6 +310,70 @@ fn show(baseline: &Baseline) -> String {
     text
 }
 
+/// Of a baseline that a sensor holds, its newest snapshot, and of when it is.
+fn shown_as_it_is(path: &Path) -> Result<String, Wrong> {
+    match read(path) {
+        Err(Wrong::Store(StoreError::InUse { .. })) => {
+            let snapshot = snapshots::newest(path)?.ok_or_else(|| Wrong::NothingKept(path.to_owned()))?;
+            let baseline = Baseline::read(&snapshot.records).map_err(|bad| StoreError::bad(&snapshot.path, bad))?;
+            Ok(format!(
+                "in use by a running sensor: this is its snapshot of {}, {}\n{}",
+                snapshot.time,
+                snapshot.path.display(),
+                show(&baseline)
+            ))
+        }
+        read => read.map(|baseline| show(&baseline)),
+    }
+}
+
+fn snapshots_of(path: &Path) -> Result<String, Wrong> {
+    let mut text = String::new();
+    let mut before = None;
+    for file in snapshots::files(path)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match snapshots::read(&file) {
+            Ok(found) => {
+                let hosts = Baseline::read(&found.records).map_err(|bad| StoreError::bad(&file, bad))?.overview().hosts;
+                let follows = before.is_none_or(|before| before == found.before);
+                let _ = writeln!(
+                    text,
+                    "{}  {hosts} hosts, {} records, {} bytes, sha256 {}  {name}{}",
+                    found.time,
+                    found.records.len(),
+                    found.bytes,
+                    hex::encode(found.digest),
+                    if follows { "" } else { "  DOES NOT FOLLOW the one above" }
+                );
+                before = Some(found.digest);
+            }
+            Err(error) => {
+                let _ = writeln!(text, "{name}: {error}");
+                before = None;
+            }
+        }
+    }
+    if text.is_empty() {
+        text = format!("{}: no week of it was kept yet\n", path.display());
+    }
+    Ok(text)
+}
+
+fn roll_back(path: &Path, to: Timestamp) -> Result<String, Wrong> {
+    let done = snapshots::roll_back(path, to)?;
+    Ok(format!(
+        "{}: back to {}, {} records; of what came since, {} pairs of the index, {} approvals and {} snapshots are gone\n\
+         what was known until now is {}\n",
+        path.display(),
+        done.to,
+        done.records,
+        done.pairs_dropped,
+        done.approvals_dropped,
+        done.snapshots_dropped,
+        done.aside.display()
+    ))
+}
+
 fn diff(here: &Path, there: &Path) -> Result<String, Wrong> {
     let Difference { hosts, owners, ties } = read(here)?.difference(&read(there)?);
     let mut text = String::new();
@@ -301,8 +393,13 @@ fn diff(here: &Path, there: &Path) -> Result<String, Wrong> {
 fn export(file: &Path) -> Result<String, Wrong> {
     let baseline = read(file)?;
     let mut index = Vec::new();
-    Archive::open(file)?.each(&mut |record| index.push(record))?;
+    each_pair(file, &mut |record| index.push(record))?;
     Ok(format!("{:#}\n", baseline.export(&index)))
+}
+
+/// The index of a baseline; a snapshot has none.
+fn each_pair(path: &Path, each: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+    if snapshots::is_snapshot(path) { Ok(()) } else { Archive::open(path)?.each(each) }
 }
 
 fn import(json: &Path, out: &Path) -> Result<String, Wrong> {
@@ -330,7 +427,7 @@ fn merge(files: &[PathBuf], out: &Path) -> Result<String, Wrong> {
     let (mut pairs, mut forgotten) = (0_u64, 0_u64);
     let records = write(out, &merged, |put| {
         for (path, ids) in files.iter().zip(&ids) {
-            Archive::open(path)?.each(&mut |record| match ids.meeting(record) {
+            each_pair(path, &mut |record| match ids.meeting(record) {
                 Some(record) => {
                     pairs = pairs.saturating_add(1);
                     put(record);

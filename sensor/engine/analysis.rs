@@ -243,6 +243,11 @@ impl Analysis {
         Ok(())
     }
 
+    /// Event time of the last flow that is known; `None` when nothing is.
+    pub(crate) fn seen_until(&self) -> Option<Timestamp> {
+        self.profiles.counts().span.map(|(_, last)| last)
+    }
+
     /// How far it is known what is usual.
     pub(crate) const fn learnt(&self) -> Learnt {
         self.profiles.learnt()

@@ -40,7 +40,7 @@ pub(crate) fn learn(
             Err(error) => return Err(error.into()),
         }
     }
-    let mut saver = Saver::new(Store::open(path)?, save_every, &mut analysis);
+    let mut saver = Saver::new(Store::open(path)?, save_every, &mut analysis)?;
     analysis.learn_until(Timestamp::MAX);
     let mut take_in = |seen: Observation| {
         analysis.observe(&seen);
@@ -72,7 +72,7 @@ pub(super) fn keep(path: &Path, analysis: &mut Analysis) -> Result<(Saver, Optio
     }
     let store = Store::open(path)?;
     analysis.look_back(store.archive().look_back());
-    Ok((Saver::new(store, SAVE_EVERY, analysis), set_aside))
+    Ok((Saver::new(store, SAVE_EVERY, analysis)?, set_aside))
 }
 
 /// Takes in what was learned before.

@@ -20,6 +20,7 @@ mod receivers;
 mod sandbox;
 mod service;
 mod shown;
+pub(crate) mod snapshots;
 mod summary;
 mod web;
 

@@ -112,7 +112,7 @@ fn who_was_killed_at_any_point_goes_on_and_tells_what_one_without_a_break_tells(
         let mut killed = seen.len() / 4 + usize::try_from(seed >> 33).unwrap() % (seen.len() * 3 / 4 - 50);
         let path = folder.path().join(format!("b{round}"));
         let (mut first, mut reader, mut saved) = (analysis(), Reader::default(), 0);
-        let mut saver = Saver::new(Store::open(&path).unwrap(), MINUTE, &mut first);
+        let mut saver = Saver::new(Store::open(&path).unwrap(), MINUTE, &mut first).unwrap();
         for (n, observation) in seen.iter().enumerate() {
             first.observe(observation);
             if saver.reached(observation.ts, &mut first).unwrap() > 0 {

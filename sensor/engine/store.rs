@@ -7,7 +7,10 @@
 use super::archive::{self, Archive};
 use crate::base::{BadRecord, Kind, Meeting, Record, Timestamp};
 use crate::profile::Extent;
-use redb::{Database, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +31,7 @@ pub(crate) enum StoreError {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another process has it open: nothing is wrong with it.
     #[error("the baseline {path} is in use by another yukue (a running sensor?); stop that one first")]
@@ -168,6 +171,20 @@ impl Store {
         Ok(count)
     }
 
+    /// Its file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The frames as they were last saved, whatever is saved while they are read.
+    pub(super) fn frames(&self) -> Result<Frames, StoreError> {
+        let wrong = |error: redb::Error| told(&self.path, error);
+        let transaction = self.db.begin_read().map_err(|error| wrong(error.into()))?;
+        let table = transaction.open_table(RECORDS).map_err(|error| wrong(error.into()))?;
+        let count = table.len().map_err(|error| wrong(error.into()))?;
+        Ok(Frames { table, count, path: self.path.clone() })
+    }
+
     /// All records of a baseline, in the order of kind and key; none when nothing was saved yet.
     pub(crate) fn read(path: &Path) -> Result<Vec<Record>, StoreError> {
         if let Err(source) = std::fs::metadata(path) {
@@ -193,7 +210,30 @@ impl Store {
                 return Ok(aside);
             }
         }
-        Err(wrong(std::io::Error::other("too many damaged files lie beside it")))
+        Err(wrong(io::Error::other("too many damaged files lie beside it")))
+    }
+}
+
+/// The frames of one save.
+pub(super) struct Frames {
+    table: ReadOnlyTable<(u8, u32, u32), &'static [u8]>,
+    count: u64,
+    path: PathBuf,
+}
+
+impl Frames {
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Hands over each with its key (kind and the two numbers), in the order of keys.
+    pub(super) fn each(&self, mut each: impl FnMut((u8, u32, u32), &[u8]) -> io::Result<()>) -> Result<(), StoreError> {
+        for entry in self.table.iter().map_err(|error| told(&self.path, error.into()))? {
+            let (key, frame) = entry.map_err(|error| told(&self.path, error.into()))?;
+            each(key.value(), frame.value())
+                .map_err(|error| StoreError::Write { path: self.path.clone(), reason: error.to_string() })?;
+        }
+        Ok(())
     }
 }
 
@@ -258,7 +298,7 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Resu
 pub(super) fn told(path: &Path, error: redb::Error) -> StoreError {
     match error {
         redb::Error::Io(source)
-            if !matches!(source.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+            if !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
         {
             StoreError::Io { path: path.to_owned(), source }
         }
