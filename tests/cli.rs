@@ -175,6 +175,112 @@ fn own_tables_and_feeds_are_taken_and_a_broken_one_is_named() {
     assert!(text.contains(r#""detector":"feed""#) || text.contains(r#""detector": "feed""#), "{text}");
 }
 
+/// What a change would have hidden of stored records, without their packets.
+#[test]
+fn a_change_of_rules_is_held_against_what_was_told_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (run, rules, site) = (at("run"), at("rules"), at("site.toml"));
+    let campaign = "pcaps/attack/staging-antivirus-push.pcap";
+    assert_eq!(yukue(&["analyze", CHAIN, "--out", &run, "--quiet"]).status.code(), Some(0));
+    let stored = |name: &str| fs::read_to_string(format!("{run}/{name}")).unwrap();
+    let findings = stored("findings.jsonl").lines().count();
+    let preview = |more: &[&str], code: i32| {
+        let done = yukue(&[&["rules", "preview", "--rules", &rules], more].concat());
+        let text = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert_eq!(done.status.code(), Some(code), "{text}");
+        text
+    };
+    fs::create_dir(&rules).unwrap();
+    let same = preview(&[&run], 0);
+    assert_eq!(same, format!("no record changes\n1 alerts and {findings} findings read\n"));
+    let shipped = |stem: &str| fs::read_to_string(root().join(format!("rules/{stem}.toml"))).unwrap();
+    let change = |stem: &str, from: &str, to: &str| {
+        let text = shipped(stem);
+        assert!(text.contains(from), "{stem}: {from}");
+        fs::write(format!("{rules}/{stem}.toml"), text.replace(from, to)).unwrap();
+    };
+    let id = stored("alerts.jsonl").split('"').nth(3).unwrap().to_owned();
+    for (what, stem, from, to, said) in [
+        ("off", "execution_chain", "enabled = true", "enabled = false", format!("hidden     high     {id} ")),
+        (
+            "a rung no sum reaches",
+            "execution_chain",
+            "high_nats = 10.0",
+            "high_nats = 99.0",
+            format!("quieter    high     {id} "),
+        ),
+        (
+            "a key no record holds",
+            "execution_chain",
+            "script_nats = 2.0",
+            "script_nats = 1.0",
+            "execution_chain.script_nats: records do not hold".to_owned(),
+        ),
+        (
+            "a wider gate",
+            "beacon",
+            "max_p = 0.001",
+            "max_p = 0.01",
+            "beacon.max_p: what it would have brought was not told".to_owned(),
+        ),
+    ] {
+        change(stem, from, to);
+        let told = preview(&[&run], 0);
+        assert!(told.contains(&said), "{what}: {told}");
+        fs::remove_file(format!("{rules}/{stem}.toml")).unwrap();
+    }
+
+    let entry =
+        "[[allow]]\nverb = \"svcctl\"\nowner = \"ops\"\nreason = \"our patch tool\"\nexpires = \"2099-12-31\"\n";
+    fs::write(format!("{rules}/allow.toml"), entry).unwrap();
+    let from_records = preview(&[&format!("{run}/alerts.jsonl")], 0);
+    let from_packets = preview(&[CHAIN], 0);
+    assert!(from_packets.starts_with("allowed    high"), "{from_packets}");
+    assert!(from_records.starts_with(&from_packets), "records and packets agree: {from_records}");
+    let server = stored("alerts.jsonl")
+        .split("\"role\":\"staging_server\",\"ip\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    fs::write(&site, format!("[[host]]\naddress = [\"{server}\"]\nroles = [\"backup\"]\n")).unwrap();
+    let managed = preview(&[&run, "--site", &site], 0);
+    assert!(managed.starts_with("no record changes"), "an entry that names nobody does not reach a manager: {managed}");
+    assert!(preview(&[&run, campaign], 2).contains("records are held against rules alone"));
+    fs::write(format!("{run}/alerts.jsonl"), "{\"id\": 1}\n").unwrap();
+    assert!(preview(&[&run], 2).contains("alerts.jsonl, line 1: no alert or finding"));
+}
+
+/// A timer's probability and the sum of its weights are in its record: a threshold that was raised is held against them.
+#[test]
+fn a_raised_threshold_hides_the_stored_findings_that_a_replay_would_hide() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (run, again, rules) = (at("run"), at("again"), at("rules"));
+    let capture = "pcaps/attack/staging-antivirus-push.pcap";
+    fs::create_dir(&rules).unwrap();
+    let text = fs::read_to_string(root().join("rules/beacon.toml")).unwrap();
+    fs::write(format!("{rules}/beacon.toml"), text.replace("max_p = 0.001", "max_p = 0.0000027")).unwrap();
+    let beacons = |folder: &str| -> std::collections::BTreeSet<String> {
+        let text = fs::read_to_string(format!("{folder}/findings.jsonl")).unwrap();
+        let beacons = text.lines().filter(|line| line.contains("\"detector\":\"beacon\""));
+        beacons.map(|line| line.split('"').nth(3).unwrap().to_owned()).collect()
+    };
+    assert_eq!(yukue(&["analyze", capture, "--out", &run, "--quiet"]).status.code(), Some(0));
+    assert_eq!(yukue(&["analyze", capture, "--out", &again, "--quiet", "--rules", &rules]).status.code(), Some(0));
+    let gone: std::collections::BTreeSet<String> = beacons(&run).difference(&beacons(&again)).cloned().collect();
+    assert!(!gone.is_empty() && gone.len() < beacons(&run).len(), "some of them: {gone:?}");
+    let told = yukue(&["rules", "preview", &run, "--rules", &rules]).stdout;
+    let told = String::from_utf8(told).unwrap();
+    let hidden = told.lines().filter(|line| line.starts_with("hidden") && line.contains("finding: "));
+    let hidden: std::collections::BTreeSet<String> =
+        hidden.map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect();
+    assert_eq!(hidden, gone, "{told}");
+}
+
 #[test]
 fn rules_are_listed_shown_linted_tried_and_tested() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ mod manual;
 mod live;
 mod rules;
 mod site;
+mod told;
 mod web;
 
 use crate::base::Lang;

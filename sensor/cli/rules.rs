@@ -1,7 +1,7 @@
 //! `yukue rules`: what rules there are, whether changed ones are right, and what a change would hide or show.
 
-use super::Exit;
 use super::site::SiteFlags;
+use super::{Exit, told};
 use crate::alert::{Alert, Rules};
 use crate::base::{Prefix, Timestamp};
 use crate::config::{self, Loaded};
@@ -38,7 +38,8 @@ enum Command {
     Lint(Folder),
     /// Reads captures with what they must show (`NAME.pcap` beside `NAME.expect.toml`): proof that tuning blinded nothing.
     Test(Test),
-    /// Reads captures with the rules in force and with changed ones, and tells which alerts come, go or change.
+    /// Reads captures with the rules in force and with changed ones, and tells which alerts come, go or change; or reads what
+    /// was told (`alerts.jsonl`, `findings.jsonl`) and tells what the change would have hidden of it.
     Preview(Preview),
 }
 
@@ -59,7 +60,7 @@ struct Test {
 
 #[derive(clap::Args)]
 struct Preview {
-    /// Captures of your own past.
+    /// Captures of your own past, or records: `.jsonl` files, or the folders of runs.
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// The rules in force; without it the shipped ones.
@@ -241,6 +242,17 @@ fn preview(flags: &Preview) -> Result<(String, Exit), miette::Report> {
         return Err(miette::miette!("which rules would change? Name their folder: --rules DIR"));
     }
     let Loaded { declared, intel, rules: changed, .. } = flags.site.load()?;
+    let records = flags.inputs.iter().filter(|path| told::is_told(path)).count();
+    if records > 0 {
+        if records < flags.inputs.len() || flags.baseline.is_some() || flags.learn_until.is_some() {
+            return Err(miette::miette!(
+                "records are held against rules alone: no captures, --baseline or --learn-until"
+            ));
+        }
+        let before = rules(flags.before.as_deref())?;
+        let change = told::Change { before: &before, after: &changed, declared: &declared, intel: &intel };
+        return Ok((told::preview(&flags.inputs, &change)?, Exit::Done));
+    }
     let past = Past {
         inputs: &flags.inputs,
         declared,
