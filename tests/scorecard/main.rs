@@ -90,6 +90,11 @@ fn look(story: Story, without: &[&str]) -> ExitCode {
         println!("{} {alert}", Timestamp(*at));
     }
     println!("{:#}", outcome.to_json());
+    for (id, hosts) in &outcome.verdict.accusing {
+        let last = lines.iter().rev().find(|(_, alert)| alert["id"] == id.as_str());
+        let last = last.map(|(_, alert)| (&alert["kind"], &alert["tier"], &alert["status"], &alert["title"]));
+        println!("accuses {hosts:?}: {id} {last:?}");
+    }
     let (cpu, peak) = used();
     println!("{cpu:.1} s of CPU, {:.0} observations/s, peak {peak} MiB", outcome.observations as f64 / cpu.max(1e-9));
     ExitCode::SUCCESS

@@ -85,12 +85,14 @@ impl Claim {
 
     /// Whether it is about this act; `told` is when it was first told, for what is told again at the end is no later.
     fn is_about(&self, lone: &Lone, told: Ns) -> bool {
-        let own = |host: &&u32| lone.hosts.contains(host);
-        let named = self.hosts.iter().chain(&self.servers);
+        let named = || self.hosts.iter().chain(&self.servers);
+        // Who did it, or was the one it was done with; whom it was done on belongs to the act.
+        let names_it = named().any(|host| lone.hosts.contains(host));
+        let own = |host: &&u32| lone.hosts.contains(host) || names_it && lone.touched.contains(host);
         let in_time = told >= lone.from && told <= lone.until + 2 * DAY;
         // What one server did is one incident: the act may be told within a larger one, by name.
         let whole = self.tier <= 2 && lone.hosts.iter().all(|host| self.hosts.contains(host));
-        in_time && (whole || named.clone().filter(own).count() * 2 >= named.count().max(1))
+        in_time && (whole || named().filter(own).count() * 2 >= named().count().max(1))
     }
 }
 
@@ -147,6 +149,8 @@ pub(crate) struct Verdict {
     pub(crate) false_servers: usize,
     /// Hosts named by false incidents, or in a true one's scope without being its victim.
     pub(crate) accused: usize,
+    /// By which alerts: id, and who; for those who work on a detector.
+    pub(crate) accusing: Vec<(String, BTreeSet<u32>)>,
     /// Incidents first told on each day.
     pub(crate) by_day: Vec<usize>,
     pub(crate) notices: usize,
@@ -197,7 +201,7 @@ impl Told {
 pub(crate) fn judge(told: &Told, truth: &Truth, days: u32) -> Verdict {
     let versions = &told.versions;
     let mut verdict = Verdict { by_day: vec![0; days as usize + 1], ..Verdict::default() };
-    let mut accused = BTreeSet::new();
+    let mut accused: BTreeSet<u32> = BTreeSet::new();
     let mut looked: Vec<u64> = vec![4; truth.lookalikes.len()];
     let victims: BTreeSet<u32> = truth
         .campaigns
@@ -220,7 +224,11 @@ pub(crate) fn judge(told: &Told, truth: &Truth, days: u32) -> Verdict {
             verdict.learning += usize::from(!real);
             continue;
         }
-        accused.extend(last.hosts.iter().filter(|host| !victims.contains(host)).copied());
+        let innocents: BTreeSet<u32> = last.hosts.difference(&victims).copied().collect();
+        accused.extend(&innocents);
+        if !innocents.is_empty() {
+            verdict.accusing.push((last.id.clone(), innocents));
+        }
         if last.tier <= 2 {
             *if real { &mut verdict.upper.0 } else { &mut verdict.upper.1 } += 1;
         }

@@ -92,3 +92,24 @@ fn what_is_told_again_at_the_end_was_told_in_time() {
         assert_eq!(found, falses, "{what}");
     }
 }
+
+#[test]
+fn whom_an_act_was_done_on_belongs_to_it_when_who_did_it_is_named() {
+    let lone = Lone {
+        family: "fan-out",
+        hosts: vec![7],
+        touched: vec![11, 12, 13, 14],
+        timer: None,
+        from: START,
+        until: START + HOUR,
+    };
+    let truth = Truth { lone: vec![lone], ..Truth::default() };
+    for (what, hosts, server, found) in [
+        ("who did it and all it was done on", &[11, 12, 13, 14][..], Some(7), true),
+        ("nobody named who did it", &[11, 12, 13, 14], None, false),
+        ("mostly strangers", &[11, 40, 41, 42, 43], Some(7), false),
+    ] {
+        let verdict = judged(&[(START + HOUR, alert("a", 3, hosts, server, "x.example"))], &truth, 9);
+        assert_eq!(verdict.lone[0].found, found, "{what}");
+    }
+}

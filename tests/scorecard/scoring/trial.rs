@@ -163,6 +163,7 @@ impl Outcome {
             observations: value["observations"].as_u64()?,
             calibration: value["calibration"].as_array()?.iter().map(class).collect::<Option<_>>()?,
             verdict: Verdict {
+                accusing: Vec::new(),
                 campaigns: value["campaigns"].as_array()?.iter().map(fate).collect::<Option<_>>()?,
                 lone: value["lone"].as_array()?.iter().map(lone).collect::<Option<_>>()?,
                 lookalikes: value["lookalikes"].as_array()?.iter().map(look).collect::<Option<_>>()?,
