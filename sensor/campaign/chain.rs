@@ -47,7 +47,7 @@ pub(crate) fn chains_on(
     for session in sessions.on(host) {
         for follower in &session.followers {
             let led = led_there(session.by, follower.tenant, sessions, usual);
-            let Some(chain) = weigh(session, follower, &led, rule, usual, beacons) else { continue };
+            let Some(chain) = weigh(session, follower, (&led, sessions), rule, usual, beacons) else { continue };
             let key = (chain.server, chain.tenant);
             if chains.get(&key).is_none_or(|known| known.nats < chain.nats) {
                 chains.insert(key, chain);
@@ -60,7 +60,7 @@ pub(crate) fn chains_on(
 fn weigh(
     session: &Session,
     follower: &Follower,
-    led: &BTreeSet<HostId>,
+    (led, sessions): (&BTreeSet<HostId>, &Sessions),
     rule: &ChainRule,
     usual: &Profiles,
     beacons: &Beacon,
@@ -68,7 +68,8 @@ fn weigh(
     let (by, on) = (session.by, session.on);
     let tie = usual.tie(on, follower.tenant).filter(|tie| !tie.under_way && !tie.background)?;
     let lag_s = follower.lag_s();
-    let accident = accident(session, follower, rule);
+    let practised = sessions.practised(session);
+    let watched_days = usual.host(by).map_or(0.0, |host| (host.watched_s(session.first) / DAY_S).floor());
     let strangers = strangers(session, follower, led, usual);
     let common = common(rule.common_hosts, rule.common_share, usual.fleet());
     let is_common = f64::from(strangers) >= common;
@@ -79,16 +80,24 @@ fn weigh(
         usual.tie(by, follower.tenant).is_some() || tie.resps.iter().any(|resp| Some(resp.ip) == usual.address(by));
     let rhythm = beacons.rhythm(on, follower.tenant);
     let others = f64::from(u32::try_from(led.len().saturating_sub(1)).unwrap_or(u32::MAX));
+    // Where people go anyway a visit is what the act was for; what was left behind calls again.
+    let stayed = rhythm.is_some() || tie.script.is_some();
+    // Of a visit and nothing more it counts how often its actor does this: who acts on machines every day acts today too, and
+    // each machine is an occasion for one of them to meet somebody new.
+    let visit = !stayed && !shared && others == 0.0;
+    let accident = accident(session, follower, rule);
+    let accident = if visit { any_of(accident, practised.sessions_a_day) } else { accident };
 
     let mut weighed = Weighed::default();
     weighed.add("lag", Value::Number(lag_s), "seconds", (-accident.ln()).min(rule.cap_timing_nats));
     let sat_there =
         session.deeds.iter().filter(|d| d.act != event::Act::Administer).all(|d| INTERACTIVE.contains(&d.channel));
-    let act = match follower.act {
+    let rare = match follower.act {
         _ if sat_there => rule.session_nats,
         event::Act::Execute => rule.execute_nats,
         _ => rule.prepare_nats,
     };
+    let act = if visit { (-practised.chance(watched_days, (-rare).exp()).ln()).clamp(0.0, rare) } else { rare };
     weighed.add("act", Value::Text(follower.act.name().into()), "", act);
     if strangers == 0 {
         weighed.add("lone_share", Value::Number(lone), "probability", (-lone.ln()).min(rule.cap_rarity_nats));
@@ -128,8 +137,6 @@ fn weigh(
         _ => Severity::Info,
     };
     let mut held = None;
-    // Where people go anyway a visit is what the act was for; what was left behind calls again.
-    let stayed = rhythm.is_some() || tie.script.is_some();
     let (most, why) = match (is_common, tie.standing.shared) {
         (true, _) if stayed => (Severity::Low, "other hosts used the destination already"),
         (true, _) => (Severity::Info, "other hosts used the destination already"),
@@ -147,6 +154,12 @@ fn weigh(
         observed: Value::Count(u64::from(strangers)),
         against: Against::Limit(Value::Number(common)),
         unit: "hosts",
+    });
+    weighed.reasons.push(Evidence {
+        measure: "days_its_actor_acted_so",
+        observed: Value::Count(u64::from(practised.days)),
+        against: Against::Usual(Value::Number(watched_days)),
+        unit: "days",
     });
     let mut uids = session.uids.clone();
     uids.extend(tie.uids.iter().filter(|uid| !session.uids.contains(uid)));
@@ -197,6 +210,12 @@ fn accident(session: &Session, follower: &Follower, rule: &ChainRule) -> f64 {
     p(meets).max(p(acted_on)).clamp(1e-6, 1.0)
 }
 
+/// Chance that one of so many machines does by accident what one does with chance `p`: an actor's sessions of a day are each
+/// an occasion.
+fn any_of(p: f64, occasions: f64) -> f64 {
+    1.0 - (1.0 - p).powf(occasions)
+}
+
 /// Hosts of the site that the actor led to the destination, among those known by name to use it.
 pub(super) fn led_there(by: HostId, tenant: TenantId, sessions: &Sessions, usual: &Profiles) -> BTreeSet<HostId> {
     let Some(owner) = usual.tenant(tenant) else { return BTreeSet::new() };
@@ -219,5 +238,6 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
+const DAY_S: f64 = 86_400.0;
 /// Channels through which a person sits at the other machine.
 const INTERACTIVE: &[&str] = &["ssh", "rdp", "vnc"];

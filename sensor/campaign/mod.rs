@@ -25,6 +25,7 @@ mod merge_open;
 mod ongoing;
 mod pairs;
 mod permute;
+mod practice;
 mod rollout;
 mod scope;
 mod scoping;
@@ -277,7 +278,7 @@ impl Campaigns {
 
     /// Their tables as they stand.
     pub(crate) fn tables(&self) -> Vec<Table> {
-        let mut all = vec![self.sessions.table()];
+        let mut all = self.sessions.tables().to_vec();
         all.extend(self.contacts.tables());
         all.extend(self.coupling.tables());
         all.extend(self.hops.tables());

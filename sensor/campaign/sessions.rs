@@ -5,6 +5,7 @@
 //! in either order, because a contact is judged once its destination is known.
 
 use super::ChainRule;
+use super::practice::{Practice, Practised};
 use super::unsaved::Unsaved;
 use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::detect::Deed;
@@ -52,6 +53,7 @@ impl Follower {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     on: Capped<HostId, Vec<Session>>,
+    practice: Practice,
     /// Machines with a new follower since the last look.
     pub(super) touched: BTreeSet<HostId>,
     /// Machines to be saved, while somebody saves.
@@ -62,6 +64,7 @@ impl Sessions {
     pub(crate) fn new() -> Self {
         Self {
             on: Capped::new(Budget::new("sessions.on", MAX_HOSTS, 2_000)),
+            practice: Practice::new(),
             touched: BTreeSet::new(),
             unsaved: Unsaved::default(),
         }
@@ -75,7 +78,8 @@ impl Sessions {
         self.unsaved.note(seen.on);
         let deed = Deed::of(&seen.what);
         let sessions = self.on.entry(seen.on, Vec::new);
-        let at = open_session(sessions, seen);
+        let (at, out) = open_session(sessions, seen);
+        out.iter().for_each(|session| self.practice.forget(session));
         let Some(session) = at.and_then(|at| sessions.get_mut(at)) else { return };
         session.last = session.last.max(seen.ts);
         if session.first.secs_since(seen.opened) <= SESSION_GAP_S {
@@ -84,8 +88,11 @@ impl Sessions {
         if session.uids.len() < MAX_UIDS && !session.uids.contains(&seen.uid) {
             session.uids.push(seen.uid);
         }
-        let act = deed.act;
+        let (act, channel) = (deed.act, deed.channel);
+        let acts_so = |known: &Deed| known.act != event::Act::Administer && known.channel == channel;
+        let mut new_channel = false;
         if session.deeds.len() < MAX_DEEDS && !session.deeds.contains(&deed) {
+            new_channel = !session.deeds.iter().any(acts_so);
             session.deeds.push(deed);
         }
         if act == event::Act::Administer {
@@ -96,6 +103,9 @@ impl Sessions {
             session.acts.remove(1);
         }
         session.acts.push((seen.ts, act));
+        if new_channel && let Some((began, _)) = session.acts.first() {
+            self.practice.learn(seen.by, channel, began.utc_day());
+        }
         let Some(host) = usual.host(seen.on) else { return };
         if !session.followers.is_empty() {
             self.touched.insert(seen.on);
@@ -184,30 +194,37 @@ impl Sessions {
         let is_whole =
             sessions.len() <= MAX_SESSIONS && sessions.iter().all(|s| s.on == on && s.acts.len() <= MAX_ACTS);
         if is_whole {
+            sessions.iter().for_each(|session| self.practice.learn_session(session));
             self.on.insert(on, sessions);
         }
         is_whole
     }
 
-    pub(crate) fn table(&self) -> Table {
-        self.on.table()
+    /// What the actor of a session did on the days before it.
+    pub(super) fn practised(&self, session: &Session) -> Practised {
+        self.practice.before(session)
+    }
+
+    pub(crate) fn tables(&self) -> [Table; 2] {
+        [self.on.table(), self.practice.table()]
     }
 }
 
 /// The session an act belongs to; begins one after ten minutes of silence. Of too many, the oldest that nothing
-/// followed makes room.
-fn open_session(sessions: &mut Vec<Session>, seen: &Act) -> Option<usize> {
+/// followed makes room, and comes back.
+fn open_session(sessions: &mut Vec<Session>, seen: &Act) -> (Option<usize>, Option<Session>) {
     let of_pair = |session: &Session| session.by == seen.by;
     let latest = sessions.iter().rposition(of_pair);
     if let Some(at) = latest
         && sessions.get(at).is_some_and(|session| seen.ts.secs_since(session.last) <= SESSION_GAP_S)
     {
-        return Some(at);
+        return (Some(at), None);
     }
+    let mut out = None;
     let before = latest.and_then(|at| sessions.get(at)).map_or(0, |session| session.before.saturating_add(1));
     if sessions.len() >= MAX_SESSIONS {
         let oldest = sessions.iter().position(|session| session.followers.is_empty()).unwrap_or(0);
-        sessions.remove(oldest);
+        out = Some(sessions.remove(oldest));
     }
     sessions.push(Session {
         by: seen.by,
@@ -220,7 +237,7 @@ fn open_session(sessions: &mut Vec<Session>, seen: &Act) -> Option<usize> {
         before,
         acts: Vec::new(),
     });
-    sessions.len().checked_sub(1)
+    (sessions.len().checked_sub(1), out)
 }
 
 impl Session {

@@ -12,8 +12,8 @@ use super::memory::{Kept, Memory};
 use super::renamed::as_it_is;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, Word, say};
-use crate::event::Uid;
-use crate::profile::{Act, Activity, HostId, Profiles};
+use crate::event::{self, Uid};
+use crate::profile::{Act, Activity, HostId, Profiles, What};
 use std::net::IpAddr;
 
 /// In the table of detectors.
@@ -40,6 +40,7 @@ struct Rule {
     learn_s: f64,
     severity: Severity,
     undeclared: Severity,
+    asked: Severity,
 }
 
 /// Who administered whom.
@@ -57,6 +58,14 @@ struct Path {
     channel: Word,
     watched_days: f64,
     uid: Uid,
+    /// Something was made to run or placed there, or somebody had a session.
+    #[serde(default = "ran")]
+    ran: bool,
+}
+
+/// Before it was told apart, each path counted as if.
+const fn ran() -> bool {
+    true
 }
 
 as_it_is!(Path);
@@ -93,7 +102,17 @@ impl Detector for AdminPath {
 
 impl AdminPath {
     fn act(&mut self, act: &Act, usual: &Profiles) {
+        let deed = Deed::of(&act.what);
+        let ran = deed.act != event::Act::Administer || matches!(act.what, What::Session(_));
         if self.known.get(&(act.by, act.on)).is_some() {
+            // Whoever asked first and then acted went the same path.
+            let asked = self.noted.get(&(act.by, act.on)).is_some_and(|path| !path.ran);
+            if asked
+                && ran
+                && let Some(path) = self.noted.amend(&(act.by, act.on))
+            {
+                (path.ran, path.channel) = (true, deed.channel);
+            }
             return;
         }
         self.known.insert((act.by, act.on), ());
@@ -105,9 +124,9 @@ impl AdminPath {
         // A help desk's machine deals with many and is learned too; to another site it goes every day.
         let elsewhere = elsewhere && has_role(usual, act.by, &self.rule.roles);
         if watched_s >= self.rule.learn_s && (elsewhere || manages(usual, act.on, &self.rule.target_roles)) {
-            let channel = Deed::of(&act.what).channel;
+            let channel = deed.channel;
             let watched_days = watched_s / 86_400.0;
-            self.noted.note_once((act.by, act.on), || Path { first: act.ts, channel, watched_days, uid: act.uid });
+            self.noted.note_once((act.by, act.on), || Path { first: act.ts, channel, watched_days, uid: act.uid, ran });
         }
     }
 }
@@ -118,7 +137,11 @@ impl Rule {
             detector: SPEC.stem,
             now,
             span: (path.first, path.first),
-            severity: if has_role(usual, by, &self.roles) { self.severity } else { self.undeclared },
+            severity: match () {
+                () if !path.ran => self.asked,
+                () if has_role(usual, by, &self.roles) => self.severity,
+                () => self.undeclared,
+            },
             attack: &self.attack,
             host: on,
             role: Role::AffectedHost,

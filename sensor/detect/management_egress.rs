@@ -49,6 +49,8 @@ struct Rule {
     script: Severity,
     nameless: Severity,
     learned: Severity,
+    learned_once: Severity,
+    again_s: f64,
     learning: Severity,
     undeclared_notable: Severity,
     undeclared: Severity,
@@ -86,6 +88,9 @@ struct Reached {
     #[serde(with = "crate::base::word")]
     catalogue: Word,
     uids: Vec<Uid>,
+    /// It was one visit so far; what it is worth when the server goes there again.
+    #[serde(default)]
+    again: Option<Severity>,
 }
 
 /// The latest local day on which something above the ordinary was met by a server that nobody declared, and how often.
@@ -127,7 +132,11 @@ impl Detector for ManagementEgress {
 
 impl ManagementEgress {
     fn contact(&mut self, seen: &Contact, usual: &Profiles, said: &mut Said) {
-        if !seen.first || seen.background {
+        if seen.background {
+            return;
+        }
+        if !seen.first {
+            self.again(seen);
             return;
         }
         let Some(duty) = self.rule.duty(seen.host, usual) else { return };
@@ -160,10 +169,14 @@ impl ManagementEgress {
             Duty::Learned(_) if notable => (self.rule.undeclared_notable, why),
             Duty::Learned(_) => (self.rule.undeclared, why),
         };
+        // A server meets somebody new once in a while; what was left behind on it calls again.
+        let once = matches!(duty, Duty::Declared(_)) && learned && !notable && !nameless;
+        let (severity, again) = if once { (self.rule.learned_once, Some(severity)) } else { (severity, None) };
         self.noted.note_once((seen.host, seen.tenant), || Reached {
             duty,
             first: seen.ts,
             severity,
+            again,
             why,
             catalogue,
             uids: vec![seen.uid],
@@ -185,6 +198,20 @@ impl ManagementEgress {
             reason: reason("management_server_reached", Value::Text(why.into()), ""),
             uid: seen.uid,
         });
+    }
+
+    /// Goes to a destination that was one visit so far.
+    fn again(&mut self, seen: &Contact) {
+        let key = (seen.host, seen.tenant);
+        let is_again =
+            |reached: &Reached| reached.again.is_some() && seen.ts.secs_since(reached.first) >= self.rule.again_s;
+        if self.noted.get(&key).is_some_and(is_again)
+            && let Some(reached) = self.noted.amend(&key)
+        {
+            let again = reached.again.take().unwrap_or(reached.severity);
+            reached.severity = reached.severity.max(again);
+            keep(&mut reached.uids, seen.uid);
+        }
     }
 
     /// Whether something above the ordinary may still be told of a server that nobody declared, on a local day; counts it.

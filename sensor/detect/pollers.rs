@@ -1,11 +1,13 @@
 //! Pollers: who else keeps the same time towards the same destination. Many since long is a product's agent and says
 //! nothing; three that began within a week is one event about the destination, never one for each (`detection.md` §1.3).
+//! A product that a few take up begins in the same way: told aloud is what shows another sign. Evasion: a name of one's own
+//! outside the clouds, without a script and without a server that is seen to be behind it.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
 use crate::base::{Budget, Capped, Table, Timestamp, say};
-use crate::profile::{HostId, Profiles, TenantId};
+use crate::profile::{HostId, Profiles, TenantId, Tie};
 use std::collections::BTreeMap;
 
 /// `rules/coordinated_poller.toml`.
@@ -22,7 +24,10 @@ pub(crate) struct PollerRule {
     new_window_s: f64,
     learn_s: f64,
     crowd_share: f64,
+    notable: Vec<String>,
+    marked_share: f64,
     severity: Severity,
+    unmarked: Severity,
 }
 
 /// Hosts that keep time, by destination owner.
@@ -63,7 +68,7 @@ impl Pollers {
     pub(super) fn is_fleets(&self, tenant: TenantId, median_s: f64, now: Timestamp, fleet: u32) -> bool {
         let polls = self.alike(tenant, median_s);
         let enough = self.rule.fleet_hosts.max(self.rule.fleet_share * f64::from(fleet));
-        let hosts = f64::from(u32::try_from(polls.len()).unwrap_or(u32::MAX));
+        let hosts = of(polls.len());
         let first = polls.iter().map(|(_, poll)| poll.first).min();
         hosts >= enough && first.is_some_and(|first| now.secs_since(first) >= self.rule.fleet_age_s)
     }
@@ -95,21 +100,29 @@ impl Pollers {
         if !rule.enabled || !new {
             return None;
         }
-        let (host, _) = polls.first()?;
+        // By whom it began: the same host as more of them come to be known.
+        let (host, _) = polls.iter().min_by_key(|(host, poll)| (poll.first, *host))?;
         let tie = usual.tie(*host, tenant)?;
+        // A new product that some take up spreads in the same way: another sign must say that it is more than that.
+        let marked = polls.iter().filter(|(host, _)| usual.tie(*host, tenant).is_some_and(|tie| rule.is_marked(tie)));
+        let marked = marked.count();
+        let is_marked = of(marked) >= rule.marked_share * of(polls.len());
         let destination = tie.destination(Some(&owner.key));
         let claim = Claim {
             detector: "coordinated_poller",
             now,
             span: (first, now),
-            severity: rule.severity,
+            severity: if is_marked { rule.severity } else { rule.unmarked },
             attack: &rule.attack,
             host: *host,
             role: Role::AffectedHost,
             scope: &owner.key,
         };
-        let mut others: Vec<Entity> =
-            polls.iter().skip(1).map(|(host, _)| Entity::host(Role::AffectedHost, *host, usual)).collect();
+        let mut others: Vec<Entity> = polls
+            .iter()
+            .filter(|(other, _)| other != host)
+            .map(|(host, _)| Entity::host(Role::AffectedHost, *host, usual))
+            .collect();
         others.push(Entity::destination(tie));
         Some(claim.say(
             usual,
@@ -127,6 +140,7 @@ impl Pollers {
                 ),
                 reasons: vec![
                     reason("hosts_keeping_time", Value::Count(polls.len() as u64), "hosts"),
+                    reason("hosts_with_another_sign", Value::Count(marked as u64), "hosts"),
                     reason("median_gap", Value::Number(median_s), "seconds"),
                     reason("hosts_using_destination", Value::Count(u64::from(owner.used_by())), "hosts"),
                 ],
@@ -142,6 +156,19 @@ impl Pollers {
         let alike = |poll: &Poll| (poll.median_s - median_s).abs() <= self.rule.alike * median_s;
         polls.filter(|(_, poll)| alike(poll)).map(|(host, poll)| (*host, *poll)).collect()
     }
+}
+
+impl PollerRule {
+    /// Whether more than a timer speaks against what a host has to do with a destination.
+    fn is_marked(&self, tie: &Tie) -> bool {
+        let notable =
+            tie.standing.class.as_deref().is_some_and(|class| self.notable.iter().any(|known| known == class));
+        notable || tie.script.is_some() || tie.is_nameless()
+    }
+}
+
+fn of(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Destination owners somebody keeps time towards.

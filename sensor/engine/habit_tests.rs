@@ -3,7 +3,7 @@
 use super::scene::{Talk, certificate, severities};
 use super::world::World;
 use crate::detect::Severity;
-use crate::event::{Event, Timestamp};
+use crate::event::{Act, Channel, Event, Timestamp};
 use crate::profile::HostRole;
 
 const START: i64 = 1_600_000_000;
@@ -244,19 +244,21 @@ fn a_large_upload_to_somebody_new_is_told_against_the_hosts_own_past() {
 
 #[test]
 fn hosts_that_take_up_one_rhythm_are_one_event_about_the_destination() {
-    for (what, pollers, day, period, stagger, expected) in [
-        ("four in a week", 4_i64, 10, 600, 0, vec![Severity::Medium]),
-        ("two", 2, 10, 600, 0, vec![]),
-        ("four since the first day", 4, 0, 600, 0, vec![]),
-        ("four with rhythms of their own", 4, 10, 600, 400, vec![]),
-        ("a tenth of the fleet", 40, 10, 600, 0, vec![]),
+    const CLOUD: &str = "x.blob.core.windows.net";
+    for (what, name, pollers, day, period, stagger, expected) in [
+        ("four in a week", CLOUD, 4_i64, 10, 600, 0, vec![Severity::Medium]),
+        ("as a new product does", "app.rare.example", 4, 10, 600, 0, vec![Severity::Info]),
+        ("two", CLOUD, 2, 10, 600, 0, vec![]),
+        ("four since the first day", CLOUD, 4, 0, 600, 0, vec![]),
+        ("four with rhythms of their own", CLOUD, 4, 10, 600, 400, vec![]),
+        ("a tenth of the fleet", CLOUD, 40, 10, 600, 0, vec![]),
     ] {
         let mut world = World::new(START);
         (0..240).for_each(|n| world.contact(n, &format!("172.16.5.{n}"), "192.0.2.9", 443, Some("www.a.example")));
         (0..200).for_each(|n| world.contact(n, &format!("172.16.6.{n}"), "192.0.2.9", 443, Some("www.a.example")));
         for n in 0..pollers {
             let (from, every) = (format!("172.16.5.{n}"), period + n * stagger);
-            world.beacon(day * DAY + n * 77, &from, OUTSIDE, 443, Some("c2.rare.example"), 30, every);
+            world.beacon(day * DAY + n * 77, &from, OUTSIDE, 443, Some(name), 30, every);
         }
         let told = severities(&world.told(), "coordinated_poller");
         assert_eq!(told, expected, "{what}");
@@ -277,5 +279,27 @@ fn a_rhythm_that_a_fleet_has_kept_for_weeks_weighs_nothing() {
         let mut beacons = told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "beacon");
         let timed = beacons.any(|f| f.reasons.iter().any(|r| r.measure == "timing"));
         assert_eq!(timed, expected, "{what}");
+    }
+}
+
+#[test]
+fn what_an_actor_does_every_day_weighs_little_until_it_is_called_again() {
+    const ACTOR: &str = "172.16.0.9";
+    for (what, days, calls, expected) in [
+        ("an actor not known to act", 0, 1, Severity::Medium),
+        ("on one day of a week", 1, 1, Severity::Medium),
+        ("a help desk", 8, 1, Severity::Low),
+        ("a help desk, and the machine calls again and again", 8, 40, Severity::High),
+    ] {
+        let mut world = World::new(START);
+        world.touch(1, ACTOR, "172.16.0.2", 445);
+        world.contact(10, HOST, "192.0.2.9", 443, Some("www.known.example"));
+        for (day, n) in (0..days).flat_map(|day| (1..4).map(move |n| (day, n))) {
+            let (at, on) = (day * DAY + n * 7_200, format!("172.16.2.{n}"));
+            world.act(at, ACTOR, &on, 5985, Channel::Winrm, Act::Execute, "Create");
+        }
+        world.act(8 * DAY, ACTOR, HOST, 5985, Channel::Winrm, Act::Execute, "Create");
+        world.beacon(8 * DAY + 20, HOST, OUTSIDE, 443, Some("www.rare.example"), calls, 90);
+        assert_eq!(severities(&world.told(), "execution_chain"), [expected], "{what}");
     }
 }

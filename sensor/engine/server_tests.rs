@@ -26,7 +26,7 @@ fn a_management_server_reaches_its_vendor_and_nobody_else() {
         ),
         ("updates of the system", antivirus, 10, Some("download.windowsupdate.com"), vec![]),
         ("an ordinary name while it is learned", antivirus, 10, Some("www.new.example"), vec![Severity::Info]),
-        ("an ordinary name after a week", antivirus, 7 * DAY, Some("www.new.example"), vec![Severity::Medium]),
+        ("an ordinary name after a week, once", antivirus, 7 * DAY, Some("www.new.example"), vec![Severity::Info]),
         ("an address nobody named", antivirus, 10, None, vec![Severity::Medium]),
         ("a person's machine", Some(HostRole::Workstation), 10, Some("github.com"), vec![]),
     ] {
@@ -36,6 +36,21 @@ fn a_management_server_reaches_its_vendor_and_nobody_else() {
         world.touch(2, SERVER, "172.16.1.1", 21112);
         world.contact(at, SERVER, OUTSIDE, 443, name);
         assert_eq!(severities(&world.told(), "management_egress"), expected, "{what}");
+    }
+}
+
+#[test]
+fn an_ordinary_name_is_told_of_a_management_server_that_goes_there_again() {
+    for (what, after, expected) in
+        [("ten minutes later", 600, Severity::Medium), ("within the same visit", 599, Severity::Info)]
+    {
+        let mut world = World::new(START);
+        world.declare(SERVER, HostRole::AntivirusManagement);
+        world.ask(1, SERVER, "172.16.0.2", ("www.known.example", "A"), &["198.51.100.1"]);
+        for at in [7 * DAY, 7 * DAY + after] {
+            world.contact(at, SERVER, OUTSIDE, 443, Some("www.new.example"));
+        }
+        assert_eq!(severities(&world.told(), "management_egress"), [expected], "{what}");
     }
 }
 
@@ -296,6 +311,25 @@ fn a_server_that_acts_unlike_its_own_past_is_suspect() {
         // The hour is judged once it is over.
         world.touch(days * DAY + (hour + 2) * 3600, SERVER, "172.16.1.1", 21112);
         assert_eq!(severities(&world.told(), "hub_suspect"), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_path_on_which_a_server_only_asked_is_for_the_record_until_it_acts() {
+    for (what, acts, expected) in [
+        ("asked", vec![Act::Administer], Severity::Info),
+        ("asked twice", vec![Act::Administer, Act::Administer], Severity::Info),
+        ("asked and then acted", vec![Act::Administer, Act::Execute], Severity::Medium),
+        ("acted", vec![Act::Execute], Severity::Medium),
+    ] {
+        let mut world = World::new(START);
+        world.declare(SERVER, HostRole::AntivirusManagement);
+        world.declare("172.16.0.6", HostRole::Inventory);
+        world.contact(1, SERVER, OUTSIDE, 443, Some("x.activeupdate.trendmicro.com"));
+        for (day, act) in (7..).zip(acts) {
+            world.act(day * DAY, SERVER, "172.16.0.6", 445, Channel::Svcctl, act, "x");
+        }
+        assert_eq!(severities(&world.told(), "admin_path"), [expected], "{what}");
     }
 }
 
