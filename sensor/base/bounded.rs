@@ -31,21 +31,6 @@ impl<T> Ring<T> {
         self.items.iter()
     }
 
-    /// The item with so many older ones before it.
-    pub(crate) fn get(&self, at: usize) -> Option<&T> {
-        self.items.get(at)
-    }
-
-    /// The same, to change.
-    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        self.items.get_mut(at)
-    }
-
-    /// Oldest first, to change.
-    pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
-        self.items.iter_mut()
-    }
-
     /// How many items are held.
     pub(crate) fn len(&self) -> usize {
         self.items.len()

@@ -2,26 +2,34 @@
 //!
 //! A first contact with a destination that few know is a case at once. One with a destination that many know is only
 //! remembered for a while: should the host's traffic there turn out to be unusual, it is a case after all, as it stood.
+//!
+//! Nine of ten cases stay alone with their destination. In a large fleet they come by the ten thousand an hour, and would
+//! push out those that several hosts share before the next host comes; so they make room first.
 
 use super::case::Case;
 use super::ongoing::HOUR_S;
-use crate::base::{Ring, Timestamp};
+use crate::base::{Budget, Ring, Table, Timestamp};
 use crate::profile::{HostId, TenantId};
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
 /// Cases, and first contacts that may yet become some.
 #[derive(Clone, Debug)]
 pub(crate) struct Cases {
-    held: Ring<Case>,
-    /// Numbers of the cases of each destination. A case keeps its number; the oldest one held has number `dropped`.
+    /// By number, in the order they became some; a case keeps its number.
+    held: BTreeMap<u64, Case>,
+    budget: Budget,
+    /// Numbers of the cases of each destination.
     by_tenant: Numbers<TenantId>,
     /// The same of each host.
     by_host: Numbers<HostId>,
-    dropped: u64,
     next: u64,
+    /// Cases before this one were looked at when room was needed.
+    swept: u64,
+    dropped: u64,
+    peak: usize,
     /// The first case about which more may become known.
     unsettled: u64,
     /// By hour, from which number on a case of it may be held: none held earlier is as late. As the hours came.
@@ -38,9 +46,10 @@ type Numbers<K> = HashMap<K, VecDeque<u64>, foldhash::quality::RandomState>;
 /// What changed since the cases were last saved.
 #[derive(Clone, Debug, Default)]
 struct Changed {
-    /// The first case that may have, and the first number that may be gone.
+    /// The first case that may have, the first that is new, and those before it that are no more.
     from: u64,
-    dropped: u64,
+    new: u64,
+    dropped: Vec<u64>,
     /// The first that may have come to pass, and those that are no more.
     passed: u64,
     gone: Vec<u64>,
@@ -51,12 +60,19 @@ pub(super) type Numbered<'a> = (u64, Option<&'a Case>);
 
 impl Cases {
     pub(crate) fn new() -> Self {
+        Self::within(MAX_CASES)
+    }
+
+    fn within(entries: usize) -> Self {
         Self {
-            held: Ring::new(MAX_CASES),
+            held: BTreeMap::new(),
+            budget: Budget::new("contacts.cases", entries, CASE_BYTES),
             by_tenant: Numbers::default(),
             by_host: Numbers::default(),
-            dropped: 0,
             next: 0,
+            swept: 0,
+            dropped: 0,
+            peak: 0,
             unsettled: 0,
             hours: VecDeque::new(),
             passing: Ring::new(MAX_PASSING),
@@ -65,23 +81,60 @@ impl Cases {
         }
     }
 
-    /// Holds a case; the oldest makes room.
+    /// Holds a case.
     pub(crate) fn hold(&mut self, case: Case) {
-        self.by_tenant.entry(case.tenant).or_default().push_back(self.next);
-        self.by_host.entry(case.host).or_default().push_back(self.next);
+        self.make_room();
+        let number = self.next;
+        self.by_tenant.entry(case.tenant).or_default().push_back(number);
+        self.by_host.entry(case.host).or_default().push_back(number);
         let hour = case.ts.secs().div_euclid(HOUR_S);
         if self.hours.back().is_none_or(|(latest, _)| *latest < hour) {
-            self.hours.push_back((hour, self.next));
+            self.hours.push_back((hour, number));
         }
-        self.next = self.next.saturating_add(1);
-        if let Some(oldest) = self.held.push(case) {
-            forget_first(&mut self.by_tenant, oldest.tenant);
-            forget_first(&mut self.by_host, oldest.host);
-            self.dropped = self.dropped.saturating_add(1);
-            // The latest hour that begins before all that is held says as much as those before it.
-            while self.hours.get(1).is_some_and(|(_, first)| *first <= self.dropped) {
-                self.hours.pop_front();
+        self.held.insert(number, case);
+        self.next = number.saturating_add(1);
+        self.peak = self.peak.max(self.held.len());
+    }
+
+    /// Those that are alone with their destination make room, the oldest first, unless somebody made code run on the host
+    /// before, and those of destinations that crowds came to know; when none of either is left, the oldest of all.
+    fn make_room(&mut self) {
+        let most = self.budget.entries();
+        let young = u64::try_from(most / YOUNG).unwrap_or(0);
+        while self.held.len() >= most {
+            let limit = self.next.saturating_sub(young).max(self.swept);
+            match self.held.range(self.swept..limit).next() {
+                Some((number, case)) => {
+                    let (number, shared_by) = (*number, self.count(case.tenant));
+                    let is_alone = shared_by < 2 && !case.is_acted_on();
+                    self.swept = number.saturating_add(1);
+                    if is_alone || shared_by > CROWD {
+                        self.drop_case(number);
+                    }
+                }
+                // A look at all of them that found none must not be repeated for the next one.
+                None => (0..most.div_ceil(BATCH)).for_each(|_| {
+                    let oldest = self.held.first_key_value().map(|(number, _)| *number);
+                    oldest.into_iter().for_each(|number| self.drop_case(number));
+                }),
             }
+        }
+    }
+
+    fn drop_case(&mut self, number: u64) {
+        let Some(case) = self.held.remove(&number) else { return };
+        forget(&mut self.by_tenant, case.tenant, number);
+        forget(&mut self.by_host, case.host, number);
+        self.dropped = self.dropped.saturating_add(1);
+        if let Some(changed) = &mut self.unsaved
+            && number < changed.new
+        {
+            changed.dropped.push(number);
+        }
+        // The latest hour that begins before all that is held says as much as those before it.
+        let oldest = self.held.first_key_value().map_or(self.next, |(number, _)| *number);
+        while self.hours.get(1).is_some_and(|(_, first)| *first <= oldest) {
+            self.hours.pop_front();
         }
     }
 
@@ -94,7 +147,8 @@ impl Cases {
 
     /// Makes a case of what was only remembered; whether there is a case now.
     pub(crate) fn promote(&mut self, host: HostId, tenant: TenantId) -> bool {
-        if self.of(tenant).any(|case| case.host == host) {
+        // A host has few cases, a destination may have thousands.
+        if self.of_host(host).any(|case| case.tenant == tenant) {
             return true;
         }
         let found = self.passing.take(|(_, case)| case.host == host && case.tenant == tenant);
@@ -115,14 +169,12 @@ impl Cases {
     }
 
     fn numbered(&self, numbers: Option<&VecDeque<u64>>) -> impl Iterator<Item = &Case> {
-        let at = |number: &u64| usize::try_from(number.saturating_sub(self.dropped)).ok();
-        numbers.into_iter().flatten().filter_map(move |number| self.held.get(at(number)?))
+        numbers.into_iter().flatten().filter_map(|number| self.held.get(number))
     }
 
     /// The one that became a case last.
     pub(crate) fn latest(&self, tenant: TenantId) -> Option<&Case> {
-        let number = self.by_tenant.get(&tenant)?.back()?;
-        self.held.get(usize::try_from(number.saturating_sub(self.dropped)).ok()?)
+        self.held.get(self.by_tenant.get(&tenant)?.back()?)
     }
 
     /// How many those are.
@@ -142,50 +194,49 @@ impl Cases {
         // What became a case before the first one of that hour or of a later one is older.
         let at = self.hours.partition_point(|(known, _)| *known < hour);
         let first = self.hours.get(at).map_or(self.next, |(_, first)| *first);
-        let skip = usize::try_from(first.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
-        self.held.iter().skip(skip).filter(move |case| now.secs_since(case.ts) <= span_s)
+        self.held.range(first..).map(|(_, case)| case).filter(move |case| now.secs_since(case.ts) <= span_s)
     }
 
     /// Lets `settle` complete the cases about which more may have become known within `span_s`.
     pub(crate) fn settle(&mut self, now: Timestamp, span_s: f64, mut settle: impl FnMut(&mut Case)) {
-        let skip = usize::try_from(self.unsettled.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
-        let mut settled = 0_u64;
-        let mut all_old = true;
-        for case in self.held.iter_mut().skip(skip) {
+        let mut first = None;
+        for (number, case) in self.held.range_mut(self.unsettled..) {
             settle(case);
-            all_old &= now.secs_since(case.ts) > span_s;
-            settled += u64::from(all_old);
+            if now.secs_since(case.ts) <= span_s {
+                first.get_or_insert(*number);
+            }
         }
-        self.unsettled = self.unsettled.max(self.dropped).saturating_add(settled);
+        self.unsettled = first.unwrap_or(self.next);
     }
 
     /// Lets `settle` complete those of one destination as far as they are known by now; `settle` above does it again.
     pub(crate) fn settle_of(&mut self, tenant: TenantId, mut settle: impl FnMut(&mut Case)) {
-        let first = self.unsettled.max(self.dropped);
-        for number in self.by_tenant.get(&tenant).into_iter().flatten().rev().take_while(|number| **number >= first) {
-            let at = usize::try_from(number.saturating_sub(self.dropped)).ok();
-            at.and_then(|at| self.held.get_mut(at)).into_iter().for_each(&mut settle);
+        let numbers = self.by_tenant.get(&tenant).into_iter().flatten().rev();
+        for number in numbers.take_while(|number| **number >= self.unsettled) {
+            self.held.get_mut(number).into_iter().for_each(&mut settle);
         }
     }
 
     /// From now on it is noted what changes.
     pub(super) fn keep_track(&mut self) {
-        self.unsaved = Some(Changed::default());
+        self.unsaved = Some(Changed { new: self.next, ..Changed::default() });
     }
 
     /// All cases with their numbers, and all that may become some.
     pub(super) fn all(&self) -> (Vec<Numbered<'_>>, Vec<Numbered<'_>>) {
-        let held = (self.dropped..).zip(self.held.iter().map(Some)).collect();
-        (held, self.passing.iter().map(|(number, case)| (*number, Some(case))).collect())
+        (self.since(0), self.passing.iter().map(|(number, case)| (*number, Some(case))).collect())
+    }
+
+    fn since(&self, number: u64) -> Vec<Numbered<'_>> {
+        self.held.range(number..).map(|(number, case)| (*number, Some(case))).collect()
     }
 
     /// Those of them that changed since this or `saved` was last called.
     pub(super) fn changed(&self) -> (Vec<Numbered<'_>>, Vec<Numbered<'_>>) {
-        let Some(Changed { from, dropped, passed, gone }) = &self.unsaved else { return self.all() };
-        let (mut held, mut passing) = self.all();
-        held.retain(|(number, _)| number >= from);
+        let Some(Changed { from, dropped, passed, gone, .. }) = &self.unsaved else { return self.all() };
+        let (mut held, mut passing) = (self.since(*from), self.all().1);
         passing.retain(|(number, _)| number >= passed);
-        held.extend((*dropped..self.dropped).map(|number| (number, None)));
+        held.extend(dropped.iter().map(|number| (*number, None)));
         passing.extend(gone.iter().map(|number| (*number, None)));
         (held, passing)
     }
@@ -193,8 +244,8 @@ impl Cases {
     /// What there is was saved.
     pub(super) fn saved(&mut self) {
         if let Some(changed) = &mut self.unsaved {
-            let from = self.unsettled.max(self.dropped);
-            *changed = Changed { from, dropped: self.dropped, passed: self.passed, gone: Vec::new() };
+            let (from, new) = (self.unsettled, self.next);
+            *changed = Changed { from, new, dropped: Vec::new(), passed: self.passed, gone: Vec::new() };
         }
     }
 
@@ -203,13 +254,11 @@ impl Cases {
         self.unsettled
     }
 
-    /// Takes in a case that was held; they come in the order of their numbers, with none left out. False otherwise.
+    /// Takes in a case that was held; they come in the order of their numbers. False otherwise.
     pub(super) fn restore(&mut self, number: u64, case: Case) -> bool {
-        if self.held.is_empty() {
-            (self.dropped, self.next) = (number, number);
-        }
-        let follows = number == self.next;
+        let follows = number >= self.next;
         if follows {
+            self.next = number;
             self.hold(case);
         }
         follows
@@ -233,28 +282,39 @@ impl Cases {
         }
     }
 
-    /// Cases that made room before anything came of them.
-    pub(crate) const fn dropped(&self) -> u64 {
-        self.dropped
+    /// How they stand.
+    pub(crate) fn table(&self) -> Table {
+        self.budget.table(size_of::<(u64, Case)>(), self.held.len(), self.peak, self.dropped)
     }
 }
 
-/// Takes the oldest number of `key` off the list: it made room.
-fn forget_first<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K) {
+/// Takes a number of `key` off the list: its case made room.
+fn forget<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K, number: u64) {
     let Entry::Occupied(mut of_key) = numbers.entry(key) else { return };
-    of_key.get_mut().pop_front();
+    if let Ok(at) = of_key.get().binary_search(&number) {
+        of_key.get_mut().remove(at);
+    }
     if of_key.get().is_empty() {
         of_key.remove();
     }
 }
 
-/// Cases held, at most 1.9 kB each and mostly a third of it (detection.md §4.5).
-const MAX_CASES: usize = 65_536;
+/// Cases held (detection.md §4.5): 100,000 hosts have 80,000 in a busy hour.
+const MAX_CASES: usize = 262_144;
+/// What a case takes beside its place, mostly: six exposures of at most 16, and its numbers.
+const CASE_BYTES: usize = 700;
+/// More cases with one destination are more than a campaign's.
+const CROWD: usize = 4_096;
+/// The latest of so many parts of the cases are not looked at when room is made: the next host may be on its way.
+const YOUNG: usize = 4;
+/// When nothing but shared cases is left, one of so many parts makes room at once.
+const BATCH: usize = 64;
 /// First contacts with well-known destinations that are remembered.
 const MAX_PASSING: usize = 8_192;
 
 #[cfg(test)]
 mod tests {
+    use super::super::case::Exposure;
     use super::*;
 
     fn case(host: u32, tenant: u32, s: i64) -> Case {
@@ -271,32 +331,93 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_found_by_destination_and_the_oldest_makes_room() {
-        let mut cases = Cases::new();
-        let all = u32::try_from(MAX_CASES).unwrap() + 10;
-        (0..all).for_each(|n| cases.hold(case(n, n % 3, i64::from(n))));
-        assert_eq!(cases.dropped(), 10);
-        let hosts: Vec<u32> = cases.of(TenantId(1)).map(|case| case.host.0).collect();
-        assert_eq!((hosts.first(), hosts.len()), (Some(&10), cases.count(TenantId(1))));
-        assert!(hosts.iter().all(|host| host % 3 == 1));
-        assert_eq!(cases.of(TenantId(7)).count(), 0);
-        assert_eq!(cases.of_host(HostId(9)).count(), 0, "it made room");
-        assert_eq!(cases.of_host(HostId(11)).map(|case| case.tenant.0).collect::<Vec<_>>(), [2]);
+    fn cases_are_found_by_destination_and_those_alone_with_theirs_make_room_first() {
+        let mut cases = Cases::within(100);
+        // Two hosts share destination 1, hours apart; everybody else has one of its own, one of them after an act.
+        cases.hold(case(1, 1, 0));
+        cases.hold(acted_on(&case(2, 2, 1)));
+        (3..=100).for_each(|n| cases.hold(case(n, n, i64::from(n))));
+        cases.hold(case(101, 101, 101));
+        assert_eq!((cases.held.len(), cases.count(TenantId(1)), cases.dropped), (100, 0, 1), "alone so far");
+        cases.hold(case(1, 1, 200));
+        cases.hold(case(2, 1, 201));
+        (202..500).for_each(|n| cases.hold(case(n, n, i64::from(n))));
+        assert_eq!(cases.of(TenantId(1)).map(|case| case.host.0).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(cases.of_host(HostId(2)).map(|case| case.tenant.0).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(cases.of_host(HostId(300)).count(), 0, "it made room");
+        assert_eq!((cases.held.len(), cases.of(TenantId(499)).count()), (100, 1));
+        // When all are shared, the oldest go.
+        (500..900).for_each(|n| cases.hold(case(n, 7, i64::from(n))));
+        assert!(cases.held.len() <= 100 && cases.count(TenantId(7)) >= 98, "{}", cases.count(TenantId(7)));
+        assert_eq!(cases.of(TenantId(7)).last().map(|case| case.host.0), Some(899));
+        let numbers: usize = cases.by_host.values().map(VecDeque::len).sum();
+        assert_eq!(numbers, cases.held.len());
+        assert_eq!(cases.table().evicted, cases.dropped);
+    }
+
+    #[test]
+    fn what_crowds_came_to_know_makes_room_too() {
+        let mut cases = Cases::within(6_000);
+        (0..5_000).for_each(|n| cases.hold(case(n, 1, i64::from(n))));
+        (5_000..5_400).for_each(|n| cases.hold(case(n, 2, i64::from(n))));
+        (5_400..6_500).for_each(|n| cases.hold(case(n, n / 2, i64::from(n))));
+        assert_eq!((cases.count(TenantId(1)), cases.count(TenantId(2))), (4_500, 400), "no more than is needed");
+        (6_500..20_000).for_each(|n| cases.hold(case(n, n / 2, i64::from(n))));
+        assert!(cases.count(TenantId(1)) <= CROWD, "{}", cases.count(TenantId(1)));
+        assert!((5_900..=6_000).contains(&cases.held.len()), "{}", cases.held.len());
+    }
+
+    #[test]
+    fn what_is_saved_bit_by_bit_is_what_is_held() {
+        let (mut cases, mut file) = (Cases::within(50), BTreeMap::new());
+        cases.keep_track();
+        for n in 0..400_u32 {
+            cases.hold(case(n, if n.is_multiple_of(5) { 1 } else { n + 10 }, i64::from(n)));
+            if n.is_multiple_of(7) {
+                cases.settle(Timestamp::from_secs(i64::from(n)), 20.0, |case| case.active += 1);
+            }
+            if n.is_multiple_of(13) || n == 399 {
+                for (number, case) in cases.changed().0 {
+                    match case {
+                        Some(case) => drop(file.insert(number, case.clone())),
+                        None => drop(file.remove(&number)),
+                    }
+                }
+                cases.saved();
+                assert_eq!(file, cases.held, "case {n}");
+            }
+        }
+        let mut again = Cases::within(50);
+        assert!(file.into_iter().all(|(number, case)| again.restore(number, case)));
+        assert_eq!((again.held, again.next), (cases.held, cases.next));
     }
 
     #[test]
     fn the_cases_of_late_are_those_a_look_at_all_finds() {
-        let mut cases = Cases::new();
-        let all = u32::try_from(MAX_CASES).unwrap() + 5_000;
-        // Two seconds apart, every seventh became a case hours after it was met.
-        let met = |n: u32| i64::from(n) * 2 - if n.is_multiple_of(7) { 9_000 } else { 0 };
-        (0..all).for_each(|n| cases.hold(case(n, n % 3, met(n))));
-        let now = Timestamp::from_secs(i64::from(all) * 2);
+        let mut cases = Cases::within(20_000);
+        // Ten seconds apart, every seventh became a case hours after it was met; some share their destination.
+        let met = |n: u32| i64::from(n) * 10 - if n.is_multiple_of(7) { 9_000 } else { 0 };
+        (0..25_000).for_each(|n| cases.hold(case(n, if n.is_multiple_of(3) { 1 } else { n + 2 }, met(n))));
+        let now = Timestamp::from_secs(250_000);
         for span in [0.0, 60.0, 3_600.0, 7_300.0, 86_400.0, 604_800.0] {
-            let plain = cases.held.iter().filter(|case| now.secs_since(case.ts) <= span);
+            let plain = cases.held.values().filter(|case| now.secs_since(case.ts) <= span);
             assert!(cases.lately(now, span).eq(plain), "{span} s");
         }
         assert!(cases.hours.len() < 80, "{} hours", cases.hours.len());
+    }
+
+    fn acted_on(case: &Case) -> Case {
+        let at = super::super::pairs::moment(case.ts);
+        let exposure = Exposure {
+            peer: HostId(9),
+            times: [at, 0, 0, 0],
+            marked: super::super::pairs::Mark::ALL.map(|_| at.max(1)),
+            usual: [0.0; 4],
+            at_boot: 0.0,
+            just_now: [0; 2],
+            met: Exposure::UNKNOWN,
+        };
+        Case { exposures: vec![exposure], ..case.clone() }
     }
 
     #[test]

@@ -286,8 +286,8 @@ impl Contacts {
         self.hosts.get(&host).is_some_and(|log| log.peer(server).is_some())
     }
 
-    pub(crate) fn tables(&self) -> [Table; 3] {
-        [self.hosts.table(), self.hubs.table(), self.unusual.table().and_evicted(self.cases.dropped())]
+    pub(crate) fn tables(&self) -> [Table; 4] {
+        [self.hosts.table(), self.hubs.table(), self.unusual.table(), self.cases.table()]
     }
 
     fn contact_of(&mut self, host: HostId, server: HostId, at: u32) {

@@ -40,7 +40,9 @@ pub(crate) struct BeaconRule {
 #[derive(Debug)]
 pub(crate) struct Beacon {
     rule: BeaconRule,
-    pub(super) pairs: Capped<(HostId, TenantId), Pair>,
+    pub(super) pairs: Capped<(HostId, TenantId), Box<BeaconMeter>>,
+    /// Most pairs meet once or twice: what they take must not push out those that keep time.
+    pub(super) early: Capped<(HostId, TenantId), Early>,
     /// Metered pairs with a check-in since the last evaluation, and those that are due at the next step.
     touched: BTreeSet<(HostId, TenantId)>,
     /// Pairs that changed since they were saved, while somebody saves.
@@ -55,10 +57,10 @@ pub(crate) struct Beacon {
 }
 
 /// Two check-ins are remembered by their moment; the third makes a meter.
-#[derive(Debug)]
-pub(super) enum Pair {
-    Early(Option<Timestamp>, Option<Timestamp>),
-    Metered(Box<BeaconMeter>),
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Early {
+    pub(super) first: Timestamp,
+    pub(super) second: Option<Timestamp>,
 }
 
 impl Beacon {
@@ -66,6 +68,7 @@ impl Beacon {
         Self {
             rule,
             pairs: Capped::new(Budget::new("beacon.pairs", MAX_PAIRS, 144)),
+            early: Capped::new(Budget::new("beacon.early", MAX_EARLY, 0)),
             touched: BTreeSet::new(),
             unsaved: None,
             due: BTreeSet::new(),
@@ -91,51 +94,58 @@ impl Beacon {
         if !self.rule.enabled {
             return;
         }
-        if let Some(unsaved) = &mut self.unsaved {
-            unsaved.insert((seen.host, seen.tenant));
-        }
         let key = (seen.host, seen.tenant);
-        match self.pairs.entry(key, || Pair::Early(None, None)) {
-            Pair::Metered(meter) => {
+        if let Some(meter) = self.pairs.get_mut(&key) {
+            meter.check_in(seen.ts, seen.moved);
+            let soon = meter.check_ins.is_multiple_of(EVERY_CHECK_INS);
+            let waiting = if soon { &mut self.due } else { &mut self.touched };
+            waiting.insert(key);
+            self.changed([key]);
+            return;
+        }
+        if self.rule.is_crowded(usual, seen.tenant) && self.odd.get(&key).is_none() {
+            return;
+        }
+        let out = match self.early.get_mut(&key) {
+            None => self.early.insert(key, Early { first: seen.ts, second: None }).map(|(pair, _)| pair),
+            Some(Early { first, second: Some(second) }) if is_another(*second, seen.ts) => {
+                let mut meter = BeaconMeter::new(*first);
+                meter.check_in(*second, None);
                 meter.check_in(seen.ts, seen.moved);
-                let soon = meter.check_ins.is_multiple_of(EVERY_CHECK_INS);
-                let waiting = if soon { &mut self.due } else { &mut self.touched };
-                waiting.insert((seen.host, seen.tenant));
+                self.early.remove(&key);
+                self.pairs.insert(key, Box::new(meter)).map(|(pair, _)| pair)
             }
-            Pair::Early(_, _) if self.rule.is_crowded(usual, seen.tenant) && self.odd.get(&key).is_none() => {}
-            Pair::Early(first @ None, _) => *first = Some(seen.ts),
-            Pair::Early(Some(first), second @ None) if is_another(*first, seen.ts) => *second = Some(seen.ts),
-            pair => {
-                if let Pair::Early(Some(first), Some(second)) = *pair
-                    && is_another(second, seen.ts)
-                {
-                    let mut meter = BeaconMeter::new(first);
-                    meter.check_in(second, None);
-                    meter.check_in(seen.ts, seen.moved);
-                    *pair = Pair::Metered(Box::new(meter));
-                }
+            Some(early @ Early { second: None, .. }) if is_another(early.first, seen.ts) => {
+                early.second = Some(seen.ts);
+                None
             }
+            Some(_) => return,
+        };
+        self.changed(out.into_iter().chain([key]));
+    }
+
+    /// Notes what is to be saved, while somebody saves.
+    fn changed(&mut self, pairs: impl IntoIterator<Item = (HostId, TenantId)>) {
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.extend(pairs);
         }
     }
 
     /// How much like a timer the contacts of a host with a destination are, when they are regular at all.
     pub(crate) fn rhythm(&self, host: HostId, tenant: TenantId) -> Option<Rhythm> {
-        let Pair::Metered(meter) = self.pairs.get(&(host, tenant))? else { return None };
+        let meter = self.pairs.get(&(host, tenant))?;
         let down = meter.down / u64::from(meter.check_ins.max(1));
         meter.rhythm().filter(|rhythm| rhythm.p <= self.rule.max_p && down <= self.rule.media_bytes)
     }
 
     /// Signs of life of a host towards a destination, those two seconds apart counted once.
     pub(crate) fn check_ins(&self, host: HostId, tenant: TenantId) -> u32 {
-        match self.pairs.get(&(host, tenant)) {
-            Some(Pair::Metered(meter)) => meter.check_ins,
-            Some(Pair::Early(first, second)) => u32::from(first.is_some()) + u32::from(second.is_some()),
-            None => 0,
-        }
+        let early = || self.early.get(&(host, tenant)).map(|early| 1 + u32::from(early.second.is_some()));
+        self.pairs.get(&(host, tenant)).map(|meter| meter.check_ins).or_else(early).unwrap_or(0)
     }
 
     pub(crate) fn tables(&self) -> Vec<Table> {
-        vec![self.pairs.table(), self.told.table(), self.pollers.table(), self.odd.table()]
+        vec![self.pairs.table(), self.early.table(), self.told.table(), self.pollers.table(), self.odd.table()]
     }
 
     /// Reads the meters that are due; every hour all that were touched. Tells a pair when it gets worse.
@@ -191,7 +201,7 @@ impl Beacon {
     }
 
     fn read(&self, now: Timestamp, (host, tenant): (HostId, TenantId), usual: &Profiles) -> Option<Finding> {
-        let Pair::Metered(meter) = self.pairs.get(&(host, tenant))? else { return None };
+        let meter = self.pairs.get(&(host, tenant))?;
         let tie = usual.tie(host, tenant).filter(|tie| !tie.background)?;
         let rhythm = self.rhythm(host, tenant)?;
         Some(self.tell(now, host, tenant, meter, &rhythm, tie, usual))
@@ -334,7 +344,10 @@ fn grouped(value: f64) -> String {
 /// A meter is read at every sixteenth check-in and hourly (`detection.md` §1.3).
 const EVERY_CHECK_INS: u32 = 16;
 const HOUR_S: i64 = 3600;
-/// (host, owner) pairs: about 80 bytes each, 230 once metered.
+/// (host, owner) pairs that have a meter, 200 bytes each.
 const MAX_PAIRS: usize = 500_000;
+/// Pairs that have met once or twice, 70 bytes each: what 100,000 hosts meet in a few hours, so that who comes by once an
+/// hour is metered.
+const MAX_EARLY: usize = 1_000_000;
 /// Of these, with an unusual kind of program.
 const MAX_ODD: usize = 32_768;

@@ -44,6 +44,8 @@ struct Rule {
     free_answer_characters: u32,
     least_names: f64,
     crowd_share: f64,
+    service_share: f64,
+    service_clients: f64,
     ignored: Vec<String>,
     quiet_roles: Vec<String>,
     bound_nats: f64,
@@ -128,9 +130,14 @@ impl DnsTunnel {
         if below.is_empty() || self.rule.ignored.iter().any(|suffix| is_below(name, suffix)) {
             return;
         }
+        let key = (seen.host, owner.clone());
+        if self.rule.is_service(self.clients.get(owner).copied().unwrap_or(0), usual) && self.asked.get(&key).is_none()
+        {
+            return;
+        }
         let day = seen.ts.utc_day();
         let mut new = false;
-        let asked = self.asked.note((seen.host, owner.clone()), || {
+        let asked = self.asked.note(key, || {
             new = true;
             Asked::new(day, seen.ts)
         });
@@ -211,6 +218,11 @@ impl Asked {
 }
 
 impl Rule {
+    /// Whether so many ask below a name that one more is not followed: in a large fleet these would push out all others.
+    fn is_service(&self, clients: u32, usual: &Profiles) -> bool {
+        f64::from(clients) > (self.service_share * f64::from(usual.fleet())).max(self.service_clients)
+    }
+
     fn tell(
         &self,
         now: Timestamp,

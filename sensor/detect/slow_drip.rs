@@ -25,6 +25,7 @@ pub(super) const SPEC: Spec = Spec {
     build: |text| {
         Ok(Box::new(SlowDrip {
             rule: parse(text)?,
+            today: Kept::new(Budget::new("slow_drip.today", MAX_TODAY, 0)),
             pairs: Kept::new(Budget::new("slow_drip.pairs", MAX_PAIRS, 0)),
             days: Sole::new("slow_drip.days", Ranks::new()),
             sums: Sole::new("slow_drip.sums", Ranks::new()),
@@ -61,6 +62,8 @@ struct Rule {
 #[derive(Debug)]
 struct SlowDrip {
     rule: Rule,
+    today: Kept<(HostId, TenantId), Today>,
+    /// Pairs that sent more than is forgiven on some day.
     pairs: Kept<(HostId, TenantId), Drip>,
     /// Uploads of a pair and day; cumulative sums at the end of a day, of pairs that could be told.
     days: Sole<Ranks>,
@@ -68,6 +71,13 @@ struct SlowDrip {
     /// By host the latest days on which it sent one owner more than is forgiven, and how much.
     uploads: Kept<HostId, VecDeque<(i64, f64)>>,
     noted: Ledger<(HostId, TenantId), Drip>,
+}
+
+/// What a pair sent on the day at hand.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct Today {
+    day: i64,
+    up: f64,
 }
 
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -88,7 +98,7 @@ struct Drip {
     habit: u32,
 }
 
-as_it_is!(Drip, Ranks);
+as_it_is!(Drip, Today, Ranks);
 
 impl Detector for SlowDrip {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -113,11 +123,11 @@ impl Detector for SlowDrip {
     }
 
     fn tables(&self) -> Vec<Table> {
-        vec![self.noted.table(), self.pairs.table(), self.uploads.table()]
+        vec![self.noted.table(), self.today.table(), self.pairs.table(), self.uploads.table()]
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted, &mut self.pairs, &mut self.uploads, &mut self.days, &mut self.sums]
+        vec![&mut self.noted, &mut self.today, &mut self.pairs, &mut self.uploads, &mut self.days, &mut self.sums]
     }
 }
 
@@ -125,19 +135,12 @@ impl SlowDrip {
     fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
         let Some(tie) = usual.tie(seen.host, tenant).filter(|tie| !tie.background) else { return };
         let day = seen.ts.utc_day();
-        let drip = self.pairs.entry((seen.host, tenant), || Drip {
-            first: seen.began,
-            last: seen.ts,
-            day,
-            today: 0.0,
-            sum: 0.0,
-            active_days: 0,
-            alarm: 0.0,
-            told: i64::MIN,
-            habit: 0,
-        });
-        let rule = &self.rule;
         let up = f64::from(u32::try_from(seen.counters.orig_bytes).unwrap_or(u32::MAX));
+        if self.pairs.get(&(seen.host, tenant)).is_none() && !self.begins((seen.host, tenant), up, tie, seen) {
+            return;
+        }
+        let Some(drip) = self.pairs.get_mut(&(seen.host, tenant)) else { return };
+        let rule = &self.rule;
         // Most pairs are one day's, and nothing is asked of these.
         if drip.day == day && drip.active_days.saturating_add(1) < rule.least_days {
             drip.last = seen.ts;
@@ -145,7 +148,7 @@ impl SlowDrip {
             return;
         }
         let usually = self.days.get().quantile(0.5).unwrap_or(0.0);
-        let allowance = (rule.allowance_times * usually).max(rule.least_allowance);
+        let allowance = rule.allowance(usually);
         if drip.day != day {
             // Days of silence take their allowance too.
             let days = u32::try_from((day - drip.day).clamp(1, 366)).unwrap_or(1);
@@ -201,7 +204,34 @@ impl SlowDrip {
     }
 }
 
+impl SlowDrip {
+    /// Adds to what a pair sent today before `up`; whether it is followed from now on, as that is more than is forgiven.
+    fn begins(&mut self, pair: (HostId, TenantId), up: f64, tie: &Tie, seen: &Closed) -> bool {
+        let day = seen.ts.utc_day();
+        let today = self.today.entry(pair, || Today { day, up: 0.0 });
+        if today.day != day {
+            self.days.get_mut().learn(today.up);
+            *today = Today { day, up: 0.0 };
+        }
+        let before = today.up;
+        today.up += up;
+        let (rule, up) = (&self.rule, today.up);
+        let is_much = up > rule.least_allowance && up > rule.allowance(self.days.get().quantile(0.5).unwrap_or(0.0));
+        if is_much {
+            let (first, last) = (tie.first, seen.ts);
+            let (sum, active_days, alarm, told, habit) = (0.0, 0, 0.0, i64::MIN, 0);
+            self.pairs.insert(pair, Drip { first, last, day, today: before, sum, active_days, alarm, told, habit });
+        }
+        is_much
+    }
+}
+
 impl Rule {
+    /// Bytes of a day that are forgiven.
+    fn allowance(&self, usually: f64) -> f64 {
+        (self.allowance_times * usually).max(self.least_allowance)
+    }
+
     fn cue(&self, seen: &Closed, tenant: TenantId, drip: &Drip) -> Cue {
         Cue {
             detector: SPEC.stem,
@@ -284,7 +314,9 @@ impl Rule {
     }
 }
 
-/// (host, owner) pairs held, 90 bytes each.
+/// (host, owner) pairs whose day is added up, 50 bytes each: what 100,000 hosts send to within hours.
+const MAX_TODAY: usize = 1_000_000;
+/// Those that sent more than is forgiven on some day, 100 bytes each.
 const MAX_PAIRS: usize = 400_000;
 /// Hosts that send much, and days remembered of each.
 const MAX_HOSTS: usize = 100_000;

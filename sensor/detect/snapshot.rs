@@ -3,7 +3,7 @@
 //! Findings are not saved: what was told is told. A meter goes on with its gaps, so a slow beacon is found over days that
 //! were captured one by one.
 
-use super::beacon::{Beacon, Pair};
+use super::beacon::{Beacon, Early};
 use super::calibrate::SavedDays;
 use super::memory::{Entry, Memory, Taken};
 use super::meter::{BeaconMeter, SavedMeter};
@@ -32,17 +32,19 @@ impl Detectors {
         let changed = beacon.unsaved.as_mut().map(std::mem::take).unwrap_or_default();
         match extent {
             Extent::All => {
-                beacon.pairs.iter().for_each(|(pair, meter)| put(saved(*pair, meter)));
+                beacon.pairs.iter().for_each(|(pair, meter)| put(metered(*pair, meter)));
+                beacon.early.iter().for_each(|(pair, early)| put(met(*pair, early)));
                 let owners: Vec<TenantId> = beacon.pollers.owners().collect();
                 owners.into_iter().for_each(|owner| put(polls(beacon, owner)));
             }
             Extent::Changed => {
                 let owners: std::collections::BTreeSet<TenantId> = changed.iter().map(|(_, owner)| *owner).collect();
                 for pair in changed {
-                    match beacon.pairs.get(&pair) {
-                        Some(meter) => put(saved(pair, meter)),
-                        None => put(Record::gone(Kind::Meter, (pair.0.0, pair.1.0))),
-                    }
+                    put(match (beacon.pairs.get(&pair), beacon.early.get(&pair)) {
+                        (Some(meter), _) => metered(pair, meter),
+                        (None, Some(early)) => met(pair, early),
+                        (None, None) => Record::gone(Kind::Meter, (pair.0.0, pair.1.0)),
+                    });
                 }
                 owners.into_iter().for_each(|owner| put(polls(beacon, owner)));
             }
@@ -66,13 +68,19 @@ impl Detectors {
         let (a, b) = record.key;
         match record.kind {
             Kind::Meter => {
-                let pair = match record.read()? {
-                    SavedPair::Early(first, second) => Pair::Early(first.map(Timestamp), second.map(Timestamp)),
-                    SavedPair::Metered(meter) => {
-                        Pair::Metered(Box::new(BeaconMeter::restored(&meter).ok_or_else(|| record.bad())?))
+                let key = (HostId(a), TenantId(b));
+                match record.read()? {
+                    SavedPair::Early(Some(first), second) => {
+                        let early = Early { first: Timestamp(first), second: second.map(Timestamp) };
+                        self.beacon.early.insert(key, early);
                     }
-                };
-                self.beacon.pairs.insert((HostId(a), TenantId(b)), pair);
+                    // An earlier version noted pairs of which nothing is known.
+                    SavedPair::Early(None, _) => {}
+                    SavedPair::Metered(meter) => {
+                        let meter = BeaconMeter::restored(&meter).ok_or_else(|| record.bad())?;
+                        self.beacon.pairs.insert(key, Box::new(meter));
+                    }
+                }
             }
             Kind::Memory => self.remember(record, None)?,
             Kind::Pollers => {
@@ -150,11 +158,12 @@ pub(crate) fn merged(
     Ok(all)
 }
 
-fn saved(pair: (HostId, TenantId), meter: &Pair) -> Record {
-    let saved = match meter {
-        Pair::Early(first, second) => SavedPair::Early(first.map(|ts| ts.0), second.map(|ts| ts.0)),
-        Pair::Metered(meter) => SavedPair::Metered(meter.saved()),
-    };
+fn metered(pair: (HostId, TenantId), meter: &BeaconMeter) -> Record {
+    Record::new(Kind::Meter, (pair.0.0, pair.1.0), &SavedPair::Metered(meter.saved()))
+}
+
+fn met(pair: (HostId, TenantId), early: &Early) -> Record {
+    let saved = SavedPair::Early(Some(early.first.0), early.second.map(|ts| ts.0));
     Record::new(Kind::Meter, (pair.0.0, pair.1.0), &saved)
 }
 

@@ -257,8 +257,8 @@ const fn real(bytes: u64) -> f64 {
     bytes as f64
 }
 
-/// (host, owner) pairs of a day, 60 bytes each.
-const MAX_PAIRS: usize = 400_000;
+/// (host, owner) pairs of a day, 60 bytes each: what 100,000 hosts send to within hours.
+const MAX_PAIRS: usize = 1_000_000;
 /// Hosts, 50 bytes each.
 const MAX_HOSTS: usize = 300_000;
 /// Findings held.

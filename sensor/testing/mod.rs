@@ -8,7 +8,7 @@ pub use crate::base::Table;
 use crate::base::{Timestamp, Transport};
 use crate::capture::{Frame, LinkType};
 use crate::config;
-use crate::engine::{Analysis, Copies, EchConfigs, Pipeline, Setup, shown_tables};
+use crate::engine::{Analysis, Copies, EchConfigs, Pipeline, Setup, Store, shown_tables};
 use crate::event::{Direction, Observation};
 use crate::flow;
 use crate::intel::Intel;
@@ -16,6 +16,7 @@ use crate::output::{Trail, alert_line, finding_line, sink_tables};
 use crate::protocol::{Input, Output, PORT_BOUND, PROTOCOLS, Probe, Progress, Protocol};
 use serde_json::Value;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A frame as a test has it: nanoseconds since the epoch, link type, bytes.
@@ -212,6 +213,18 @@ impl Right {
         self.last = self.last.max(seen.ts);
         self.analysis.observe(seen);
         self.analysis.fresh().iter().filter_map(value).collect()
+    }
+
+    /// Saves what it knows in a new baseline file, as a sensor does that is stopped.
+    pub fn save(&mut self, path: &Path) -> Result<(), String> {
+        let mut store = Store::open(path).map_err(|e| e.to_string())?;
+        self.analysis.save(&mut store).map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Goes on from what was saved; nothing may have been observed yet.
+    pub fn resume(&mut self, path: &Path) -> Result<(), String> {
+        let records = Store::read(path).map_err(|e| e.to_string())?;
+        self.analysis.restore(&records).map_err(|e| e.to_string())
     }
 
     /// Its tables as they stand.

@@ -20,10 +20,11 @@ mod plan;
 mod scoring;
 
 use fleet::{Fleet, Story};
-use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 use plan::Plan;
+use scoring::kept::Kept;
 use scoring::table::{self, Gate};
-use scoring::trial::{Outcome, Trial};
+use scoring::trial::{Outcome, Trial, used};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     match words[..] {
         ["--trial", plan, number, ref file] => alone(&plan.parse().unwrap(), number.parse().unwrap(), Path::new(file)),
         ["--report", date] => report(date),
+        ["--so-far", plan, number] => so_far(&plan.parse().unwrap(), number.parse().unwrap()),
         ["--generate", size, days] => generate(size.parse().unwrap(), days.parse().unwrap()),
         ["--look", size, days, seed, ref without @ ..] => {
             let size: usize = size.parse().unwrap();
@@ -76,7 +78,7 @@ fn look(story: Story, without: &[&str]) -> ExitCode {
     let without = without.iter().map(|stem| (*stem).to_owned()).collect();
     let trial = Trial { group: "look".to_owned(), story, without };
     let mut lines = Vec::new();
-    let (outcome, truth) = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone()))).unwrap();
+    let (outcome, truth) = trial.run_and_tell(rule, |at, alert| lines.push((at, alert.clone())), None).unwrap();
     for staged in &truth.campaigns {
         println!("{} {staged:?}", Timestamp(staged.began));
     }
@@ -100,6 +102,33 @@ fn look(story: Story, without: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A long trial that is under way, or was broken off.
+fn so_far(plan: &Plan, number: usize) -> ExitCode {
+    let trial = &plan.trials()[number];
+    let folder = file_of(plan, number, trial).with_extension("kept");
+    let Some(mut kept) = Kept::read(&folder) else {
+        println!("nothing lies in {}", folder.display());
+        return ExitCode::from(2);
+    };
+    let (verdict, days) = trial.so_far(&mut kept);
+    println!(
+        "{days:.1} days, {:.0} s of CPU, peak {} MiB, taken up again {} times",
+        kept.cpu_s, kept.peak_mib, kept.resumed
+    );
+    verdict.campaigns.iter().for_each(|fate| println!("{fate:?}"));
+    println!(
+        "{} hosts accused wrongly, {} servers; upper tiers: {} true, {} false; {:?}",
+        verdict.accused, verdict.false_servers, verdict.upper.0, verdict.upper.1, verdict.false_by_kind
+    );
+    ExitCode::SUCCESS
+}
+
+/// Where a trial's outcome is written.
+fn file_of(plan: &Plan, number: usize, trial: &Trial) -> PathBuf {
+    let name = format!("{number:03}-{}-{}.json", trial.group.replace(' ', "_"), trial.story.seed);
+    root().join("target/scorecard").join(plan.to_string()).join(name)
+}
+
 /// What the simulator alone costs.
 fn generate(size: usize, days: u32) -> ExitCode {
     let story = Story { campaigns: vec![5, 20], lone: true, ..Story::quiet(90, size, days) };
@@ -119,21 +148,20 @@ fn rule(stem: &str) -> String {
     fs::read_to_string(root().join(format!("rules/{stem}.toml"))).unwrap()
 }
 
-/// Seconds of CPU and peak memory in MiB of this process.
-fn used() -> (f64, i64) {
-    let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    let cpu = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
-    (cpu(used.user_time()) + cpu(used.system_time()), used.max_rss() / 1_024)
-}
-
 /// One trial in this process.
 fn alone(plan: &Plan, number: usize, file: &Path) -> ExitCode {
     // A trial that grows without bound must not take the others' time: the kernel ends it, and the table says so.
     let limit = plan.cpu_limit_s();
     setrlimit(Resource::RLIMIT_CPU, limit, limit).unwrap();
     let trial = &plan.trials()[number];
-    let outcome = trial.run(rule).unwrap_or_else(|wrong| panic!("{wrong}"));
-    let (cpu, peak) = used();
+    // Hours of one fleet may be broken off.
+    let mut kept = plan.is_long().then(|| Kept::open(&file.with_extension("kept"), &program()));
+    let outcome = trial.run_and_tell(rule, |_, _| {}, kept.as_mut()).unwrap_or_else(|wrong| panic!("{wrong}")).0;
+    let (mut cpu, mut peak) = used();
+    if let Some(kept) = &kept {
+        (cpu, peak) = (cpu + kept.cpu_s, peak.max(kept.peak_mib));
+        println!("taken up again {} times", kept.resumed);
+    }
     let machine = json!({ "cpu_s": cpu, "peak_mib": peak });
     let whole = json!({ "program": program(), "outcome": outcome.to_json(), "machine": machine });
     let unfinished = file.with_extension("part");
@@ -192,14 +220,9 @@ fn conclude(plan: &Plan, (outcomes, unfinished): &(Vec<Outcome>, Vec<String>), h
 ///
 /// Second: trials that did not end within their CPU limit, or otherwise failed.
 fn outcomes(plan: &Plan) -> (Vec<Outcome>, Vec<String>) {
-    let folder = root().join("target/scorecard").join(plan.to_string());
-    fs::create_dir_all(&folder).unwrap();
     let trials = plan.trials();
-    let file = |n: usize, trial: &Trial| {
-        let name = format!("{}-{}.json", trial.group.replace(' ', "_"), trial.story.seed);
-        folder.join(format!("{n:03}-{name}"))
-    };
-    let files: Vec<PathBuf> = trials.iter().enumerate().map(|(n, trial)| file(n, trial)).collect();
+    let files: Vec<PathBuf> = trials.iter().enumerate().map(|(n, trial)| file_of(plan, n, trial)).collect();
+    fs::create_dir_all(files[0].parent().unwrap()).unwrap();
     let program = program();
     let left: Vec<usize> = (0..files.len()).rev().filter(|n| read(&files[*n], &program).is_none()).collect();
     let left = Mutex::new(left);

@@ -74,6 +74,11 @@ impl Plan {
         }
     }
 
+    /// Whether a trial takes so long that it is kept night by night.
+    pub(crate) const fn is_long(self) -> bool {
+        matches!(self, Self::Fleet(..))
+    }
+
     /// Trials that may run together; a large fleet has the machine to itself.
     pub(crate) const fn at_once(self) -> usize {
         match self {

@@ -9,5 +9,6 @@
 
 pub(crate) mod interval;
 pub(crate) mod judge;
+pub(crate) mod kept;
 pub(crate) mod table;
 pub(crate) mod trial;

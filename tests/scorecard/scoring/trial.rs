@@ -1,7 +1,9 @@
 //! One fleet through the right side of the waist, judged.
 
 use super::judge::{Fate, Single, Told, Verdict, judge};
+use super::kept::Kept;
 use crate::fleet::{self, Benign, Fleet, Ns, Story, Truth};
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use yukue::testing::Right;
@@ -33,16 +35,14 @@ pub(crate) struct Outcome {
 }
 
 impl Trial {
-    /// Plays it; `rule` gives a shipped rule's text. Err: what the right side said to its rules or site.
-    pub(crate) fn run(&self, rule: impl Fn(&str) -> String) -> Result<Outcome, String> {
-        Ok(self.run_and_tell(rule, |_, _| {})?.0)
-    }
-
-    /// The same, with what really happened; `hear` is told each alert as it is told, and at the end each finding.
+    /// Plays it; `rule` gives a shipped rule's text, `hear` is told each alert as it is told, and at the end each finding.
+    /// What is `kept` is not played again. Ok: what came of it, and what really happened. Err: what the right side said to
+    /// its rules or site, or what kept it from being saved.
     pub(crate) fn run_and_tell(
         &self,
         rule: impl Fn(&str) -> String,
         mut hear: impl FnMut(Ns, &Value),
+        mut kept: Option<&mut Kept>,
     ) -> Result<(Outcome, Truth), String> {
         let off: Vec<(String, String)> =
             self.without.iter().map(|stem| (stem.clone(), switched_off(&rule(stem)))).collect();
@@ -50,10 +50,34 @@ impl Trial {
         let mut fleet = Fleet::new(self.story.clone());
         let mut right = Right::new(&fleet.site(), &rules)?;
         let mut told = Told::default();
+        if let Some(kept) = &kept {
+            kept.resume(&mut right)?;
+        }
         loop {
             let mut fresh: Vec<(Ns, Value)> = Vec::new();
-            let goes_on =
-                fleet.go_on(|seen| fresh.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
+            let goes_on = match &mut kept {
+                Some(kept) if kept.knows(fleet.now()) => {
+                    let goes_on = fleet.go_on(|_| {});
+                    fresh = kept.told(fleet.now());
+                    goes_on
+                }
+                kept => {
+                    let goes_on = fleet
+                        .go_on(|seen| fresh.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
+                    if let Some(kept) = kept {
+                        kept.note(fleet.now(), &fresh);
+                        if kept.night(fleet.now(), &mut right, used())? {
+                            let day = (fleet.now() - fleet::START) / fleet::DAY;
+                            let (cpu, peak) = used();
+                            println!(
+                                "day {day} over: {} observations, {cpu:.0} s of CPU, peak {peak} MiB",
+                                fleet.told()
+                            );
+                        }
+                    }
+                    goes_on
+                }
+            };
             fresh.iter().for_each(|(at, alert)| hear(*at, alert));
             told.take(&fresh, fleet.leases());
             if !goes_on {
@@ -85,6 +109,27 @@ impl Trial {
         };
         Ok((outcome, fleet.truth().clone()))
     }
+}
+
+impl Trial {
+    /// What can be said of a trial that is under way: findings and calibration come with its end. Second: days played.
+    pub(crate) fn so_far(&self, kept: &mut Kept) -> (Verdict, f64) {
+        let (mut fleet, mut told) = (Fleet::new(self.story.clone()), Told::default());
+        while kept.knows(fleet.now()) && fleet.go_on(|_| {}) {
+            told.take(&kept.told(fleet.now()), fleet.leases());
+        }
+        let mut truth = fleet.truth().clone();
+        truth.campaigns.retain(|staged| staged.began < fleet.now());
+        let days = (fleet.now() - fleet::START) as f64 / fleet::DAY as f64;
+        (judge(&told, &truth, self.story.days), days)
+    }
+}
+
+/// Seconds of CPU and peak memory in MiB of this process.
+pub(crate) fn used() -> (f64, i64) {
+    let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let cpu = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    (cpu(used.user_time()) + cpu(used.system_time()), used.max_rss() / 1_024)
 }
 
 /// A rule's text with the rule off.
@@ -189,7 +234,7 @@ impl Outcome {
 fn a_small_fleet_is_judged_and_its_outcome_survives_a_file() {
     let story = Story { campaigns: vec![5], lone: false, ..Story::quiet(7, 40, 2) };
     let trial = Trial { group: "attack".to_owned(), story, without: Vec::new() };
-    let outcome = trial.run(|_| String::new()).unwrap();
+    let outcome = trial.run_and_tell(|_| String::new(), |_, _| {}, None).unwrap().0;
     let verdict = &outcome.verdict;
     assert_eq!(verdict.campaigns.len(), 1);
     assert!(outcome.observations > 20_000, "{}", outcome.observations);
@@ -201,4 +246,29 @@ fn a_small_fleet_is_judged_and_its_outcome_survives_a_file() {
 #[test]
 fn a_rule_can_be_switched_off() {
     assert_eq!(switched_off("a = 1\nenabled = true\n"), "a = 1\nenabled = false\n");
+}
+
+/// Broken off after its last night, it tells the rest as it would have.
+#[test]
+fn a_trial_that_is_taken_up_again_ends_as_it_would_have() {
+    let story = Story { campaigns: vec![5], lone: false, ..Story::quiet(7, 40, 2) };
+    let trial = Trial { group: "attack".to_owned(), story, without: Vec::new() };
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut kept = Kept::open(folder.path(), "one");
+        let outcome = trial.run_and_tell(|_| String::new(), |_, _| {}, Some(&mut kept)).unwrap().0;
+        (kept.resumed, outcome)
+    };
+    let whole = run();
+    let (verdict, days) = trial.so_far(&mut Kept::read(folder.path()).unwrap());
+    assert!(days > 1.5 && verdict.campaigns.len() == 1, "{days} days, {:?}", verdict.campaigns);
+    let again = run();
+    assert_eq!((whole.0, again.0), (0, 1));
+    let told = |outcome: &Outcome| {
+        let verdict = &outcome.verdict;
+        let campaigns: Vec<_> = verdict.campaigns.iter().map(|f| (f.detected, f.right_server, f.visible)).collect();
+        (outcome.observations, campaigns, verdict.accused, verdict.false_by_kind.clone())
+    };
+    assert_eq!(told(&again.1), told(&whole.1));
+    assert!(!Kept::open(folder.path(), "another").knows(fleet::START), "another program begins anew");
 }
