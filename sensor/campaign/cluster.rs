@@ -227,8 +227,6 @@ fn plot(
     }
 }
 
-/// Times as many cases as are tested: what turned out to be one late may be an early one.
-const ENOUGH: usize = 4;
 /// Signs on the endpoint's side that no person was browsing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Signs {
@@ -263,6 +261,8 @@ impl Signs {
 }
 
 const DAY_S: f64 = 86_400.0;
+/// Times as many cases as are tested: what turned out to be one late may be an early one.
+const ENOUGH: usize = 4;
 /// Seconds for which cases are held together by less than a destination (detection.md §4.5).
 const WEEK_S: f64 = 604_800.0;
 /// Destinations of one story; a campaign that rotates through more is told by its server.
