@@ -270,10 +270,12 @@ impl Configured {
         let paths = format!("rules = \"rules\"\nintel = \"{intel}\"\nstate = \"{state}\"\nlog = \"{log}\"\n");
         let text = format!("[[capture]]\ninterface = \"{RX}\"\n[paths]\n{paths}[web]\nlisten = \"{WEB}\"\n{more}");
         fs::write(site.at("etc/yukue.toml"), text).unwrap();
-        // Short tables: the shipped ones take seconds to read in a debug build.
+        // Short tables: the shipped ones take seconds to read in a debug build. Those that are compiled in may not differ.
+        let compiled = ["dcerpc_operations.csv", "destination_classes.csv", "remote_exec_artifacts.csv"];
         for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/intel")).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|end| end == "csv" || end == "dat") {
+            let is_table = path.extension().is_some_and(|end| end == "csv" || end == "dat");
+            if is_table && !compiled.iter().any(|name| path.ends_with(name)) {
                 let head: String = fs::read_to_string(&path).unwrap().split_inclusive('\n').take(60).collect();
                 fs::write(site.at("intel").join(path.file_name().unwrap()), head).unwrap();
             }
