@@ -42,6 +42,7 @@ struct Rule {
     quiet_roles: Vec<String>,
     quiet: Severity,
     habit_days: u32,
+    door_days: u32,
 }
 
 /// One door.
@@ -97,7 +98,8 @@ impl ExecutionFanOut {
         // A file placed is as good as a service made: it is what runs next.
         let counts = deed.act == event::Act::Execute || deed.channel == "file";
         let Some(door) = self.rule.least_hosts.get(deed.channel).filter(|_| counts) else { return };
-        if self.habits.note(act.by, deed.channel, act.ts) >= self.rule.habit_days {
+        // What it does day after day, by whichever door, of those it used before: a door that is new to it is news.
+        if self.habits.is_usual(act.by, deed.channel, act.ts, (self.rule.habit_days, self.rule.door_days)) {
             return;
         }
         let (least, window_s) = (door.hosts, self.rule.window_s);

@@ -44,8 +44,16 @@ impl Habits {
         Self { days: Kept::new(budget) }
     }
 
+    /// Notes an act; whether it is what this host does: it acted on so many earlier days at all, and on so many of them through
+    /// this channel.
+    pub(super) fn is_usual(&mut self, by: HostId, channel: &'static str, ts: Timestamp, days: (u32, u32)) -> bool {
+        let through_it = self.note(by, channel, ts);
+        let at_all = self.note(by, ANY, ts);
+        at_all.max(through_it) >= days.0 && through_it >= days.1
+    }
+
     /// Notes an act; on how many days before its own the same was done. A month's silence ends a habit.
-    pub(super) fn note(&mut self, by: HostId, channel: &'static str, ts: Timestamp) -> u32 {
+    fn note(&mut self, by: HostId, channel: &'static str, ts: Timestamp) -> u32 {
         let day = ts.utc_day();
         let known = self.days.entry((by, channel), || Days { count: 0, last: day });
         match day - known.last {
@@ -67,6 +75,8 @@ impl Habits {
     }
 }
 
+/// Beside the channels: days on which a host acted at all.
+const ANY: &str = "any";
 /// Hosts that act on others, times channels.
 pub(super) const MAX_HABITS: usize = 50_000;
 /// Days.

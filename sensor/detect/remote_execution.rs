@@ -42,6 +42,7 @@ struct Rule {
     session_from_outside: Severity,
     quiet_roles: Vec<String>,
     habit_days: u32,
+    door_days: u32,
     session_gap_s: f64,
 }
 
@@ -144,7 +145,8 @@ impl RemoteExecution {
             return;
         }
         let deed = Deed::of(&seen.what);
-        let by_habit = self.habits.note(seen.by, deed.channel, seen.ts) >= self.rule.habit_days;
+        let days = (self.rule.habit_days, self.rule.door_days);
+        let by_habit = self.habits.is_usual(seen.by, deed.channel, seen.ts, days);
         let (kinds, uids) = (Vec::new(), Vec::new());
         let new = || Deeds { first: seen.ts, last: seen.ts, sessions: 1, acts: 0, kinds, by_habit, uids };
         let deeds = self.pairs.note((seen.by, seen.on), new);

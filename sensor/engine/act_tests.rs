@@ -41,6 +41,23 @@ fn acting_on_many_machines_within_minutes_is_a_sweep() {
 }
 
 #[test]
+fn a_sweep_is_no_news_of_who_acts_every_day_through_a_door_it_knows() {
+    const DAY: i64 = 86_400;
+    for (what, days, expected) in [
+        ("three days, one of them by this door", &[Channel::Winrm, Channel::Svcctl, Channel::Winrm][..], vec![]),
+        ("two days by this door", &[Channel::Svcctl, Channel::Svcctl], vec![Severity::Medium]),
+        ("three days by another", &[Channel::Winrm, Channel::Winrm, Channel::Winrm], vec![Severity::Medium]),
+    ] {
+        let mut world = World::new(START);
+        for (day, channel) in (0..).zip(days) {
+            world.act(10 + day * DAY, ACTOR, &machine(9), 445, *channel, Act::Execute, "x");
+        }
+        (0..3).for_each(|n| world.act(8 * DAY + n, ACTOR, &machine(n), 445, Channel::Svcctl, Act::Execute, "x"));
+        assert_eq!(severities(&world.told(), "execution_fan_out"), expected, "{what}");
+    }
+}
+
+#[test]
 fn a_sweep_is_told_once_and_not_again_for_each_machine() {
     let mut world = World::new(START);
     (0..5).for_each(|n| world.act(10 + n, ACTOR, &machine(n), 445, Channel::Svcctl, Act::Execute, "x"));
