@@ -156,33 +156,39 @@ pub(super) fn keep(store: &Store, time: Timestamp) -> Result<[u8; DIGEST], Store
     let file = of_day(path, time);
     let new = file.with_added_extension("new");
     let wrong = |error: std::io::Error| StoreError::Write { path: new.clone(), reason: error.to_string() };
-    let digest = {
-        let frames = store.frames()?;
-        let mut out =
-            Hashed { out: std::io::BufWriter::new(fs::File::create(&new).map_err(wrong)?), hash: Sha256::new() };
-        out.put(MAGIC).and_then(|()| out.put(&[VERSION])).map_err(wrong)?;
-        out.put(&time.0.to_le_bytes()).and_then(|()| out.put(&before)).map_err(wrong)?;
-        out.put(&frames.count().to_le_bytes()).map_err(wrong)?;
-        frames.each(|(kind, a, b), frame| {
-            let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-            out.put(&[kind])?;
-            out.put(&a.to_le_bytes())?;
-            out.put(&b.to_le_bytes())?;
-            out.put(&length.to_le_bytes())?;
-            out.put(frame)
-        })?;
-        let digest = <[u8; DIGEST]>::from(out.hash.finalize());
-        out.out.write_all(&digest).map_err(wrong)?;
-        let file = out.out.into_inner().map_err(|error| wrong(error.into_error()))?;
-        file.sync_all().map_err(wrong)?;
-        digest
-    };
+    let digest = write(store, time, before, &new).inspect_err(|_| {
+        // Half a one would take what room is left.
+        let _ = fs::remove_file(&new);
+    })?;
     fs::rename(&new, &file).map_err(wrong)?;
     tracing::info!(snapshot = %file.display(), sha256 = %hex::encode(digest), "a week was kept");
     let all = files(path)?;
     for old in all.iter().take(all.len().saturating_sub(KEPT)) {
         fs::remove_file(old).map_err(|source| StoreError::Io { path: old.clone(), source })?;
     }
+    Ok(digest)
+}
+
+/// Writes it to `new`; gives back its digest.
+fn write(store: &Store, time: Timestamp, before: [u8; DIGEST], new: &Path) -> Result<[u8; DIGEST], StoreError> {
+    let wrong = |error: std::io::Error| StoreError::Write { path: new.to_owned(), reason: error.to_string() };
+    let frames = store.frames()?;
+    let mut out = Hashed { out: std::io::BufWriter::new(fs::File::create(new).map_err(wrong)?), hash: Sha256::new() };
+    out.put(MAGIC).and_then(|()| out.put(&[VERSION])).map_err(wrong)?;
+    out.put(&time.0.to_le_bytes()).and_then(|()| out.put(&before)).map_err(wrong)?;
+    out.put(&frames.count().to_le_bytes()).map_err(wrong)?;
+    frames.each(new, |(kind, a, b), frame| {
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        out.put(&[kind])?;
+        out.put(&a.to_le_bytes())?;
+        out.put(&b.to_le_bytes())?;
+        out.put(&length.to_le_bytes())?;
+        out.put(frame)
+    })?;
+    let digest = <[u8; DIGEST]>::from(out.hash.finalize());
+    out.out.write_all(&digest).map_err(wrong)?;
+    let file = out.out.into_inner().map_err(|error| wrong(error.into_error()))?;
+    file.sync_all().map_err(wrong)?;
     Ok(digest)
 }
 

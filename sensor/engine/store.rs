@@ -226,12 +226,16 @@ impl Frames {
         self.count
     }
 
-    /// Hands over each with its key (kind and the two numbers), in the order of keys.
-    pub(super) fn each(&self, mut each: impl FnMut((u8, u32, u32), &[u8]) -> io::Result<()>) -> Result<(), StoreError> {
+    /// Hands over each with its key (kind and the two numbers), in the order of keys, to be written to `into`.
+    pub(super) fn each(
+        &self,
+        into: &Path,
+        mut each: impl FnMut((u8, u32, u32), &[u8]) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         for entry in self.table.iter().map_err(|error| told(&self.path, error.into()))? {
             let (key, frame) = entry.map_err(|error| told(&self.path, error.into()))?;
             each(key.value(), frame.value())
-                .map_err(|error| StoreError::Write { path: self.path.clone(), reason: error.to_string() })?;
+                .map_err(|error| StoreError::Write { path: into.to_owned(), reason: error.to_string() })?;
         }
         Ok(())
     }

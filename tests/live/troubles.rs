@@ -80,10 +80,11 @@ fn a_baseline_that_is_damaged_is_set_aside_and_one_that_cannot_be_saved_is_told(
         let (code, _, said) = sensor.stop();
         let last: serde_json::Value = serde_json::from_str(&text(&site.log(), "status.json")).unwrap();
         assert_eq!(code.code(), Some(0), "a full disk ends nothing: {said}");
-        assert!(
-            said.contains("what is known was not saved") && last["faults"]["baseline_unsaved"] == 1,
-            "{last}\n{said}"
-        );
+        assert!(said.contains("what is known was not saved") && said.contains(".snapshot-"), "{last}\n{said}");
+        assert_eq!(last["faults"]["baseline_unsaved"], 2, "the week that was to be kept, and the state: {said}");
+        let left = fs::read_dir(site.at("state")).unwrap().map(|file| file.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".new")).collect();
+        assert!(left.is_empty(), "half a snapshot takes what room is left: {left:?}");
 
         fs::remove_file(&filler).unwrap();
         let mut sensor = site.start();
