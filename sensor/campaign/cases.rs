@@ -21,6 +21,8 @@ pub(crate) struct Cases {
     /// By number, in the order they became some; a case keeps its number.
     held: BTreeMap<u64, Case>,
     budget: Budget,
+    /// How many of them a site of this size needs.
+    room: usize,
     /// Numbers of the cases of each destination.
     by_tenant: Numbers<TenantId>,
     /// The same of each host.
@@ -60,13 +62,19 @@ pub(super) type Numbered<'a> = (u64, Option<&'a Case>);
 
 impl Cases {
     pub(crate) fn new() -> Self {
-        Self::within(MAX_CASES)
+        Self { room: LEAST_CASES, ..Self::within(MAX_CASES) }
+    }
+
+    /// So many hosts are known: what they meet in a day or two is held. More would be looked at every hour for nothing.
+    pub(super) fn grow(&mut self, hosts: usize) {
+        self.room = hosts.saturating_mul(CASES_A_HOST).clamp(LEAST_CASES, MAX_CASES);
     }
 
     fn within(entries: usize) -> Self {
         Self {
             held: BTreeMap::new(),
             budget: Budget::new("contacts.cases", entries, CASE_BYTES),
+            room: entries,
             by_tenant: Numbers::default(),
             by_host: Numbers::default(),
             next: 0,
@@ -99,7 +107,7 @@ impl Cases {
     /// Those that are alone with their destination make room, the oldest first, unless somebody made code run on the host
     /// before, and those of destinations that crowds came to know; when none of either is left, the oldest of all.
     fn make_room(&mut self) {
-        let most = self.budget.entries();
+        let most = self.room;
         let young = u64::try_from(most / YOUNG).unwrap_or(0);
         while self.held.len() >= most {
             let limit = self.next.saturating_sub(young).max(self.swept);
@@ -258,6 +266,8 @@ impl Cases {
     pub(super) fn restore(&mut self, number: u64, case: Case) -> bool {
         let follows = number >= self.next;
         if follows {
+            // Hosts are counted once all is read.
+            self.room = self.budget.entries();
             self.next = number;
             self.hold(case);
         }
@@ -299,8 +309,10 @@ fn forget<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K, number: u64) {
     }
 }
 
-/// Cases held (detection.md §4.5): 100,000 hosts have 80,000 in a busy hour.
+/// Cases held (detection.md §4.5), and by how many hosts there are: 100,000 have 80,000 in a busy hour.
 const MAX_CASES: usize = 262_144;
+const LEAST_CASES: usize = 65_536;
+const CASES_A_HOST: usize = 3;
 /// What a case takes beside its place, mostly: six exposures of at most 16, and its numbers.
 const CASE_BYTES: usize = 700;
 /// More cases with one destination are more than a campaign's.

@@ -66,6 +66,7 @@ impl Contacts {
         self.unsaved_logs.note(host);
         if self.hosts.get(&host).is_none() {
             let out = self.hosts.insert(host, HostLog::default());
+            self.cases.grow(self.hosts.len());
             self.lost_by(out.into_iter().flat_map(|(_, log)| log.peers).map(|peer| peer.host));
         }
         let Some(log) = self.hosts.get_mut(&host) else { return };

@@ -195,6 +195,7 @@ impl Campaigns {
         restoring.logs.into_iter().for_each(|(id, log)| drop(self.contacts.hosts.insert(id, log)));
         restoring.hubs.into_iter().for_each(|(id, hub)| drop(self.contacts.hubs.insert(id, hub)));
         self.contacts.recount();
+        self.contacts.cases.grow(self.contacts.hosts.len());
         restoring.hops.into_iter().for_each(|(pair, when)| self.hops.restore_pair(pair, when));
         self.ongoing.stir_all(&self.contacts);
     }
