@@ -19,6 +19,11 @@ pub(crate) fn poisson_binomial_tail(probabilities: &[f64], k: usize) -> f64 {
     chance.iter().skip(k).rev().sum::<f64>().clamp(0.0, 1.0)
 }
 
+/// A count as a number.
+pub(crate) fn real(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
 /// Users from which on something is common in a fleet of so many: a number, or a share of them if that is more.
 pub(crate) fn common(hosts: u32, share: f64, fleet: u32) -> f64 {
     f64::from(hosts).max(share * f64::from(fleet))

@@ -122,11 +122,14 @@ impl Cases {
                 }
                 // A look at all of them that found none must not be repeated for the next one.
                 None => (0..most.div_ceil(BATCH)).for_each(|_| {
-                    let oldest = self.held.first_key_value().map(|(number, _)| *number);
-                    oldest.into_iter().for_each(|number| self.drop_case(number));
+                    self.oldest().into_iter().for_each(|number| self.drop_case(number));
                 }),
             }
         }
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.held.first_key_value().map(|(number, _)| *number)
     }
 
     fn drop_case(&mut self, number: u64) {
@@ -140,7 +143,7 @@ impl Cases {
             changed.dropped.push(number);
         }
         // The latest hour that begins before all that is held says as much as those before it.
-        let oldest = self.held.first_key_value().map_or(self.next, |(number, _)| *number);
+        let oldest = self.oldest().unwrap_or(self.next);
         while self.hours.get(1).is_some_and(|(_, first)| *first <= oldest) {
             self.hours.pop_front();
         }

@@ -13,7 +13,8 @@ use super::companion::{Companion, companion};
 use super::contacts::Contacts;
 use super::pairs::{DAY_S, Mark, moment};
 use super::permute::shifted;
-use super::tails::{at_least, holm, real};
+use super::tails::{at_least, holm};
+use crate::base::stats::real;
 use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 

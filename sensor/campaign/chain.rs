@@ -5,8 +5,9 @@
 //! without having been touched by the actor is capped.
 
 use super::ChainRule;
+use super::cluster::DAY_S;
 use super::sessions::{Follower, Session, Sessions};
-use crate::base::stats::common;
+use crate::base::stats::{common, real};
 use crate::base::{Timestamp, Word};
 use crate::detect::{Against, Beacon, Evidence, Rhythm, Severity, Value};
 use crate::event::{self, Transport, Uid};
@@ -46,8 +47,7 @@ pub(crate) fn chains_on(
     let mut chains: BTreeMap<(HostId, TenantId), Chain> = BTreeMap::new();
     for session in sessions.on(host) {
         for follower in &session.followers {
-            let led = led_there(session.by, follower.tenant, sessions, usual);
-            let Some(chain) = weigh(session, follower, (&led, sessions), rule, usual, beacons) else { continue };
+            let Some(chain) = weigh(session, follower, sessions, rule, usual, beacons) else { continue };
             let key = (chain.server, chain.tenant);
             if chains.get(&key).is_none_or(|known| known.nats < chain.nats) {
                 chains.insert(key, chain);
@@ -60,17 +60,18 @@ pub(crate) fn chains_on(
 fn weigh(
     session: &Session,
     follower: &Follower,
-    (led, sessions): (&BTreeSet<HostId>, &Sessions),
+    sessions: &Sessions,
     rule: &ChainRule,
     usual: &Profiles,
     beacons: &Beacon,
 ) -> Option<Chain> {
     let (by, on) = (session.by, session.on);
     let tie = usual.tie(on, follower.tenant).filter(|tie| !tie.under_way && !tie.background)?;
+    let led = led_there(by, follower.tenant, sessions, usual);
     let lag_s = follower.lag_s();
     let practised = sessions.practised(session);
     let watched_days = usual.host(by).map_or(0.0, |host| (host.watched_s(session.first) / DAY_S).floor());
-    let strangers = strangers(session, follower, led, usual);
+    let strangers = strangers(session, follower, &led, usual);
     let common = common(rule.common_hosts, rule.common_share, usual.fleet());
     let is_common = f64::from(strangers) >= common;
     let counts = usual.counts();
@@ -79,7 +80,7 @@ fn weigh(
     let shared =
         usual.tie(by, follower.tenant).is_some() || tie.resps.iter().any(|resp| Some(resp.ip) == usual.address(by));
     let rhythm = beacons.rhythm(on, follower.tenant);
-    let others = f64::from(u32::try_from(led.len().saturating_sub(1)).unwrap_or(u32::MAX));
+    let others = real(led.len().saturating_sub(1));
     // Where people go anyway a visit is what the act was for; what was left behind calls again.
     let stayed = rhythm.is_some() || tie.script.is_some();
     // Of a visit and nothing more it counts how often its actor does this: who acts on machines every day acts today too, and
@@ -238,6 +239,5 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
-const DAY_S: f64 = 86_400.0;
 /// Channels through which a person sits at the other machine.
 const INTERACTIVE: &[&str] = &["ssh", "rdp", "vnc"];

@@ -10,7 +10,7 @@ use super::ongoing::Basis;
 use super::pairs::Mark;
 use super::rollout::{is_rollout, spread};
 use super::story::{Plot, Story};
-use super::tails::real;
+use crate::base::stats::real;
 use crate::base::{Timestamp, key_of};
 use crate::detect::Severity;
 use crate::profile::{HostId, Profiles, TenantId};
@@ -260,7 +260,7 @@ impl Signs {
     }
 }
 
-const DAY_S: f64 = 86_400.0;
+pub(super) const DAY_S: f64 = 86_400.0;
 /// Times as many cases as are tested: what turned out to be one late may be an early one.
 const ENOUGH: usize = 4;
 /// Seconds for which cases are held together by less than a destination (detection.md §4.5).

@@ -7,7 +7,8 @@
 use super::case::Case;
 use super::cause::Question;
 use super::pairs::{BOOT_S, Mark, SLOT_S, moment};
-use super::tails::{binomial, negative_binomial, real};
+use super::tails::{binomial, negative_binomial};
+use crate::base::stats::real;
 use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 

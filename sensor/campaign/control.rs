@@ -6,7 +6,8 @@ use super::contacts::Contacts;
 use super::coupling::{Asked, Exposed, LONGEST_S};
 use super::crowd::{Around, WINDOWS_S};
 use super::pairs::BIN_S;
-use super::tails::{negative_binomial, real};
+use super::tails::negative_binomial;
+use crate::base::stats::real;
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::BTreeSet;
 

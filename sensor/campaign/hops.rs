@@ -5,8 +5,9 @@
 //! stretch up to the campaign is said for each hop by itself, and never multiplied into one number. Where a server met the
 //! campaign's own destination right after an act on it, that act is the hop, whoever else came lately.
 
-use super::tails::real;
+use super::cluster::DAY_S;
 use super::unsaved::Unsaved;
+use crate::base::stats::real;
 use crate::base::{Budget, Capped, Kind, LookBack, Table, Timestamp};
 use crate::profile::HostId;
 use std::collections::BTreeMap;
@@ -227,7 +228,6 @@ impl Hops {
     }
 }
 
-const DAY_S: f64 = 86_400.0;
 /// Thirty days: in the case of 2019 sixteen passed between the fall of a server and its use (detection.md §4.7).
 const REACH_S: f64 = 30.0 * DAY_S;
 /// Without a past, hops are looked for in three days (§4.7), among those who did not come back later.

@@ -4,6 +4,7 @@
 //! shows here, and so does what is unusual for the server itself.
 
 use super::pairs::{DAY_S, Mark, PerMark, SLOT_S, kept};
+use crate::base::stats::real;
 use crate::profile::HostId;
 use std::collections::VecDeque;
 
@@ -187,8 +188,7 @@ impl Hub {
         both.truncate(SKETCH);
         let shared =
             both.iter().filter(|h| self.sketch.binary_search(h).is_ok() && other.sketch.binary_search(h).is_ok());
-        let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-        if both.is_empty() { 0.0 } else { count(shared.count()) / count(both.len()) }
+        if both.is_empty() { 0.0 } else { real(shared.count()) / real(both.len()) }
     }
 
     /// When it was last in contact with anybody.

@@ -9,7 +9,7 @@ use super::CauseRule;
 use super::case::Case;
 use super::cause::Suspect;
 use super::pairs::{Mark, moment};
-use super::tails::real;
+use crate::base::stats::real;
 use crate::profile::{HostId, Profiles, TenantId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -3,7 +3,7 @@
 //! All are total: no input panics, a probability comes back between 0 and 1. Small tails are summed from their large end
 //! of small terms, never as one minus something near one.
 
-use crate::base::stats::{ln_factorial, ln_gamma, poisson, poisson_binomial_tail, upward};
+use crate::base::stats::{ln_factorial, ln_gamma, poisson, poisson_binomial_tail, real, upward};
 
 /// P(at least `k` of independent events with chances `q`): exact up to `EXACT_CASES`, beyond it Hoeffding's bound
 /// exp(−n·KL(k/n‖mean)), which is never smaller than the truth (detection.md §4.4).
@@ -93,11 +93,6 @@ pub(crate) fn holm(p: &[f64]) -> Vec<f64> {
 
 fn ln_choose(n: f64, k: f64) -> f64 {
     ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k)
-}
-
-/// A count as a number.
-pub(crate) fn real(n: usize) -> f64 {
-    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 /// Cases up to which the exact tail is worth its square.

@@ -1,5 +1,7 @@
 //! Several chances in one, and the chance of something never met.
 
+use crate::base::stats::real;
+
 /// Chances that may depend on each other in one (Liu and Xie 2020). One above a half says nothing and takes nothing away.
 pub(super) fn cauchy(p: &[f64]) -> f64 {
     let tangent = |p: &f64| (std::f64::consts::PI * (0.5 - p.min(0.5))).tan();
@@ -25,11 +27,6 @@ impl Kinds {
         self.met += f64::from(met);
         self.new += f64::from(new);
     }
-}
-
-/// A count as a real number.
-pub(super) fn real(n: usize) -> f64 {
-    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 /// Chance of something new that is pooled with a server's own: detection.md §4.6 gives 10⁻⁴ for tight servers and we know

@@ -8,14 +8,14 @@
 
 use super::beacon::reason;
 use super::by_hour::{self as at, ByHour};
-use super::chances::{Kinds, cauchy, real};
+use super::chances::{Kinds, cauchy};
 use super::claim::{Claim, Words, keep};
 use super::finding::{Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::Renames;
 use super::{Deed, Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::stats::{poisson, poisson_binomial_tail};
+use crate::base::stats::{poisson, poisson_binomial_tail, real};
 use crate::base::{Arg, Budget, Table, Text, Timestamp, Word, say};
 use crate::event::{self, Uid};
 use crate::profile::{Act, Activity, Contact, HostId, Profiles, Renamed, What};

@@ -146,7 +146,7 @@ impl ManagementEgress {
         let watched_s = usual.host(seen.host).map_or(0.0, |host| host.watched_s(seen.ts));
         let learned = watched_s >= self.rule.learn_s;
         let class = seen.standing.class.as_deref();
-        let notable = class.is_some_and(|class| self.rule.notable.iter().any(|n| n == class));
+        let notable = seen.standing.is_of(&self.rule.notable);
         let nameless = seen.name.is_none() && !seen.several && !usual.names_hide(seen.host);
         let (severity, why, catalogue) = match () {
             () if notable => (self.rule.notable_severity, "a kind of service that attackers hide in", "EG-001"),

@@ -6,6 +6,7 @@
 use super::beacon::reason;
 use super::claim::{Claim, Words};
 use super::finding::{Entity, Finding, Role, Severity, Value};
+use crate::base::stats::real;
 use crate::base::{Budget, Capped, Table, Timestamp, say};
 use crate::profile::{HostId, Profiles, TenantId, Tie};
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ impl Pollers {
     pub(super) fn is_fleets(&self, tenant: TenantId, median_s: f64, now: Timestamp, fleet: u32) -> bool {
         let polls = self.alike(tenant, median_s);
         let enough = self.rule.fleet_hosts.max(self.rule.fleet_share * f64::from(fleet));
-        let hosts = of(polls.len());
+        let hosts = real(polls.len());
         let first = polls.iter().map(|(_, poll)| poll.first).min();
         hosts >= enough && first.is_some_and(|first| now.secs_since(first) >= self.rule.fleet_age_s)
     }
@@ -106,7 +107,7 @@ impl Pollers {
         // A new product that some take up spreads in the same way: another sign must say that it is more than that.
         let marked = polls.iter().filter(|(host, _)| usual.tie(*host, tenant).is_some_and(|tie| rule.is_marked(tie)));
         let marked = marked.count();
-        let is_marked = of(marked) >= rule.marked_share * of(polls.len());
+        let is_marked = real(marked) >= rule.marked_share * real(polls.len());
         let destination = tie.destination(Some(&owner.key));
         let claim = Claim {
             detector: "coordinated_poller",
@@ -161,14 +162,8 @@ impl Pollers {
 impl PollerRule {
     /// Whether more than a timer speaks against what a host has to do with a destination.
     fn is_marked(&self, tie: &Tie) -> bool {
-        let notable =
-            tie.standing.class.as_deref().is_some_and(|class| self.notable.iter().any(|known| known == class));
-        notable || tie.script.is_some() || tie.is_nameless()
+        tie.standing.is_of(&self.notable) || tie.script.is_some() || tie.is_nameless()
     }
-}
-
-fn of(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Destination owners somebody keeps time towards.

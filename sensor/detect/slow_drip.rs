@@ -248,10 +248,7 @@ impl Rule {
     /// What has been sent since the host was first watched is what it always did, as far as anybody knows.
     fn severity(&self, host: HostId, drip: &Drip, tie: &Tie, usual: &Profiles) -> Severity {
         let before_s = usual.host(host).map_or(0.0, |host| host.watched_s(drip.first));
-        let class = tie.standing.class.as_deref();
-        let is_work = |role: &str| {
-            self.work.get(role).is_some_and(|kinds| class.is_some_and(|class| kinds.iter().any(|kind| kind == class)))
-        };
+        let is_work = |role: &str| self.work.get(role).is_some_and(|kinds| tie.standing.is_of(kinds));
         match () {
             () if before_s < self.learn_s => self.unlearned,
             () if drip.habit >= self.least_days => self.work_severity,

@@ -170,8 +170,7 @@ impl UploadTail {
             });
         }
         let (up, most) = (sums.up, real(usual.most_bytes_out(seen.host)).max(before));
-        let class = tie.standing.class.as_deref();
-        let shares = class.is_some_and(|class| rule.sharing_classes.iter().any(|c| c == class));
+        let shares = tie.standing.is_of(&rule.sharing_classes);
         let new = seen.ts.secs_since(tie.first) <= rule.new_s;
         let watched_s = usual.host(seen.host).map_or(0.0, |host| host.watched_s(seen.ts));
         let large = new && up >= rule.large_bytes && up >= rule.large_times * most;

@@ -24,6 +24,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Whether it is one of these kinds of service.
+    pub(crate) fn is_of(&self, classes: &[String]) -> bool {
+        self.class.as_deref().is_some_and(|class| classes.iter().any(|known| known == class))
+    }
+
     /// The benign baseline of `rules/intel`: updates, telemetry and sign-in of the large vendors.
     pub(crate) fn is_background(&self) -> bool {
         matches!(self.class.as_deref(), Some("update-infra" | "telemetry-infra" | "identity"))

@@ -66,9 +66,9 @@ impl Trial {
                         .go_on(|seen| fresh.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
                     if let Some(kept) = kept {
                         kept.note(fleet.now(), &fresh);
-                        if kept.night(fleet.now(), &mut right, used())? {
+                        let (cpu, peak) = used();
+                        if kept.night(fleet.now(), &mut right, (cpu, peak))? {
                             let day = (fleet.now() - fleet::START) / fleet::DAY;
-                            let (cpu, peak) = used();
                             println!(
                                 "day {day} over: {} observations, {cpu:.0} s of CPU, peak {peak} MiB",
                                 fleet.told()
@@ -109,9 +109,7 @@ impl Trial {
         };
         Ok((outcome, fleet.truth().clone()))
     }
-}
 
-impl Trial {
     /// What can be said of a trial that is under way: findings and calibration come with its end. Second: days played.
     pub(crate) fn so_far(&self, kept: &mut Kept) -> (Verdict, f64) {
         let (mut fleet, mut told) = (Fleet::new(self.story.clone()), Told::default());
