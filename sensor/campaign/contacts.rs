@@ -24,6 +24,9 @@ pub(crate) struct Contacts {
     pub(super) cases: Cases,
     /// Destinations with a new case since the last look.
     pub(super) touched: BTreeSet<TenantId>,
+    /// Those of them with one since the last glance, or where somebody made code run on a host that has one. Not saved:
+    /// after a restart all are taken as such.
+    pub(super) stirred: BTreeSet<TenantId>,
     /// Hosts whose traffic to a destination is unusual, and whether the kind of program is among what is.
     pub(super) unusual: Capped<(HostId, TenantId), bool>,
     /// Steady host-bins and boots of all hosts together; decay is the hosts' own, so this is an upper bound.
@@ -46,6 +49,7 @@ impl Contacts {
             hubs: Capped::new(Budget::new("contacts.hubs", MAX_HUBS, 4_000)),
             cases: Cases::new(),
             touched: BTreeSet::new(),
+            stirred: BTreeSet::new(),
             unusual: Capped::new(Budget::new("contacts.unusual", MAX_UNUSUAL, 0)),
             bins: 0.0,
             boots: 0.0,
@@ -142,6 +146,9 @@ impl Contacts {
         self.stir(on, ts);
         self.contact_of(on, by, at);
         self.marked(on, by, Mark::Execution, at);
+        // Told late, it may have preceded a case that stands already.
+        let Self { cases, stirred, touched, .. } = self;
+        stirred.extend(cases.of_host(on).map(|case| case.tenant).filter(|tenant| touched.contains(tenant)));
     }
 
     /// How much a contact moved became known; which server sent which machine more than it ever does comes back.
@@ -166,9 +173,14 @@ impl Contacts {
         if everybody {
             self.cases.pass(case);
         } else {
-            self.touched.insert(tenant);
+            self.touch_destination(tenant);
             self.cases.hold(case);
         }
+    }
+
+    fn touch_destination(&mut self, tenant: TenantId) {
+        self.touched.insert(tenant);
+        self.stirred.insert(tenant);
     }
 
     /// Which servers a host was in contact with before `ts`.
@@ -225,7 +237,7 @@ impl Contacts {
             self.unusual.insert((case.host, tenant), odd_client);
             self.unsaved_unusual.note((case.host, tenant));
         }
-        self.touched.insert(tenant);
+        self.touch_destination(tenant);
         if !self.cases.promote(case.host, tenant)
             && now.secs_since(case.ts) <= f64::from(NEAR_S)
             && let Some(case) = self.as_it_stands(case.host, tenant, case.ts, case.nats)
@@ -246,12 +258,13 @@ impl Contacts {
 
     /// Destinations with a new case since the last call.
     pub(crate) fn touched(&mut self) -> BTreeSet<TenantId> {
+        self.stirred.clear();
         std::mem::take(&mut self.touched)
     }
 
-    /// Those of them that `least` hosts or more have a case with, while they stay to be asked for.
-    pub(crate) fn shared_by(&self, least: usize) -> BTreeSet<TenantId> {
-        self.touched.iter().copied().filter(|tenant| self.cases.count(*tenant) >= least).collect()
+    /// Those of them that a glance has to look at since the last one; they stay touched.
+    pub(super) fn stirred(&mut self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut self.stirred)
     }
 
     pub(crate) const fn cases(&self) -> &Cases {
@@ -294,13 +307,13 @@ impl Contacts {
     fn contact_of(&mut self, host: HostId, server: HostId, at: u32) {
         let log = self.hosts.entry(host, HostLog::default);
         let (added, out) = log.touch(server, at);
-        let Added { pair, bin, boot, slot } = added;
+        let Added { pair, bin, boot, slot, before } = added;
         let steady = log.steady;
         self.lost_by(out);
         self.unsaved_logs.note(host);
         self.unsaved_hubs.note(server);
         let hub = self.hubs.entry(server, Hub::default);
-        hub.touch(host, at, slot);
+        hub.touch(at, before, slot);
         if pair {
             hub.gained(host);
             hub.client_bins += steady;

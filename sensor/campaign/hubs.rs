@@ -22,8 +22,9 @@ pub(crate) struct Hub {
     /// Active host-bins and boots of its clients, decayed.
     pub(crate) client_bins: f32,
     pub(crate) client_boots: f32,
-    /// The contacts of the last two minutes.
-    moments: VecDeque<(u32, HostId)>,
+    /// Hosts of the last two minutes, by the second of their latest contact.
+    #[serde(default)]
+    lately: VecDeque<(u32, u32)>,
     slots: VecDeque<Slot>,
     sizes: Vec<(u16, Sizes)>,
     kinds: Vec<Kind>,
@@ -57,19 +58,33 @@ struct Kind {
 }
 
 impl Hub {
-    /// Notes a contact with `host`; `fresh` is a slot in which it was not counted yet.
-    pub(crate) fn touch(&mut self, host: HostId, at: u32, fresh: bool) {
+    /// Notes a contact. `before` is that host's latest until now, 0 for none, unless this one is no later; `fresh` is a slot
+    /// in which it was not counted yet.
+    pub(crate) fn touch(&mut self, at: u32, before: Option<u32>, fresh: bool) {
         self.age(at);
         self.contacts += 1.0;
-        if self.moments.len() >= MAX_MOMENTS {
-            self.moments.pop_front();
-        }
-        self.moments.push_back((at, host));
-        while self.moments.front().is_some_and(|(old, _)| at.saturating_sub(*old) > MOMENTS_S) {
-            self.moments.pop_front();
+        if let Some(before) = before {
+            self.moved_on(before, at);
         }
         if fresh {
             self.count(Mark::Any, at);
+        }
+    }
+
+    /// A host's latest contact is no more `before` but `at`.
+    fn moved_on(&mut self, before: u32, at: u32) {
+        if let Ok(place) = self.lately.binary_search_by_key(&before, |(second, _)| *second)
+            && let Some((_, hosts)) = self.lately.get_mut(place)
+        {
+            *hosts = hosts.saturating_sub(1);
+        }
+        match self.lately.binary_search_by_key(&at, |(second, _)| *second) {
+            Ok(place) => self.lately.get_mut(place).into_iter().for_each(|(_, hosts)| *hosts = hosts.saturating_add(1)),
+            Err(place) => self.lately.insert(place, (at, 1)),
+        }
+        let newest = self.last();
+        while self.lately.front().is_some_and(|(old, _)| newest.saturating_sub(*old) > LATELY_S) {
+            self.lately.pop_front();
         }
     }
 
@@ -95,15 +110,9 @@ impl Hub {
 
     /// Distinct hosts met in the `span` seconds before `at`, exact for spans of at most two minutes and `at` just now.
     pub(crate) fn met_just_now(&self, at: u32, span: u32) -> u32 {
-        let mut hosts: Vec<HostId> = self
-            .moments
-            .iter()
-            .filter(|(seen, _)| *seen <= at.saturating_add(SLACK_S) && at.saturating_sub(*seen) <= span)
-            .map(|(_, host)| *host)
-            .collect();
-        hosts.sort_unstable();
-        hosts.dedup();
-        u32::try_from(hosts.len()).unwrap_or(u32::MAX)
+        let window = at.saturating_sub(span)..=at.saturating_add(SLACK_S);
+        let within = self.lately.iter().filter(|(second, _)| window.contains(second));
+        within.fold(0, |all, (_, hosts)| all.saturating_add(*hosts))
     }
 
     /// Hosts met with a mark in the slots that overlap the `span` seconds before `at`, each once a slot; `None` when the
@@ -194,7 +203,7 @@ impl Hub {
     /// When it was last in contact with anybody.
     pub(crate) fn last(&self) -> u32 {
         let slot = self.slots.back().map_or(self.first, |slot| slot.slot.saturating_mul(SLOT_S));
-        self.moments.back().map_or(slot, |(at, _)| *at)
+        self.lately.back().map_or(slot, |(at, _)| *at)
     }
 
     /// Continues from what was saved; false when this code cannot have written it.
@@ -206,7 +215,8 @@ impl Hub {
                 *sum = u32::wrapping_add(*sum, hosts);
             }
         }
-        self.moments.len() <= MAX_MOMENTS
+        self.lately.len() <= MOST_SECONDS
+            && self.lately.iter().is_sorted_by_key(|(second, _)| *second)
             && self.slots.len() <= MAX_SLOTS
             && self.sizes.len() <= MAX_PORTS
             && self.kinds.len() <= MAX_KINDS
@@ -214,12 +224,6 @@ impl Hub {
             && self.sketch.is_sorted()
             && self.slots.iter().is_sorted_by_key(|slot| slot.slot)
             && self.kinds.iter().all(|kind| kind.first >= self.first)
-    }
-
-    /// Under other ids.
-    pub(super) fn renamed(mut self, host: impl Fn(HostId) -> Option<HostId>) -> Self {
-        self.moments = self.moments.into_iter().filter_map(|(at, id)| Some((at, host(id)?))).collect();
-        self
     }
 
     /// Adds what another sensor knows: counts add up, the present is that of who saw it last.
@@ -360,9 +364,9 @@ const fn spread(id: u32) -> u32 {
 
 /// Clocks of two capture points, seconds.
 pub(crate) const SLACK_S: u32 = 2;
-/// Seconds and contacts kept by the moment: the two short scales. 16 KiB for a hub that meets 1,000 hosts a minute.
-const MOMENTS_S: u32 = 130;
-const MAX_MOMENTS: usize = 2048;
+/// Seconds for which a contact is kept by the second: the two short scales.
+const LATELY_S: u32 = 130;
+const MOST_SECONDS: usize = LATELY_S as usize + 1;
 /// 26 hours of slots (detection.md §4.5), 11 kB.
 const KEPT_SLOTS: u32 = 312;
 const MAX_SLOTS: usize = 312;
@@ -394,7 +398,7 @@ mod tests {
         let mut hub = Hub::default();
         for n in 0..50 {
             hub.gained(HostId(n));
-            hub.touch(HostId(n), T + n, true);
+            hub.touch(T + n, Some(0), true);
         }
         for (what, at, span, met) in
             [("all of it", T + 50, 120, 50), ("its end", T + 50, 9, 9), ("before it began", T - 1, 120, 2)]
@@ -404,6 +408,26 @@ mod tests {
         assert_eq!(hub.met(Mark::Any, T + 60, 600), Some(50));
         assert_eq!(hub.met(Mark::Any, T + 6000, 600), Some(0));
         assert_eq!(hub.sweeps(Mark::Any, T - 600, 20), [(T / SLOT_S * SLOT_S, 50)]);
+    }
+
+    #[test]
+    fn whom_a_server_met_just_now_is_counted_once_however_many_there_are() {
+        let mut hub = Hub::default();
+        // Everybody twice, a minute apart.
+        for (n, round) in (0..2_u32).flat_map(|round| (0..20_000).map(move |n| (n, round))) {
+            let at = T + round * 60 + n / 400;
+            hub.touch(at, Some(if round == 0 { 0 } else { at - 60 }), true);
+        }
+        for (what, at, span, met) in [
+            ("all of them", T + 110, 120, 20_000),
+            ("the last ten seconds", T + 109, 9, 4_000),
+            ("nobody since", T + 200, 30, 0),
+        ] {
+            assert_eq!(hub.met_just_now(at, span), met, "{what}");
+        }
+        hub.touch(T + 5_000, Some(T), true);
+        assert_eq!((hub.lately.len(), hub.met_just_now(T + 5_000, 120)), (1, 1), "what is over is let go");
+        assert!(hub.resume());
     }
 
     #[test]
@@ -424,11 +448,11 @@ mod tests {
     #[test]
     fn a_kind_is_new_only_for_a_server_that_is_known() {
         let mut young = Hub::default();
-        young.touch(HostId(1), T, true);
+        young.touch(T, Some(0), true);
         assert!(!young.is_novel(8080, T));
         let mut old = Hub::default();
         for n in 0..300 {
-            old.touch(HostId(n), T + n * 1000, true);
+            old.touch(T + n * 1000, Some(0), true);
             assert!(!old.is_novel(8080, T + n * 1000), "used from the first day");
         }
         assert!(old.is_novel(5985, T + 300_000) && old.is_novel(5985, T + 300_600), "the rest of the day it stays new");

@@ -78,7 +78,7 @@ impl Known {
                 ..self.watch
             },
             logs: self.logs.into_iter().filter_map(|(id, log)| Some((host(id)?, log.renamed(host)))).collect(),
-            hubs: self.hubs.into_iter().filter_map(|(id, hub)| Some((host(id)?, hub.renamed(host)))).collect(),
+            hubs: self.hubs.into_iter().filter_map(|(id, hub)| Some((host(id)?, hub))).collect(),
             cases: self.cases.into_iter().filter_map(|case| ids.case(case)).collect(),
             passing: self.passing.into_iter().filter_map(|case| ids.case(case)).collect(),
             unusual: self.unusual.into_iter().filter_map(|((h, o), odd)| Some(((host(h)?, owner(o)?), odd))).collect(),

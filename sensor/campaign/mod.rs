@@ -241,7 +241,8 @@ impl Campaigns {
     /// marks that come later. `None` when all stands as before.
     pub(crate) fn glance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
         let hosts = self.sessions.drawn_in(usual);
-        let tenants = self.contacts.shared_by(self.rules.common_cause.min_marked_hosts);
+        let mut tenants = self.contacts.stirred();
+        tenants.retain(|tenant| self.ongoing.is_due(*tenant, &self.contacts, &self.rules.common_cause));
         if hosts.is_empty() && tenants.is_empty() {
             return None;
         }

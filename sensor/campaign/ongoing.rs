@@ -4,7 +4,6 @@
 //! within a week every six hours, because marks (a timer, a script) come later than the first contact; but only if
 //! anybody went there since, without which no mark can have come.
 
-use super::CampaignRules;
 use super::case::Case;
 use super::chain::{Chain, chains_on};
 use super::cluster::{Cluster, by_provider, cluster, is_marked, of_day, story};
@@ -16,6 +15,7 @@ use super::led::stories;
 use super::sessions::Sessions;
 use super::story::{Plot, Story, Telling, join};
 use super::unsaved::Unsaved;
+use super::{CampaignRules, CauseRule};
 use crate::base::Timestamp;
 use crate::base::stats::real;
 use crate::detect::{Beacon, Severity};
@@ -274,7 +274,7 @@ impl Ongoing {
             for tenant in tenants {
                 let (key, count) = (Cluster::Tenant(*tenant), on.contacts.cases().count(*tenant));
                 let quarterly = now.secs().rem_euclid(QUARTER_S) == 0 && count <= SMALL;
-                if self.may_have_grown(&key, count, quarterly || look > Look::Now, on) {
+                if self.may_have_grown(&key, count, quarterly || look > Look::Now, &on.rules.common_cause) {
                     changed |= self.weigh_cluster(&key, &cluster(*tenant, on), now, look, on);
                 }
             }
@@ -344,13 +344,18 @@ impl Ongoing {
         }
     }
 
+    /// Whether a glance at a destination may show anything.
+    pub(super) fn is_due(&self, tenant: TenantId, contacts: &Contacts, rule: &CauseRule) -> bool {
+        self.may_have_grown(&Cluster::Tenant(tenant), contacts.cases().count(tenant), false, rule)
+    }
+
     /// Whether a look at a cluster of so many cases is worth it at all.
-    fn may_have_grown(&self, key: &Cluster, cases: usize, marks_too: bool, on: &Basis<'_>) -> bool {
-        let rule = &on.rules.common_cause;
+    fn may_have_grown(&self, key: &Cluster, cases: usize, marks_too: bool, rule: &CauseRule) -> bool {
         let grown = |before: &Tested| {
-            let more = cases.saturating_sub(before.all);
-            marks_too && (more > 0 || before.cases >= rule.min_hosts)
-                || before.cases < rule.max_cases && more >= enough(before.cases, Look::Now)
+            // No more than so many are tested, so a crowd's further ones are not worth a look.
+            let tested = cases.min(rule.max_cases).saturating_sub(before.cases);
+            marks_too && (cases > before.all || before.cases >= rule.min_hosts)
+                || tested >= enough(before.cases, Look::Now)
         };
         cases >= rule.min_marked_hosts && self.tested.get(key).is_none_or(grown)
     }

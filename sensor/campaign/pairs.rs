@@ -101,6 +101,8 @@ pub(crate) struct Added {
     pub(crate) boot: bool,
     /// Five minutes of the clock not counted before.
     pub(crate) slot: bool,
+    /// The latest contact until now, 0 for none, when this one takes its place.
+    pub(crate) before: Option<u32>,
 }
 
 impl HostLog {
@@ -289,6 +291,7 @@ impl Peer {
         if newest == 0 || at.saturating_sub(newest) >= APART_S {
             self.times.rotate_right(1);
             self.times[0] = at;
+            added.before = Some(newest);
         }
         added
     }
