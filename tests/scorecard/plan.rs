@@ -13,11 +13,11 @@ pub(crate) enum Plan {
     Development,
     /// Less than four, for `make test`: small fleets, and only what can be said of them.
     Small,
-    /// Development seeds by the dozen, for what happens seldom.
+    /// Development seeds by the dozen, for what happens seldom: some hour of CPU.
     Full,
     /// One fleet of so many hosts, for so many days.
     Fleet(usize, u32),
-    /// Seeds nobody has looked at, held-out families among them.
+    /// Seeds nobody has looked at, held-out families among them: some hour of CPU.
     Report,
 }
 
@@ -29,18 +29,20 @@ impl Plan {
                 for trial in trials.iter_mut().filter(|trial| trial.group == "quiet") {
                     trial.story.days = QUIET_DAYS;
                 }
-                trials.extend(more_campaigns(50..56));
+                trials.extend(more_campaigns(50..56, false));
                 trials.extend(ablations(60));
                 trials
             }
             Self::Small => small(70..76, 76..78),
-            Self::Full => pooled(0..30, 30..56, false),
+            Self::Full => pooled(0..4, 30..34, false).into_iter().chain(more_campaigns(40..90, false)).collect(),
             Self::Fleet(size, days) => {
                 let campaigns = vec![3, 5, 9, 20, 41, 87, 132, 400];
                 let story = Story { campaigns, lone: true, ..Story::quiet(90, size, days) };
                 vec![Trial { group: "attack".to_owned(), story, without: Vec::new() }]
             }
-            Self::Report => pooled(1000..1020, 1020..1040, true),
+            Self::Report => {
+                pooled(1000..1006, 1020..1024, true).into_iter().chain(more_campaigns(1040..1064, true)).collect()
+            }
         }
     }
 
@@ -141,9 +143,9 @@ pub(crate) const fn benign(seed: u64) -> Benign {
 }
 
 /// Fleets of a tenth of the size, for campaigns alone: eight in a large one say little about how many are found.
-fn more_campaigns(seeds: Range<u64>) -> Vec<Trial> {
+fn more_campaigns(seeds: Range<u64>, report: bool) -> Vec<Trial> {
     let one = |seed: u64| {
-        let story = Story { campaigns: vec![9, 5, 20, 3], ..Story::quiet(seed, 250, 12) };
+        let story = Story { campaigns: vec![9, 5, 20, 3], report, ..Story::quiet(seed, 250, 12) };
         Trial { group: "attack".to_owned(), story, without: Vec::new() }
     };
     seeds.map(one).collect()
