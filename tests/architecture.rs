@@ -116,12 +116,28 @@ fn every_stage_has_its_place_on_the_map() {
 fn every_rule_file_is_compiled_in_and_explained() {
     let all: Vec<_> = sources().into_iter().map(|(_, _, text)| text).collect();
     let readme = fs::read_to_string(root().join("rules/README.md")).unwrap();
-    for entry in fs::read_dir(root().join("rules")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let Some(stem) = name.strip_suffix(".toml").filter(|stem| !stem.ends_with(".example")) else { continue };
-        assert!(all.iter().any(|text| text.contains(&format!("/rules/{name}\")"))), "{name} is not compiled in");
+    for stem in rules() {
+        let file = format!("/rules/{stem}.toml\")");
+        assert!(all.iter().any(|text| text.contains(&file)), "{stem}.toml is not compiled in");
         assert!(readme.contains(&format!("`{stem}`")), "rules/README.md does not name {stem}");
     }
+}
+
+/// A rule is specified by tables of scenes whose rows say what they ask of it (`Case` in `sensor/engine/scene.rs`): what fires
+/// it, what nearly does, and the values on both sides of a threshold. A table belongs to the rules that its loop names.
+#[test]
+fn every_rule_has_a_scene_that_fires_it_one_that_nearly_does_and_both_sides_of_a_threshold() {
+    const CASES: [&str; 4] = ["Fires(", "Nearly(", "Just(", "JustNot("];
+    let files = sources().into_iter().filter(|(path, ..)| path.to_string_lossy().ends_with("_tests.rs"));
+    let tests = files.flat_map(|(.., text)| text.split("\n#[test]").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let tables = tests.flat_map(|test| test.split("for (what, ").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let tables: Vec<String> = tables.collect();
+    let mut missing = Vec::new();
+    for stem in rules() {
+        let asked = |case: &str| tables.iter().any(|t| t.contains(&format!("\"{stem}\"")) && t.contains(case));
+        missing.extend(CASES.into_iter().filter(|case| !asked(case)).map(|case| format!("{stem}: {case}…)")));
+    }
+    assert!(missing.is_empty(), "no such row in sensor/engine/*_tests.rs:\n{}", missing.join("\n"));
 }
 
 /// Egress EG-001 to EG-018, inside IN-101 to IN-115, joins CO-201 to CO-203: each must say which detector it is.
@@ -205,6 +221,16 @@ fn sources() -> Vec<(PathBuf, String, String)> {
     }
     found.sort();
     found
+}
+
+/// Stems of the rule files, without the examples.
+fn rules() -> Vec<String> {
+    let files =
+        fs::read_dir(root().join("rules")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let stems = files.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
+    let stems: Vec<String> = stems.filter(|stem| !stem.ends_with(".example")).collect();
+    assert!(!stems.is_empty(), "rules/ holds no rule");
+    stems
 }
 
 fn root() -> &'static Path {

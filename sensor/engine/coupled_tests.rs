@@ -1,6 +1,8 @@
 //! A public cloud that the whole site uses, as a specification: what couples it to a server's acts, and what does not.
 
 use super::analysis::Told;
+use super::scene::Case::{Fires, Just, JustNot, Nearly};
+use super::scene::alerted;
 use super::world::{World, campaigns, ip};
 use crate::campaign::{Advice, Tier};
 use crate::detect::Severity;
@@ -90,17 +92,19 @@ fn machines_led_to_a_cloud_everybody_uses_and_that_go_on_are_a_campaign() {
 
 #[test]
 fn what_does_not_couple_a_cloud_to_a_server_tells_no_campaign() {
-    for (what, plan, told_too) in [
-        ("five, promptly, and they go on", Plan::default(), true),
-        ("three", Plan { victims: 3, ..Plan::default() }, true),
-        ("two", Plan { victims: 2, ..Plan::default() }, false),
-        ("one fetch each: an administrator's", Plan { calls: 1, ..Plan::default() }, false),
-        ("two further contacts each", Plan { calls: 3, ..Plan::default() }, false),
-        ("nobody acted", Plan { acted: false, ..Plan::default() }, false),
-        ("two hours later", Plan { lag_s: 7200, ..Plan::default() }, false),
-        ("everybody goes there at that moment", Plan { crowd: true, ..Plan::default() }, false),
+    for (what, plan, expected) in [
+        (Fires("five, promptly, and they go on"), Plan::default(), vec![Severity::Critical]),
+        (Just("three"), Plan { victims: 3, ..Plan::default() }, vec![Severity::Critical]),
+        (JustNot("two"), Plan { victims: 2, ..Plan::default() }, vec![]),
+        (Nearly("one fetch each: an administrator's"), Plan { calls: 1, ..Plan::default() }, vec![]),
+        (Nearly("two further contacts each"), Plan { calls: 3, ..Plan::default() }, vec![]),
+        (Nearly("nobody acted"), Plan { acted: false, ..Plan::default() }, vec![]),
+        (Just("ten minutes later"), Plan { lag_s: 600, ..Plan::default() }, vec![Severity::Critical]),
+        (JustNot("a second more"), Plan { lag_s: 601, ..Plan::default() }, vec![]),
+        (Nearly("two hours later"), Plan { lag_s: 7200, ..Plan::default() }, vec![]),
+        (Nearly("everybody goes there at that moment"), Plan { crowd: true, ..Plan::default() }, vec![]),
     ] {
         let told = told(&plan);
-        assert_eq!(!campaigns(&told).is_empty(), told_too, "{what}: {:#?}", told.alerts);
+        assert_eq!(alerted(&told, "common_cause"), expected, "{what}: {:#?}", told.alerts);
     }
 }

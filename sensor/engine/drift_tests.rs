@@ -1,5 +1,6 @@
 //! The boiling frog as a specification: a baseline that learns is taught a little more every day, and that is told.
 
+use super::scene::Case::{Fires, Just, JustNot, Nearly};
 use super::scene::{Talk, severities};
 use super::world::World;
 use crate::detect::Severity;
@@ -22,12 +23,15 @@ fn sent(base: f64, growth: f64, day: i32, n: i32) -> u64 {
 #[test]
 fn a_host_that_sends_a_little_more_every_day_is_told_when_its_peers_do_not() {
     for (what, base, one, others, large_day, told) in [
-        ("an eighth more every day", 2e6, 1.12, 1.0, None, true),
-        ("so does everybody", 2e6, 1.12, 1.12, None, false),
-        ("a fiftieth more every day", 2e6, 1.02, 1.0, None, false),
-        ("one large day", 2e6, 1.0, 1.0, Some(50), false),
-        ("less in the end than a mail with pictures", 1e5, 1.12, 1.0, None, false),
-        ("as every day", 2e6, 1.0, 1.0, None, false),
+        (Fires("an eighth more every day"), 2e6, 1.12, 1.0, None, true),
+        (Nearly("so does everybody"), 2e6, 1.12, 1.12, None, false),
+        (Nearly("a fiftieth more every day"), 2e6, 1.02, 1.0, None, false),
+        (Nearly("one large day"), 2e6, 1.0, 1.0, Some(50), false),
+        // What it sends of late, faded as its days are, is 47.48 times what it began with.
+        (Just("in the end 16 MiB a day"), 353_385.0, 1.12, 1.0, None, true),
+        (JustNot("some hundred bytes less"), 353_375.0, 1.12, 1.0, None, false),
+        (Nearly("less in the end than a mail with pictures"), 1e5, 1.12, 1.0, None, false),
+        (Nearly("as every day"), 2e6, 1.0, 1.0, None, false),
     ] {
         let mut world = World::new(START);
         for (day, n) in (0..DAYS).flat_map(|day| (0..PEERS).map(move |n| (day, n))) {

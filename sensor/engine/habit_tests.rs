@@ -1,5 +1,6 @@
 //! What needs a fleet and days to be unusual, as a specification: who goes where, with what, when and with how much.
 
+use super::scene::Case::{Fires, Just, JustNot, Nearly};
 use super::scene::{Talk, certificate, severities};
 use super::world::World;
 use crate::detect::Severity;
@@ -17,10 +18,10 @@ const FIREFOX_AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:120.0)
 #[test]
 fn a_browser_by_name_that_is_the_systems_library_is_found_out() {
     for (what, agent, ja4, expected) in [
-        ("a browser's name, the system's hello", Some(FIREFOX_AGENT), SYSTEM, vec![Severity::Info]),
-        ("a browser's name and hello", Some(FIREFOX_AGENT), CHROMIUM, vec![]),
-        ("an honest script", Some("WindowsPowerShell/5.1"), SYSTEM, vec![]),
-        ("a hello nobody knows", Some(FIREFOX_AGENT), "t13d0101h2_000000000000_000000000000", vec![]),
+        (Fires("a browser's name, the system's hello"), Some(FIREFOX_AGENT), SYSTEM, vec![Severity::Info]),
+        (Nearly("a browser's name and hello"), Some(FIREFOX_AGENT), CHROMIUM, vec![]),
+        (Nearly("an honest script"), Some("WindowsPowerShell/5.1"), SYSTEM, vec![]),
+        (Nearly("a hello nobody knows"), Some(FIREFOX_AGENT), "t13d0101h2_000000000000_000000000000", vec![]),
     ] {
         let mut world = World::new(START);
         world.request(10, HOST, OUTSIDE, "files.rare.example", agent);
@@ -54,11 +55,19 @@ fn where_one_hello_speaks_for_everybody_nothing_is_said_about_clients() {
 #[test]
 fn a_program_that_does_not_go_there_and_sends_more_than_it_gets_is_an_upload() {
     for (what, ja4, others, up, down, expected) in [
-        ("2 MB by the system's library where browsers go", SYSTEM, 0, 2_000_000, 9_000, vec![Severity::Low]),
-        ("half of that is too little", SYSTEM, 0, 1_000_000, 9_000, vec![Severity::Info]),
-        ("it fetches", SYSTEM, 0, 2_000_000, 9_000_000, vec![Severity::Info]),
-        ("a browser", CHROMIUM, 0, 2_000_000, 9_000, vec![]),
-        ("others have such a program too: it is the site's", SYSTEM, 2, 2_000_000, 9_000, vec![Severity::Info; 3]),
+        (Fires("2 MB by the system's library where browsers go"), SYSTEM, 0, 2_000_000, 9_000, vec![Severity::Low]),
+        (Just("a mebibyte"), SYSTEM, 0, 1_048_576, 9_000, vec![Severity::Low]),
+        (JustNot("two bytes less"), SYSTEM, 0, 1_048_574, 9_000, vec![Severity::Info]),
+        (Nearly("it fetches"), SYSTEM, 0, 2_000_000, 9_000_000, vec![Severity::Info]),
+        (Nearly("a browser"), CHROMIUM, 0, 2_000_000, 9_000, vec![]),
+        (
+            Nearly("others have such a program too: it is the site's"),
+            SYSTEM,
+            2,
+            2_000_000,
+            9_000,
+            vec![Severity::Info; 3],
+        ),
     ] {
         let mut world = World::new(START);
         let mut visit = |at: i64, from: &str, ja4: &str, up: u64, down: u64| {
@@ -102,23 +111,52 @@ fn a_proxy_is_who_fetches_for_others_and_nobody_hides_as_one() {
 #[test]
 fn name_address_and_certificate_belong_together() {
     let old = Timestamp::from_secs(START - 90 * DAY);
-    let new = Timestamp::from_secs(START - DAY);
+    // The hello comes a tenth of a second after the tenth.
+    let week_old = START + 10 - 7 * DAY;
+    let (new, young) = (Timestamp::from_secs(START - DAY), Timestamp::from_secs(week_old + 1));
+    let not_young = Timestamp::from_secs(week_old);
     let covers: &[&str] = &["*.rare.example"];
     let other: &[&str] = &["other.example"];
     for (what, sni, looked_up, shown, expected) in [
-        ("an ordinary server", "www.rare.example", "www.rare.example", Some((covers, old, false)), vec![]),
-        ("nobody looked it up", "www.rare.example", "", Some((covers, old, false)), vec![]),
-        ("for other names", "www.rare.example", "www.rare.example", Some((other, old, false)), vec![Severity::Info]),
-        ("and self-signed", "www.rare.example", "www.rare.example", Some((other, old, true)), vec![Severity::Low]),
+        (Nearly("an ordinary server"), "www.rare.example", "www.rare.example", Some((covers, old, false)), vec![]),
+        (Nearly("nobody looked it up"), "www.rare.example", "", Some((covers, old, false)), vec![]),
         (
-            "and looked up by another name",
+            Nearly("for other names"),
+            "www.rare.example",
+            "www.rare.example",
+            Some((other, old, false)),
+            vec![Severity::Info],
+        ),
+        (
+            Fires("and self-signed"),
+            "www.rare.example",
+            "www.rare.example",
+            Some((other, old, true)),
+            vec![Severity::Low],
+        ),
+        (
+            Fires("and looked up by another name"),
             "www.rare.example",
             "x.front.example",
             Some((other, new, true)),
             vec![Severity::Medium],
         ),
-        ("an address as a name", "203.0.113.9", "", None, vec![Severity::Info]),
-        ("a younger name of the same owner", "b.rare.example", "a.rare.example", None, vec![]),
+        (
+            Just("the certificate not quite a week old"),
+            "www.rare.example",
+            "x.front.example",
+            Some((other, young, true)),
+            vec![Severity::Medium],
+        ),
+        (
+            JustNot("a second older"),
+            "www.rare.example",
+            "x.front.example",
+            Some((other, not_young, true)),
+            vec![Severity::Low],
+        ),
+        (Nearly("an address as a name"), "203.0.113.9", "", None, vec![Severity::Info]),
+        (Nearly("a younger name of the same owner"), "b.rare.example", "a.rare.example", None, vec![]),
     ] {
         let mut world = World::new(START);
         if !looked_up.is_empty() {
@@ -135,16 +173,16 @@ fn name_address_and_certificate_belong_together() {
 #[test]
 fn a_little_every_day_is_a_drip_and_once_much_is_none() {
     for (what, from, days, up, down, others, elsewhere, role, expected) in [
-        ("900 kB on six days", 4, 6, 900_000, 9_000, 0, 0, None, vec![Severity::Low]),
-        ("on three, the third not over yet", 4, 3, 900_000, 9_000, 0, 0, None, vec![Severity::Low]),
-        ("on two", 4, 2, 900_000, 9_000, 0, 0, None, vec![]),
-        ("since it was first seen", 0, 6, 900_000, 9_000, 0, 0, None, vec![Severity::Info]),
-        ("one more place for what it sends", 4, 6, 900_000, 9_000, 0, 1_000_000, None, vec![Severity::Info; 2]),
-        ("from a server", 4, 6, 900_000, 9_000, 0, 0, Some(HostRole::FileServer), vec![Severity::Medium]),
-        ("less than is forgiven", 4, 6, 50_000, 900, 0, 0, None, vec![]),
-        ("once, and then nothing", 4, 1, 5_000_000, 9_000, 0, 0, None, vec![]),
-        ("more comes than goes", 4, 6, 900_000, 9_000_000, 0, 0, None, vec![]),
-        ("a service that many use", 4, 6, 900_000, 9_000, 6, 0, None, vec![]),
+        (Fires("900 kB on six days"), 4, 6, 900_000, 9_000, 0, 0, None, vec![Severity::Low]),
+        (Just("on three, the third not over yet"), 4, 3, 900_000, 9_000, 0, 0, None, vec![Severity::Low]),
+        (JustNot("on two"), 4, 2, 900_000, 9_000, 0, 0, None, vec![]),
+        (Nearly("since it was first seen"), 0, 6, 900_000, 9_000, 0, 0, None, vec![Severity::Info]),
+        (Nearly("one more place for what it sends"), 4, 6, 900_000, 9_000, 0, 1_000_000, None, vec![Severity::Info; 2]),
+        (Fires("from a server"), 4, 6, 900_000, 9_000, 0, 0, Some(HostRole::FileServer), vec![Severity::Medium]),
+        (Nearly("less than is forgiven"), 4, 6, 50_000, 900, 0, 0, None, vec![]),
+        (Nearly("once, and then nothing"), 4, 1, 5_000_000, 9_000, 0, 0, None, vec![]),
+        (Nearly("more comes than goes"), 4, 6, 900_000, 9_000_000, 0, 0, None, vec![]),
+        (Nearly("a service that many use"), 4, 6, 900_000, 9_000, 6, 0, None, vec![]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare(HOST, role));
@@ -166,13 +204,14 @@ fn a_little_every_day_is_a_drip_and_once_much_is_none() {
 #[test]
 fn many_that_send_a_little_to_one_rare_place_are_a_cohort() {
     for (what, senders, day, up, down, name, expected) in [
-        ("eight to a bucket", 8, 10, 300_000, 9_000, "b.s3.amazonaws.com", vec![Severity::Medium]),
-        ("eight to an unknown name", 8, 10, 300_000, 9_000, "in.rare.example", vec![Severity::Low]),
-        ("three", 3, 10, 900_000, 9_000, "in.rare.example", vec![]),
-        ("they browse it", 8, 10, 300_000, 900_000, "in.rare.example", vec![]),
-        ("from the first day on", 8, 0, 300_000, 9_000, "in.rare.example", vec![]),
-        ("a tenth of the fleet", 20, 10, 300_000, 9_000, "in.rare.example", vec![]),
-        ("hardly anything", 8, 10, 4_000, 900, "in.rare.example", vec![]),
+        (Fires("eight to a bucket"), 8, 10, 300_000, 9_000, "b.s3.amazonaws.com", vec![Severity::Medium]),
+        (Fires("eight to an unknown name"), 8, 10, 300_000, 9_000, "in.rare.example", vec![Severity::Low]),
+        (Just("five"), 5, 10, 300_000, 9_000, "in.rare.example", vec![Severity::Low]),
+        (JustNot("four"), 4, 10, 900_000, 9_000, "in.rare.example", vec![]),
+        (Nearly("they browse it"), 8, 10, 300_000, 900_000, "in.rare.example", vec![]),
+        (Nearly("from the first day on"), 8, 0, 300_000, 9_000, "in.rare.example", vec![]),
+        (Nearly("a tenth of the fleet"), 20, 10, 300_000, 9_000, "in.rare.example", vec![]),
+        (Nearly("hardly anything"), 8, 10, 4_000, 900, "in.rare.example", vec![]),
     ] {
         let mut world = World::new(START);
         (0..180).for_each(|n| world.contact(n, &format!("172.16.5.{n}"), "192.0.2.9", 443, Some("www.a.example")));
@@ -189,10 +228,18 @@ fn many_that_send_a_little_to_one_rare_place_are_a_cohort() {
 #[test]
 fn a_server_that_never_had_a_night_is_told_when_it_has_one() {
     for (what, role, day, hour, expected) in [
-        ("at night, after three weeks", Some(HostRole::FileServer), 21, 14, vec![Severity::Medium]),
-        ("by day", Some(HostRole::FileServer), 21, 2, vec![]),
-        ("at night, on the third day", Some(HostRole::FileServer), 2, 14, vec![]),
-        ("a person's machine", None, 21, 14, vec![Severity::Info]),
+        (Fires("at night, after three weeks"), Some(HostRole::FileServer), 21, 14, vec![Severity::Medium]),
+        (Nearly("by day"), Some(HostRole::FileServer), 21, 2, vec![]),
+        (Nearly("at night, on the third day"), Some(HostRole::FileServer), 2, 14, vec![]),
+        (Nearly("a person's machine"), None, 21, 14, vec![Severity::Info]),
+        (
+            Just("after ten first contacts since the week is known"),
+            Some(HostRole::FileServer),
+            14,
+            14,
+            vec![Severity::Medium],
+        ),
+        (JustNot("after nine"), Some(HostRole::FileServer), 13, 14, vec![Severity::Info]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare(HOST, role));
@@ -214,13 +261,14 @@ fn a_server_that_never_had_a_night_is_told_when_it_has_one() {
 fn a_large_upload_to_somebody_new_is_told_against_the_hosts_own_past() {
     const MB: u64 = 1_000_000;
     for (what, role, day, up, down, name, past, expected) in [
-        ("60 MB after a week", None, 7, 60 * MB, MB, "in.rare.example", MB, vec![Severity::Medium]),
-        ("60 MB on day one", None, 0, 60 * MB, MB, "in.rare.example", MB, vec![Severity::Info]),
-        ("40 MB after a week", None, 7, 40 * MB, MB, "in.rare.example", MB, vec![]),
-        ("as much as it always sends", None, 7, 60 * MB, MB, "in.rare.example", 20 * MB, vec![]),
-        ("a download", None, 7, 60 * MB, 90 * MB, "in.rare.example", MB, vec![]),
+        (Fires("60 MB after a week"), None, 7, 60 * MB, MB, "in.rare.example", MB, vec![Severity::Medium]),
+        (Nearly("60 MB on day one"), None, 0, 60 * MB, MB, "in.rare.example", MB, vec![Severity::Info]),
+        (Just("50 MiB"), None, 7, 52_428_800, MB, "in.rare.example", MB, vec![Severity::Medium]),
+        (JustNot("a byte less"), None, 7, 52_428_799, MB, "in.rare.example", MB, vec![]),
+        (Nearly("as much as it always sends"), None, 7, 60 * MB, MB, "in.rare.example", 20 * MB, vec![]),
+        (Nearly("a download"), None, 7, 60 * MB, 90 * MB, "in.rare.example", MB, vec![]),
         (
-            "6 MB of a server to file sharing",
+            Fires("6 MB of a server to file sharing"),
             Some(HostRole::FileServer),
             0,
             6 * MB,
@@ -229,7 +277,17 @@ fn a_large_upload_to_somebody_new_is_told_against_the_hosts_own_past() {
             MB,
             vec![Severity::Medium],
         ),
-        ("4 MB of a server to file sharing", Some(HostRole::FileServer), 0, 4 * MB, MB, "mega.nz", MB, vec![]),
+        (
+            Just("5 MiB of a server to file sharing"),
+            Some(HostRole::FileServer),
+            0,
+            5_242_880,
+            MB,
+            "mega.nz",
+            MB,
+            vec![Severity::Medium],
+        ),
+        (JustNot("a byte less there"), Some(HostRole::FileServer), 0, 5_242_879, MB, "mega.nz", MB, vec![]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare(HOST, role));
@@ -246,12 +304,13 @@ fn a_large_upload_to_somebody_new_is_told_against_the_hosts_own_past() {
 fn hosts_that_take_up_one_rhythm_are_one_event_about_the_destination() {
     const CLOUD: &str = "x.blob.core.windows.net";
     for (what, name, pollers, day, period, stagger, expected) in [
-        ("four in a week", CLOUD, 4_i64, 10, 600, 0, vec![Severity::Medium]),
-        ("as a new product does", "app.rare.example", 4, 10, 600, 0, vec![Severity::Info]),
-        ("two", CLOUD, 2, 10, 600, 0, vec![]),
-        ("four since the first day", CLOUD, 4, 0, 600, 0, vec![]),
-        ("four with rhythms of their own", CLOUD, 4, 10, 600, 400, vec![]),
-        ("a tenth of the fleet", CLOUD, 40, 10, 600, 0, vec![]),
+        (Fires("four in a week"), CLOUD, 4_i64, 10, 600, 0, vec![Severity::Medium]),
+        (Nearly("as a new product does"), "app.rare.example", 4, 10, 600, 0, vec![Severity::Info]),
+        (Just("three"), CLOUD, 3, 10, 600, 0, vec![Severity::Medium]),
+        (JustNot("two"), CLOUD, 2, 10, 600, 0, vec![]),
+        (Nearly("four since the first day"), CLOUD, 4, 0, 600, 0, vec![]),
+        (Nearly("four with rhythms of their own"), CLOUD, 4, 10, 600, 400, vec![]),
+        (Nearly("a tenth of the fleet"), CLOUD, 40, 10, 600, 0, vec![]),
     ] {
         let mut world = World::new(START);
         (0..240).for_each(|n| world.contact(n, &format!("172.16.5.{n}"), "192.0.2.9", 443, Some("www.a.example")));
@@ -267,7 +326,9 @@ fn hosts_that_take_up_one_rhythm_are_one_event_about_the_destination() {
 
 #[test]
 fn a_rhythm_that_a_fleet_has_kept_for_weeks_weighs_nothing() {
-    for (what, agents, days, expected) in [("a product's agent", 12_i64, 16, false), ("three hosts", 3, 16, true)] {
+    for (what, agents, days, expected) in
+        [(Nearly("a product's agent"), 12_i64, 16, false), (Fires("three hosts"), 3, 16, true)]
+    {
         let mut world = World::new(START);
         for n in 0..agents {
             for day in 0..days {
@@ -286,10 +347,10 @@ fn a_rhythm_that_a_fleet_has_kept_for_weeks_weighs_nothing() {
 fn what_an_actor_does_every_day_weighs_little_until_it_is_called_again() {
     const ACTOR: &str = "172.16.0.9";
     for (what, days, calls, expected) in [
-        ("an actor not known to act", 0, 1, Severity::Medium),
-        ("on one day of a week", 1, 1, Severity::Medium),
-        ("a help desk", 8, 1, Severity::Low),
-        ("a help desk, and the machine calls again and again", 8, 40, Severity::High),
+        (Fires("an actor not known to act"), 0, 1, Severity::Medium),
+        (Fires("on one day of a week"), 1, 1, Severity::Medium),
+        (Nearly("a help desk"), 8, 1, Severity::Low),
+        (Fires("a help desk, and the machine calls again and again"), 8, 40, Severity::High),
     ] {
         let mut world = World::new(START);
         world.touch(1, ACTOR, "172.16.0.2", 445);

@@ -73,4 +73,6 @@ mod server_tests;
 #[cfg(test)]
 mod staging_tests;
 #[cfg(test)]
+mod weak_tests;
+#[cfg(test)]
 mod world;

@@ -7,6 +7,32 @@ use crate::event::{
     Certificate, Counters, Event, Handshake, HandshakeTransport, Request, Resolution, ResolutionProtocol, Rpc,
     Timestamp, Transport,
 };
+use std::fmt;
+
+/// What a row of a table of scenes asks of a rule, with what it is in words. A test of the architecture holds that each
+/// rule is asked all four.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Case {
+    /// What the rule is there for.
+    Fires(&'static str),
+    /// Looks like it, and is not told or matters less.
+    Nearly(&'static str),
+    /// As much as a threshold of the rule asks for, and no more.
+    Just(&'static str),
+    /// The next value on the other side of it.
+    JustNot(&'static str),
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fires(what) => write!(f, "fires: {what}"),
+            Self::Nearly(what) => write!(f, "nearly: {what}"),
+            Self::Just(what) => write!(f, "just enough: {what}"),
+            Self::JustNot(what) => write!(f, "just not enough: {what}"),
+        }
+    }
+}
 
 /// A flow as a table of scenes has it; what is not said is an ordinary short conversation over TLS.
 #[derive(Clone, Debug)]
@@ -44,6 +70,11 @@ impl Default for Talk<'_> {
 /// How serious each finding of a detector is, in the order they are told.
 pub(super) fn severities(told: &Told, detector: &str) -> Vec<Severity> {
     told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == detector).map(|f| f.severity).collect()
+}
+
+/// Likewise, of its alerts.
+pub(super) fn alerted(told: &Told, detector: &str) -> Vec<Severity> {
+    told.alerts.iter().map(|alert| &alert.finding).filter(|f| f.detector == detector).map(|f| f.severity).collect()
 }
 
 impl World {

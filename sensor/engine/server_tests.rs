@@ -1,5 +1,6 @@
 //! Servers that manage others as a specification: whom they may reach, who may reach them, what their habits are.
 
+use super::scene::Case::{Fires, Just, JustNot, Nearly};
 use super::scene::{Talk, severities};
 use super::world::World;
 use crate::detect::Severity;
@@ -15,20 +16,26 @@ const OUTSIDE: &str = "203.0.113.9";
 fn a_management_server_reaches_its_vendor_and_nobody_else() {
     let antivirus = Some(HostRole::AntivirusManagement);
     for (what, role, at, name, expected) in [
-        ("a code host on day one", antivirus, 10, Some("github.com"), vec![Severity::High]),
-        ("its vendor", antivirus, 10, Some("x.activeupdate.trendmicro.com"), vec![]),
+        (Fires("a code host on day one"), antivirus, 10, Some("github.com"), vec![Severity::High]),
+        (Nearly("its vendor"), antivirus, 10, Some("x.activeupdate.trendmicro.com"), vec![]),
         (
-            "somebody else's vendor",
+            Nearly("somebody else's vendor"),
             Some(HostRole::Backup),
             10,
             Some("x.activeupdate.trendmicro.com"),
             vec![Severity::Info],
         ),
-        ("updates of the system", antivirus, 10, Some("download.windowsupdate.com"), vec![]),
-        ("an ordinary name while it is learned", antivirus, 10, Some("www.new.example"), vec![Severity::Info]),
-        ("an ordinary name after a week, once", antivirus, 7 * DAY, Some("www.new.example"), vec![Severity::Info]),
-        ("an address nobody named", antivirus, 10, None, vec![Severity::Medium]),
-        ("a person's machine", Some(HostRole::Workstation), 10, Some("github.com"), vec![]),
+        (Nearly("updates of the system"), antivirus, 10, Some("download.windowsupdate.com"), vec![]),
+        (Nearly("an ordinary name while it is learned"), antivirus, 10, Some("www.new.example"), vec![Severity::Info]),
+        (
+            Nearly("an ordinary name after a week, once"),
+            antivirus,
+            7 * DAY,
+            Some("www.new.example"),
+            vec![Severity::Info],
+        ),
+        (Fires("an address nobody named"), antivirus, 10, None, vec![Severity::Medium]),
+        (Nearly("a person's machine"), Some(HostRole::Workstation), 10, Some("github.com"), vec![]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare(SERVER, role));
@@ -42,7 +49,7 @@ fn a_management_server_reaches_its_vendor_and_nobody_else() {
 #[test]
 fn an_ordinary_name_is_told_of_a_management_server_that_goes_there_again() {
     for (what, after, expected) in
-        [("ten minutes later", 600, Severity::Medium), ("within the same visit", 599, Severity::Info)]
+        [(Just("ten minutes later"), 600, Severity::Medium), (JustNot("within the same visit"), 599, Severity::Info)]
     {
         let mut world = World::new(START);
         world.declare(SERVER, HostRole::AntivirusManagement);
@@ -57,12 +64,14 @@ fn an_ordinary_name_is_told_of_a_management_server_that_goes_there_again() {
 #[test]
 fn a_server_that_nobody_declared_is_known_by_its_dealings() {
     for (what, machines, port, days, name, expected) in [
-        ("storage in a cloud", 25, 21112, 4, "x.blob.core.windows.net", vec![Severity::Medium]),
-        ("an ordinary name", 25, 21112, 4, "www.new.example", vec![Severity::Info]),
-        ("a vendor of such products", 25, 21112, 4, "x.activeupdate.trendmicro.com", vec![]),
-        ("one machine less", 19, 21112, 4, "x.blob.core.windows.net", vec![]),
-        ("two days", 25, 21112, 2, "x.blob.core.windows.net", vec![]),
-        ("a resolver", 25, 53, 4, "x.blob.core.windows.net", vec![]),
+        (Fires("storage in a cloud"), 25, 21112, 4, "x.blob.core.windows.net", vec![Severity::Medium]),
+        (Nearly("an ordinary name"), 25, 21112, 4, "www.new.example", vec![Severity::Info]),
+        (Nearly("a vendor of such products"), 25, 21112, 4, "x.activeupdate.trendmicro.com", vec![]),
+        (Just("twenty machines"), 20, 21112, 4, "x.blob.core.windows.net", vec![Severity::Medium]),
+        (JustNot("nineteen"), 19, 21112, 4, "x.blob.core.windows.net", vec![]),
+        (Just("three days"), 25, 21112, 3, "x.blob.core.windows.net", vec![Severity::Medium]),
+        (JustNot("two days"), 25, 21112, 2, "x.blob.core.windows.net", vec![]),
+        (Nearly("a resolver"), 25, 53, 4, "x.blob.core.windows.net", vec![]),
     ] {
         let mut world = World::new(START);
         for (day, n) in (0..days).flat_map(|day| (0..machines).map(move |n| (day, n))) {
@@ -77,11 +86,11 @@ fn a_server_that_nobody_declared_is_known_by_its_dealings() {
 fn one_more_of_a_kind_of_service_a_server_lives_by_is_no_news() {
     const STORE: &str = "x.blob.core.windows.net";
     for (what, role, days, expected) in [
-        ("a learned server's own kind", None, 3, Severity::Info),
-        ("used on too few days", None, 2, Severity::Medium),
-        ("a backup server's work", Some(HostRole::Backup), 3, Severity::Info),
-        ("a backup server's first store", Some(HostRole::Backup), 0, Severity::High),
-        ("not the work of the role", Some(HostRole::AntivirusManagement), 3, Severity::High),
+        (JustNot("a learned server's own kind, on three days"), None, 3, Severity::Info),
+        (Just("used on two days"), None, 2, Severity::Medium),
+        (Nearly("a backup server's work"), Some(HostRole::Backup), 3, Severity::Info),
+        (Fires("a backup server's first store"), Some(HostRole::Backup), 0, Severity::High),
+        (Fires("not the work of the role"), Some(HostRole::AntivirusManagement), 3, Severity::High),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare(SERVER, role));
@@ -118,12 +127,12 @@ fn a_learned_server_that_meets_everybody_is_one_surprise() {
 fn a_script_on_a_management_server_raises_what_it_reaches() {
     for (what, agent, expected) in [
         (
-            "PowerShell",
+            Fires("PowerShell"),
             "Mozilla/5.0 (Windows NT; Windows NT 10.0; ja-JP) WindowsPowerShell/5.1.17763.1",
             Severity::High,
         ),
         (
-            "a browser",
+            Nearly("a browser"),
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:120.0) Gecko/20100101 Firefox/120.0",
             Severity::Info,
         ),
@@ -137,42 +146,44 @@ fn a_script_on_a_management_server_raises_what_it_reaches() {
 
 #[test]
 fn a_remote_management_product_is_news_the_first_time_and_on_a_server() {
-    for (what, role, name, earlier, expected) in [
-        ("a new product", None, Some("router1.teamviewer.com"), false, Severity::Low),
-        ("a product somebody uses", None, Some("router1.teamviewer.com"), true, Severity::Info),
-        ("on a server", Some(HostRole::FileServer), Some("router1.teamviewer.com"), true, Severity::High),
-        ("the help desk", Some(HostRole::RemoteManagement), Some("router1.teamviewer.com"), false, Severity::Info),
-        ("a tunnel", None, Some("a-b-c.trycloudflare.com"), false, Severity::Low),
+    const PRODUCT: Option<&str> = Some("router1.teamviewer.com");
+    for (what, role, port, name, earlier, expected) in [
+        (Fires("a new product"), None, 443, PRODUCT, false, Some(Severity::Low)),
+        (Nearly("a product somebody uses"), None, 443, PRODUCT, true, Some(Severity::Info)),
+        (Fires("on a server"), Some(HostRole::FileServer), 443, PRODUCT, true, Some(Severity::High)),
+        (Nearly("the help desk"), Some(HostRole::RemoteManagement), 443, PRODUCT, false, Some(Severity::Info)),
+        (Fires("a tunnel"), None, 443, Some("a-b-c.trycloudflare.com"), false, Some(Severity::Low)),
+        (Nearly("an ordinary name"), None, 443, Some("www.ordinary.example"), false, None),
+        (Just("the product's own port, nobody named"), None, 5938, None, false, Some(Severity::Low)),
+        (JustNot("the port next to it"), None, 5939, None, false, None),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare("172.16.0.7", role));
         if earlier {
-            world.contact(5, "172.16.0.99", OUTSIDE, 443, name);
+            world.contact(5, "172.16.0.99", OUTSIDE, port, name);
         }
-        world.contact(10, "172.16.0.7", OUTSIDE, 443, name);
+        world.contact(10, "172.16.0.7", OUTSIDE, port, name);
         let told = world.told();
         let ip = Some(super::world::ip("172.16.0.7"));
         let mut of_host =
             told.findings.iter().map(|stated| &stated.finding).filter(|f| f.detector == "remote_management");
         let found = of_host.find(|f| f.entities.first().is_some_and(|e| e.ip == ip)).map(|f| f.severity);
-        assert_eq!(found, Some(expected), "{what}");
+        assert_eq!(found, expected, "{what}");
     }
-    let mut world = World::new(START);
-    world.contact(10, "172.16.0.7", OUTSIDE, 5938, None);
-    world.contact(10, "172.16.0.8", "198.51.100.7", 8219, None);
-    world.contact(10, "172.16.0.9", "198.51.100.8", 443, Some("www.ordinary.example"));
-    assert_eq!(severities(&world.told(), "remote_management"), [Severity::Low], "by the product's own port");
 }
 
 #[test]
 fn who_talks_to_a_management_server_from_outside_came_in() {
     for (what, role, bytes, then, expected) in [
-        ("an exposed console", Some(HostRole::UpdateServer), 900, None, vec![Severity::Medium]),
-        ("and it calls out an hour later", Some(HostRole::UpdateServer), 900, Some(3600), vec![Severity::High]),
-        ("and it calls out two days later", Some(HostRole::UpdateServer), 900, Some(2 * DAY), vec![Severity::Medium]),
-        ("refused", Some(HostRole::UpdateServer), 100, Some(3600), vec![]),
-        ("a web server", Some(HostRole::Server), 900, Some(3600), vec![]),
-        ("nobody said what it is", None, 900, Some(3600), vec![]),
+        (Fires("an exposed console"), Some(HostRole::UpdateServer), 900, None, vec![Severity::Medium]),
+        (Fires("and it calls out an hour later"), Some(HostRole::UpdateServer), 900, Some(3600), vec![Severity::High]),
+        (Just("a day later"), Some(HostRole::UpdateServer), 900, Some(DAY + 10), vec![Severity::High]),
+        (JustNot("a second more"), Some(HostRole::UpdateServer), 900, Some(DAY + 11), vec![Severity::Medium]),
+        (Just("200 bytes"), Some(HostRole::UpdateServer), 200, None, vec![Severity::Medium]),
+        (JustNot("a byte less"), Some(HostRole::UpdateServer), 199, None, vec![]),
+        (Nearly("refused"), Some(HostRole::UpdateServer), 100, Some(3600), vec![]),
+        (Nearly("a web server"), Some(HostRole::Server), 900, Some(3600), vec![]),
+        (Nearly("nobody said what it is"), None, 900, Some(3600), vec![]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare(SERVER, role));
@@ -186,10 +197,12 @@ fn who_talks_to_a_management_server_from_outside_came_in() {
 #[test]
 fn a_path_between_servers_is_news_once_habits_are_known() {
     for (what, target, role, at, expected) in [
-        ("another management server", "172.16.0.6", Some(HostRole::Inventory), 7 * DAY, 1),
-        ("on day one", "172.16.0.6", Some(HostRole::Inventory), 60, 0),
-        ("a PC of its own site", "172.16.0.7", None, 7 * DAY, 0),
-        ("a PC of another site", "172.17.0.7", None, 7 * DAY, 1),
+        (Fires("another management server"), "172.16.0.6", Some(HostRole::Inventory), 7 * DAY, 1),
+        (Nearly("on day one"), "172.16.0.6", Some(HostRole::Inventory), 60, 0),
+        (Just("after three days"), "172.16.0.6", Some(HostRole::Inventory), 3 * DAY + 1, 1),
+        (JustNot("a second earlier"), "172.16.0.6", Some(HostRole::Inventory), 3 * DAY, 0),
+        (Nearly("a PC of its own site"), "172.16.0.7", None, 7 * DAY, 0),
+        (Fires("a PC of another site"), "172.17.0.7", None, 7 * DAY, 1),
     ] {
         let mut world = World::new(START);
         world.declare(SERVER, HostRole::AntivirusManagement);
@@ -207,12 +220,14 @@ fn a_path_between_servers_is_news_once_habits_are_known() {
 fn a_hub_that_pushes_at_another_hour_or_to_far_more_breaks_its_pattern() {
     // 1,600,000,000 is 12:26:40 UTC; the hub pushes to twelve machines every day at 13.
     for (what, day, hour, machines, expected) in [
-        ("as always", 6, 1, 12, 0),
-        ("at night", 6, 13, 12, 1),
-        ("at night, two machines", 6, 13, 2, 0),
-        ("to four times as many", 6, 1, 48, 1),
-        ("to three times as many", 6, 1, 36, 0),
-        ("at night, on the second day", 1, 13, 48, 0),
+        (Nearly("as always"), 6, 1, 12, 0),
+        (Fires("at night"), 6, 13, 12, 1),
+        (Just("at night, ten machines"), 6, 13, 10, 1),
+        (JustNot("at night, nine"), 6, 13, 9, 0),
+        (Fires("to four times as many"), 6, 1, 48, 1),
+        (Just("to one more than three times as many"), 6, 1, 37, 1),
+        (JustNot("to three times as many"), 6, 1, 36, 0),
+        (Nearly("at night, on the second day"), 1, 13, 48, 0),
     ] {
         let mut world = World::new(START);
         world.declare(SERVER, HostRole::AntivirusManagement);
@@ -228,11 +243,11 @@ fn a_hub_that_pushes_at_another_hour_or_to_far_more_breaks_its_pattern() {
 #[test]
 fn look_ups_that_nobody_can_read_matter_on_a_server() {
     for (what, role, port, name, expected) in [
-        ("a browser's", None, 443, "cloudflare-dns.com", vec![Severity::Info]),
-        ("a server's", Some(HostRole::FileServer), 443, "cloudflare-dns.com", vec![Severity::Medium]),
-        ("over TLS", Some(HostRole::FileServer), 853, "dot.rare.example", vec![Severity::Medium]),
-        ("the site's own resolver", Some(HostRole::Dns), 853, "dot.rare.example", vec![]),
-        ("an ordinary service", Some(HostRole::FileServer), 443, "www.rare.example", vec![]),
+        (Nearly("a browser's"), None, 443, "cloudflare-dns.com", vec![Severity::Info]),
+        (Fires("a server's"), Some(HostRole::FileServer), 443, "cloudflare-dns.com", vec![Severity::Medium]),
+        (Fires("over TLS"), Some(HostRole::FileServer), 853, "dot.rare.example", vec![Severity::Medium]),
+        (Nearly("the site's own resolver"), Some(HostRole::Dns), 853, "dot.rare.example", vec![]),
+        (Nearly("an ordinary service"), Some(HostRole::FileServer), 443, "www.rare.example", vec![]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare("172.16.0.7", role));
@@ -244,10 +259,12 @@ fn look_ups_that_nobody_can_read_matter_on_a_server() {
 #[test]
 fn asking_past_the_sites_resolvers_is_noted_where_there_are_some() {
     for (what, inside_hosts, lookups, role, expected) in [
-        ("others ask inside", 3, 6, None, vec![Severity::Info]),
-        ("a site without resolvers", 0, 6, None, vec![]),
-        ("a connectivity check", 3, 2, None, vec![]),
-        ("a mail server", 3, 6, Some(HostRole::Mail), vec![]),
+        (Fires("others ask inside"), 3, 6, None, vec![Severity::Info]),
+        (Nearly("a site without resolvers"), 0, 6, None, vec![]),
+        (Just("five look-ups"), 3, 5, None, vec![Severity::Info]),
+        (JustNot("four: a connectivity check"), 3, 4, None, vec![]),
+        (JustNot("two others ask inside"), 2, 6, None, vec![]),
+        (Nearly("a mail server"), 3, 6, Some(HostRole::Mail), vec![]),
     ] {
         let mut world = World::new(START);
         role.into_iter().for_each(|role| world.declare("172.16.0.7", role));
@@ -264,11 +281,12 @@ fn asking_past_the_sites_resolvers_is_noted_where_there_are_some() {
 #[test]
 fn going_past_the_resolvers_is_told_where_a_fleet_keeps_to_its_own() {
     for (what, inside_hosts, past, days, expected) in [
-        ("one of a fleet", 60, 1, 2, Severity::Low),
-        ("three of a fleet", 60, 3, 2, Severity::Low),
-        ("four: a habit of the site", 60, 4, 2, Severity::Info),
-        ("a small site", 40, 1, 2, Severity::Info),
-        ("the first day", 60, 1, 0, Severity::Info),
+        (Fires("one of a fleet"), 60, 1, 2, Severity::Low),
+        (Just("three of a fleet"), 60, 3, 2, Severity::Low),
+        (JustNot("four: a habit of the site"), 60, 4, 2, Severity::Info),
+        (Just("fifty ask inside"), 50, 1, 2, Severity::Low),
+        (JustNot("forty-nine"), 49, 1, 2, Severity::Info),
+        (Nearly("the first day"), 60, 1, 0, Severity::Info),
     ] {
         let mut world = World::new(START);
         for n in 0..inside_hosts {
@@ -293,11 +311,13 @@ fn going_past_the_resolvers_is_told_where_a_fleet_keeps_to_its_own() {
 #[test]
 fn a_server_that_acts_unlike_its_own_past_is_suspect() {
     for (what, days, hour, machines, expected) in [
-        ("as every day", 10, 2, 2_i64, vec![]),
-        ("one machine more", 10, 2, 3, vec![]),
-        ("thirty machines at night", 10, 14, 30, vec![Severity::High]),
-        ("the same before its past means anything", 2, 14, 30, vec![]),
-        ("its own machines at night, after six weeks of mornings", 42, 14, 2, vec![Severity::Info]),
+        (Nearly("as every day"), 10, 2, 2_i64, vec![]),
+        (Nearly("one machine more"), 10, 2, 3, vec![]),
+        (Fires("thirty machines at night"), 10, 14, 30, vec![Severity::High]),
+        (Nearly("the same before its past means anything"), 2, 14, 30, vec![]),
+        (Just("thirty machines, three days after it was first seen"), 3, 2, 30, vec![Severity::High]),
+        (JustNot("an hour earlier"), 3, 1, 30, vec![]),
+        (Nearly("its own machines at night, after six weeks of mornings"), 42, 14, 2, vec![Severity::Info]),
     ] {
         let mut world = World::new(START);
         let mut morning = |day: i64, hour: i64, machines: i64| {
@@ -317,10 +337,10 @@ fn a_server_that_acts_unlike_its_own_past_is_suspect() {
 #[test]
 fn a_path_on_which_a_server_only_asked_is_for_the_record_until_it_acts() {
     for (what, acts, expected) in [
-        ("asked", vec![Act::Administer], Severity::Info),
-        ("asked twice", vec![Act::Administer, Act::Administer], Severity::Info),
-        ("asked and then acted", vec![Act::Administer, Act::Execute], Severity::Medium),
-        ("acted", vec![Act::Execute], Severity::Medium),
+        (Nearly("asked"), vec![Act::Administer], Severity::Info),
+        (Nearly("asked twice"), vec![Act::Administer, Act::Administer], Severity::Info),
+        (Fires("asked and then acted"), vec![Act::Administer, Act::Execute], Severity::Medium),
+        (Fires("acted"), vec![Act::Execute], Severity::Medium),
     ] {
         let mut world = World::new(START);
         world.declare(SERVER, HostRole::AntivirusManagement);
@@ -343,10 +363,10 @@ fn deals(world: &mut World, server: &str, days: std::ops::Range<i64>, machines: 
 #[test]
 fn a_server_known_by_its_dealings_has_habits_entries_and_paths_of_its_own() {
     for (what, days, hour, machines, expected) in [
-        ("pushes at night", 9, 13, 25, vec![Severity::Info]),
-        ("pushes as always", 9, 1, 25, vec![]),
-        ("pushes at night to a few", 9, 13, 9, vec![]),
-        ("pushes at night, before its habits are known", 4, 13, 25, vec![]),
+        (Fires("pushes at night"), 9, 13, 25, vec![Severity::Info]),
+        (Nearly("pushes as always"), 9, 1, 25, vec![]),
+        (Nearly("pushes at night to a few"), 9, 13, 9, vec![]),
+        (Nearly("pushes at night, before its habits are known"), 4, 13, 25, vec![]),
     ] {
         let mut world = World::new(START);
         deals(&mut world, SERVER, 0..days, 25);
@@ -356,9 +376,9 @@ fn a_server_known_by_its_dealings_has_habits_entries_and_paths_of_its_own() {
         assert_eq!(severities(&world.told(), "push_pattern"), expected, "{what}");
     }
     for (what, machines, then, expected) in [
-        ("it answers the internet", 25, None, vec![Severity::Info]),
-        ("and calls out an hour later", 25, Some(3600), vec![Severity::Low]),
-        ("a machine that deals with a few does so", 19, Some(3600), vec![]),
+        (Fires("it answers the internet"), 25, None, vec![Severity::Info]),
+        (Fires("and calls out an hour later"), 25, Some(3600), vec![Severity::Low]),
+        (Nearly("a machine that deals with a few does so"), 19, Some(3600), vec![]),
     ] {
         let mut world = World::new(START);
         deals(&mut world, SERVER, 0..4, machines);
@@ -367,9 +387,10 @@ fn a_server_known_by_its_dealings_has_habits_entries_and_paths_of_its_own() {
         then.into_iter().for_each(|s| world.contact(at + s, SERVER, "198.51.100.7", 443, Some("hook.new.example")));
         assert_eq!(severities(&world.told(), "entry"), expected, "{what}");
     }
-    for (what, other, expected) in
-        [("to another such server", 25, vec![Severity::Low]), ("to a machine that deals with a few", 5, vec![])]
-    {
+    for (what, other, expected) in [
+        (Fires("to another such server"), 25, vec![Severity::Low]),
+        (Nearly("to a machine that deals with a few"), 5, vec![]),
+    ] {
         let mut world = World::new(START);
         deals(&mut world, SERVER, 0..7, 25);
         deals(&mut world, "172.16.0.6", 0..7, other);

@@ -1,6 +1,8 @@
 //! The two joins as a specification in observation space: what must be told, and what must not when one thing differs.
 
 use super::analysis::Told;
+use super::scene::Case::{Fires, Just, JustNot, Nearly};
+use super::scene::severities;
 use super::world::{World, campaigns, ip};
 use crate::alert::{Alert, Kind};
 use crate::campaign::Tier;
@@ -67,6 +69,22 @@ fn what_matters_takes_the_story_away() {
         let told = case(&plan).told();
         let worst = chains(&told).iter().map(|a| a.finding.severity).max().unwrap_or(Severity::Info);
         assert!(worst <= most, "{what}: {worst:?}\n{}", chains(&told)[0].finding.explanation);
+    }
+}
+
+#[test]
+fn a_first_contact_is_joined_to_an_act_for_five_minutes() {
+    for (what, lag_s, expected) in [
+        (Fires("at once"), 1, vec![Severity::High]),
+        (Fires("minutes later"), 200, vec![Severity::Medium]),
+        (Just("five minutes later"), 300, vec![Severity::Medium]),
+        (JustNot("a second more"), 301, vec![]),
+        (Just("a second earlier, as clocks differ"), -1, vec![Severity::High]),
+        (JustNot("two seconds and a tenth earlier"), -2, vec![]),
+        (Nearly("an hour later"), 3_600, vec![]),
+    ] {
+        let told = case(&Plan { lag_s, ..Plan::default() }).told();
+        assert_eq!(severities(&told, "execution_chain"), expected, "{what}");
     }
 }
 

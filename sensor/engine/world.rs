@@ -3,12 +3,13 @@
 use super::analysis::{Analysis, Told};
 use super::scene::hello;
 use crate::alert::{Alert, Kind, Rules};
+use crate::detect::Said;
 use crate::event::{
     Act, Channel, ConnState, Counters, End, Endpoint, Event, Execution, FlowRecord, Observation, Site, Timestamp,
     Transport, Uid,
 };
 use crate::intel::{Feeds, Intel, Tables};
-use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy};
+use crate::profile::{Declared, DeclaredHost, HostRole, MayReach, Policy, Profiles};
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
@@ -70,6 +71,23 @@ impl World {
 
     pub(super) fn told_with(self, site: Site) -> Told {
         self.told_by(site, INTEL.clone())
+    }
+
+    /// The weak signs that one detector says of this world from second `s` on, in order, in nats.
+    pub(super) fn signs(mut self, detector: &str, s: i64) -> Vec<f64> {
+        let since = self.moment(s);
+        self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
+        let site = Site::new(&["172.16.0.0/16".parse().unwrap()], &[]);
+        let declared = Declared { site, hosts: self.hosts, policies: self.policies, utc_offset_s: 0 };
+        let mut usual = Profiles::new(Arc::new(declared), INTEL.clone());
+        let (mut detectors, ..) = Rules::shipped().build().unwrap();
+        let (mut activities, mut said) = (Vec::new(), Said::default());
+        for seen in &self.seen {
+            usual.advance(seen.ts, &mut activities);
+            usual.read(seen, &mut activities);
+            activities.drain(..).for_each(|activity| detectors.observe(&activity, &usual, &mut said));
+        }
+        said.cues.iter().filter(|cue| cue.detector == detector && cue.ts >= since).map(|cue| cue.nats).collect()
     }
 
     fn told_by(mut self, site: Site, intel: Arc<Intel>) -> Told {
