@@ -2,7 +2,7 @@
 
 use super::analysis::Told;
 use super::scene::Case::{Fires, Just, JustNot, Nearly};
-use super::scene::severities;
+use super::scene::{alerted, severities};
 use super::world::{World, campaigns, ip};
 use crate::alert::{Alert, Kind};
 use crate::campaign::Tier;
@@ -136,6 +136,28 @@ fn three_machines_of_one_server_are_one_campaign_and_not_three_alerts() {
     assert_eq!(of(Tier::Confirmed), hosts);
     assert_eq!(of(Tier::Exposed), ["172.16.0.99"], "touched, nothing seen to go out");
     assert_eq!(scope.destinations.len(), 1);
+}
+
+#[test]
+fn three_machines_on_which_a_server_made_code_run_are_a_campaign() {
+    for (what, machines, acted, expected) in [
+        (Fires("five"), 5, true, vec![Severity::Critical]),
+        (Just("three"), 3, true, vec![Severity::Critical]),
+        (JustNot("two: chains"), 2, true, vec![]),
+        (Nearly("five that nobody acted on"), 5, false, vec![]),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.background();
+        for n in 0..machines {
+            let (at, host) = (100 + n * 20, format!("172.16.0.{}", 10 + n));
+            if acted {
+                world.act(at, ACTOR, &host, 5985, Channel::Winrm, Act::Execute, "Command");
+            }
+            world.beacon(at + 4, &host, C2, 80, None, 12, 30);
+        }
+        let told = world.told();
+        assert_eq!(alerted(&told, "common_cause"), expected, "{what}: {:#?}", told.alerts);
+    }
 }
 
 #[test]
