@@ -16,6 +16,8 @@ use super::ledger::Ledger;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
+use crate::base::distinct::{estimate, mark};
+use crate::base::hash::mix;
 use crate::base::{Arg, Budget, Table, Text, Timestamp, Word, say};
 use crate::event::{Counters, Uid};
 use crate::profile::{Activity, Closed, Fetch, Hello, HostId, Profiles, TenantId};
@@ -29,6 +31,7 @@ pub(super) const SPEC: Spec = Spec {
             rule: parse(text)?,
             pairs: Kept::new(Budget::new("client_mismatch.pairs", MAX_PAIRS, 0)),
             owners: Kept::new(Budget::new("client_mismatch.owners", MAX_OWNERS, 0)),
+            kinds: Kept::new(Budget::new("client_mismatch.kinds", MAX_KINDS, 24)),
             hosts: Kept::new(Budget::new("client_mismatch.hosts", MAX_HOSTS, 0)),
             hellos: Kept::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
             all: Sole::new("client_mismatch.all", [0.0; CLASSES.len()]),
@@ -73,6 +76,8 @@ struct ClientMismatch {
     rule: Rule,
     pairs: Kept<(HostId, TenantId), Shown>,
     owners: Kept<TenantId, Visitors>,
+    /// Who goes to a kind of service, as the intelligence tables name it.
+    kinds: Kept<Box<str>, Visitors>,
     /// Hellos of each host by class.
     hosts: Kept<HostId, [f64; CLASSES.len()]>,
     /// How often each hello was seen.
@@ -90,20 +95,35 @@ struct Shown {
     /// A hello of a system library or script, and of a browser.
     other: Option<(Uid, usize)>,
     browser: bool,
-    counted: bool,
-    /// Classes it showed there.
-    #[serde(default)]
-    classes: [bool; CLASSES.len()],
 }
 
 /// Who goes to an owner.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Visitors {
     by_class: [f64; CLASSES.len()],
-    hosts: u32,
-    /// Hosts that showed each class there.
+    /// A bit for each host that showed a class there, and a few for several: good to a tenth up to 100 of them, 260 and
+    /// more are one. A pair that made room and comes back is not counted twice.
     #[serde(default)]
-    hosts_by_class: [u32; CLASSES.len()],
+    shown_by: [u64; CLASSES.len()],
+}
+
+impl Visitors {
+    fn note(&mut self, host: HostId, at: usize) {
+        if let (Some(count), Some(bits)) = (self.by_class.get_mut(at), self.shown_by.get_mut(at)) {
+            *count += 1.0;
+            mark(std::slice::from_mut(bits), mix(u64::from(host.0)));
+        }
+    }
+
+    /// Hosts that go there, about.
+    fn hosts(&self) -> f64 {
+        estimate(self.shown_by.iter().fold(0, |all, bits| all | bits).count_ones(), u64::BITS)
+    }
+
+    /// Those that do with such a program.
+    fn hosts_with(&self, class: Class) -> f64 {
+        estimate(self.shown_by.get(class.at()).map_or(0, |bits| bits.count_ones()), u64::BITS)
+    }
 }
 
 /// A kind of program that does not go there.
@@ -164,6 +184,7 @@ impl Detector for ClientMismatch {
             self.unlike.table(),
             self.pairs.table(),
             self.owners.table(),
+            self.kinds.table(),
             self.hosts.table(),
             self.hellos.table(),
         ]
@@ -175,6 +196,7 @@ impl Detector for ClientMismatch {
             &mut self.unlike,
             &mut self.pairs,
             &mut self.owners,
+            &mut self.kinds,
             &mut self.hosts,
             &mut self.hellos,
             &mut self.all,
@@ -192,7 +214,7 @@ impl ClientMismatch {
         if !background
             && !inspected
             && class != Class::Unknown
-            && let Some((measure, p)) = self.surprise(seen, at)
+            && let Some((measure, p)) = self.surprise(seen, at, usual)
             && -p.ln() >= self.rule.least_nats
         {
             if -p.ln() >= self.rule.unlike_nats {
@@ -203,7 +225,7 @@ impl ClientMismatch {
             let sign = (measure, Value::Number(p), -p.ln());
             self.cue(Group::Client, seen.ts, (seen.host, seen.tenant), sign, seen.uid, said);
         }
-        self.learn(seen, ja4, at);
+        self.learn(seen, ja4, at, usual);
         if let Some(unlike) = self.unlike.get_mut(&(seen.host, seen.tenant)).filter(|unlike| unlike.class == class)
             && unlike.open.len() < MAX_OPEN
         {
@@ -257,7 +279,7 @@ impl ClientMismatch {
         (unlike.up, unlike.down) = (unlike.up.saturating_add(orig_bytes), unlike.down.saturating_add(resp_bytes));
         let (up, class) = (unlike.up, unlike.class);
         let much = !unlike.uploads && up >= self.rule.upload_bytes && up > unlike.down;
-        if !much || unlike.measure != OF_OWNER || self.is_custom(tenant, class, usual) {
+        if !much || ![OF_OWNER, OF_KIND].contains(&unlike.measure) || self.is_custom(tenant, class, usual) {
             return;
         }
         if let Some(unlike) = self.unlike.amend(&key) {
@@ -269,8 +291,9 @@ impl ClientMismatch {
 
     /// Whether so many machines go there with such a program that it is the owner's own, or one the site uses (§3).
     fn is_custom(&self, tenant: TenantId, class: Class, usual: &Profiles) -> bool {
-        let hosts = self.owners.get(&tenant).and_then(|visitors| visitors.hosts_by_class.get(class.at()));
-        f64::from(hosts.copied().unwrap_or(0)) > (self.rule.upload_share * f64::from(usual.fleet())).max(1.0)
+        let hosts = self.owners.get(&tenant).map_or(0.0, |visitors| visitors.hosts_with(class));
+        // One host is told as a little more than one.
+        hosts > (self.rule.upload_share * f64::from(usual.fleet())).max(1.5)
     }
 
     /// The user agent says browser, the hello says otherwise, and no browser's hello was seen there.
@@ -287,17 +310,16 @@ impl ClientMismatch {
         self.cue(Group::Client, ts, key, sign, other, said);
     }
 
-    /// How surprising this class is here: for the owner's visitors, or for the host.
-    fn surprise(&self, seen: &Hello, at: usize) -> Option<(&'static str, f64)> {
-        let total: f64 = self.all.get().iter().sum();
-        let prior = self.all.get().get(at).copied().unwrap_or(0.0) / total.max(1.0);
-        let of_owner = self.owners.get(&seen.tenant).filter(|visitors| visitors.hosts >= self.rule.least_hosts);
-        let of_owner = of_owner.and_then(|visitors| {
-            let n: f64 = visitors.by_class.iter().sum();
-            let here = visitors.by_class.get(at).copied().unwrap_or(0.0);
-            let k = self.rule.shrink;
-            (n >= self.rule.least_connections).then_some((OF_OWNER, (here + k * prior) / (n + k)))
-        });
+    /// How surprising this class is here: for the owner's visitors, or those of its kind of service while it has too few,
+    /// or for the host.
+    fn surprise(&self, seen: &Hello, at: usize, usual: &Profiles) -> Option<(&'static str, f64)> {
+        let everywhere = share(self.all.get(), at, 0.0, 0.0);
+        let kind = usual.tie(seen.host, seen.tenant).and_then(|tie| tie.standing.class.as_deref());
+        let of_kind =
+            kind.and_then(|kind| self.kinds.get(kind)).and_then(|visitors| self.known(visitors, at, everywhere));
+        let prior = of_kind.unwrap_or(everywhere);
+        let of_owner = self.owners.get(&seen.tenant).and_then(|visitors| self.known(visitors, at, prior));
+        let of_place = of_owner.map(|p| (OF_OWNER, p)).or(of_kind.map(|p| (OF_KIND, p)));
         let of_host = self.hosts.get(&seen.host).and_then(|shown| {
             let n: f64 = shown.iter().sum();
             let kinds = shown.iter().filter(|count| **count > 0.0).count();
@@ -305,28 +327,32 @@ impl ClientMismatch {
             let kinds = f64::from(u32::try_from(kinds).unwrap_or(1));
             new.then_some(("chance_of_a_new_class_of_client", kinds / (n + 1.0)))
         });
-        of_owner.into_iter().chain(of_host).min_by(|a, b| a.1.total_cmp(&b.1))
+        of_place.into_iter().chain(of_host).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    fn learn(&mut self, seen: &Hello, ja4: &str, at: usize) {
+    /// Share of a class among visitors that are enough to say so, drawn towards `prior`.
+    fn known(&self, visitors: &Visitors, at: usize, prior: f64) -> Option<f64> {
+        let n: f64 = visitors.by_class.iter().sum();
+        let enough = n >= self.rule.least_connections && visitors.hosts() >= f64::from(self.rule.least_hosts);
+        enough.then(|| share(&visitors.by_class, at, self.rule.shrink, prior))
+    }
+
+    fn learn(&mut self, seen: &Hello, ja4: &str, at: usize, usual: &Profiles) {
         match self.hellos.get_mut(ja4) {
             Some(count) => *count += 1.0,
             None => {
                 self.hellos.insert(ja4.into(), 1.0);
             }
         }
-        let (new_host, new_class) = {
-            let shown = self.pairs.entry((seen.host, seen.tenant), Shown::default);
-            let new_class = shown.classes.get_mut(at).is_some_and(|known| !std::mem::replace(known, true));
-            (!std::mem::replace(&mut shown.counted, true), new_class)
-        };
-        let visitors = self.owners.entry(seen.tenant, Visitors::default);
-        visitors.hosts = visitors.hosts.saturating_add(u32::from(new_host));
-        if let Some(hosts) = visitors.hosts_by_class.get_mut(at) {
-            *hosts = hosts.saturating_add(u32::from(new_class));
+        self.owners.entry(seen.tenant, Visitors::default).note(seen.host, at);
+        if let Some(kind) = usual.tie(seen.host, seen.tenant).and_then(|tie| tie.standing.class.as_deref()) {
+            match self.kinds.get_mut(kind) {
+                Some(visitors) => visitors.note(seen.host, at),
+                None => self.kinds.entry(kind.into(), Visitors::default).note(seen.host, at),
+            }
         }
         let of_host = self.hosts.entry(seen.host, || [0.0; CLASSES.len()]);
-        for counts in [&mut visitors.by_class, of_host, self.all.get_mut()] {
+        for counts in [of_host, self.all.get_mut()] {
             if let Some(count) = counts.get_mut(at) {
                 *count += 1.0;
             }
@@ -433,7 +459,11 @@ impl Rule {
             scope: &format!("unlike {}", owner.key),
         };
         let (ip, client) = (usual.address_text(host), found.class.words());
-        let whose = if found.measure == OF_OWNER { "what others show there" } else { "what this host shows" };
+        let whose = match found.measure {
+            OF_OWNER => "what others show there",
+            OF_KIND => "what others show to that kind of service",
+            _ => "what this host shows",
+        };
         let mut explanation = vec![say!(
             "client_mismatch.explanation_unlike",
             host = &ip,
@@ -471,12 +501,22 @@ impl Rule {
     }
 }
 
+/// Share of a class among counts, drawn towards `prior` by the weight of `shrink` of them.
+fn share(counts: &[f64; CLASSES.len()], at: usize, shrink: f64, prior: f64) -> f64 {
+    let (n, here): (f64, f64) = (counts.iter().sum(), counts.get(at).copied().unwrap_or(0.0));
+    (here + shrink * prior) / (n + shrink).max(1.0)
+}
+
 /// The measure that holds a program against a destination's other visitors.
 const OF_OWNER: &str = "share_of_this_class_there";
+/// Against those of its kind of service, while it has too few of its own.
+const OF_KIND: &str = "share_of_this_class_at_such_a_service";
 /// (host, owner) pairs, 60 bytes each.
 const MAX_PAIRS: usize = 400_000;
-/// Owners, 60 bytes each.
+/// Owners, 64 bytes each.
 const MAX_OWNERS: usize = 300_000;
+/// Kinds of service: the intelligence tables know some thirty, own tables may name more.
+const MAX_KINDS: usize = 256;
 /// Hosts, 50 bytes each.
 const MAX_HOSTS: usize = 300_000;
 /// Distinct hellos: `detection.md` §5.1.
@@ -485,3 +525,22 @@ const MAX_HELLOS: usize = 8_192;
 const MAX_OPEN: usize = 16;
 /// Contradictions held.
 const MAX_NOTED: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_are_told_apart_and_none_counts_twice() {
+        let mut visitors = Visitors::default();
+        for n in (0..3).flat_map(|_| 0..40) {
+            visitors.note(HostId(n), if n < 10 { 1 } else { 0 });
+        }
+        let within = |count: f64, n: f64| (count - n).abs() <= 0.15 * n;
+        assert!(within(visitors.hosts(), 40.0), "{}", visitors.hosts());
+        assert!(within(visitors.hosts_with(Class::System), 10.0), "{}", visitors.hosts_with(Class::System));
+        assert!((visitors.hosts_with(Class::Script), visitors.by_class[1]) == (0.0, 30.0));
+        let one = Visitors { shown_by: [1, 0, 0, 0], ..Visitors::default() };
+        assert!(one.hosts() < 1.5, "one is not taken for several: {}", one.hosts());
+    }
+}
