@@ -279,7 +279,7 @@ impl ClientMismatch {
         (unlike.up, unlike.down) = (unlike.up.saturating_add(orig_bytes), unlike.down.saturating_add(resp_bytes));
         let (up, class) = (unlike.up, unlike.class);
         let much = !unlike.uploads && up >= self.rule.upload_bytes && up > unlike.down;
-        if !much || ![OF_OWNER, OF_KIND].contains(&unlike.measure) || self.is_custom(tenant, class, usual) {
+        if !much || unlike.measure != OF_OWNER || self.is_custom(tenant, class, usual) {
             return;
         }
         if let Some(unlike) = self.unlike.amend(&key) {
