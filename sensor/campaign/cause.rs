@@ -161,14 +161,14 @@ fn round(cases: &[&Case], ask: &Question<'_>) -> Cause {
 fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspect> {
     let visible: Vec<&Case> =
         cases.iter().copied().filter(|case| case.host != server && (ask.sees)(case.host, server)).collect();
-    // What is usual is asked only for a server that at least two were in contact with.
-    let mut habits: Option<Vec<Habit<'_>>> = None;
     let mut all: Vec<Row> = Vec::new();
     let mut tried = 0_usize;
     for mark in Mark::ALL.into_iter().filter(|mark| !ask.rare_only || *mark != Mark::Any) {
         let latest: Vec<Option<u32>> = visible.iter().map(|case| case.contact(server, mark)).collect();
         let mut contacts: Vec<u32> = latest.iter().copied().flatten().collect();
         contacts.sort_unstable();
+        // What is usual is asked only for a server and a mark that at least two had.
+        let mut habits: Option<Vec<Habit<'_>>> = None;
         let day = (mark != Mark::Any).then_some(DAY_S);
         for span in ask.rule.scales_s.iter().copied().chain(day) {
             tried += 1;
@@ -183,8 +183,9 @@ fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspec
             if count < 2 {
                 continue;
             }
-            let habits = habits
-                .get_or_insert_with(|| visible.iter().map(|case| Habit::of(case, server, ask.contacts)).collect());
+            let habits = habits.get_or_insert_with(|| {
+                visible.iter().map(|case| Habit::of(case, server, mark, ask.contacts)).collect()
+            });
             let usual: Vec<f64> = visible
                 .iter()
                 .zip(habits.iter())
@@ -213,7 +214,7 @@ fn suspect(server: HostId, cases: &[&Case], ask: &Question<'_>) -> Option<Suspec
     Some(best)
 }
 
-/// What is usual for one case and one server.
+/// What is usual for one case, one server and one mark.
 struct Habit<'a> {
     exposure: Option<&'a Exposure>,
     usual: super::pairs::PerMark<f32>,
@@ -222,16 +223,21 @@ struct Habit<'a> {
 }
 
 impl<'a> Habit<'a> {
-    fn of(case: &'a Case, server: HostId, contacts: &Contacts) -> Self {
+    /// Of contacts with `mark`; nothing else may be asked of it.
+    fn of(case: &'a Case, server: HostId, mark: Mark, contacts: &Contacts) -> Self {
+        let met_lately = || {
+            let mut met = Exposure::UNKNOWN;
+            met.get_mut(mark.index()).into_iter().for_each(|met| *met = contacts.met(server, mark, case.ts));
+            met
+        };
         match case.exposure(server) {
             Some(exposure) => {
-                let known = exposure.met != Exposure::UNKNOWN;
-                let met = if known { exposure.met } else { contacts.met(server, case.ts) };
+                let met = if exposure.met == Exposure::UNKNOWN { met_lately() } else { exposure.met };
                 Self { exposure: Some(exposure), usual: exposure.usual, at_boot: exposure.at_boot, met }
             }
             None => {
                 let (usual, at_boot) = contacts.usual(case.host, server, case.ts);
-                Self { exposure: None, usual, at_boot, met: contacts.met(server, case.ts) }
+                Self { exposure: None, usual, at_boot, met: met_lately() }
             }
         }
     }

@@ -276,9 +276,9 @@ impl Contacts {
         self.hosts.get(&host).map_or(([0.0; 4], 0.0), |log| self.usual_of(log, server, moment(ts)))
     }
 
-    /// Hosts `server` met, as the ring still knows it.
-    pub(crate) fn met(&self, server: HostId, ts: Timestamp) -> PerMark<[u32; 2]> {
-        self.hubs.get(&server).map_or(Exposure::UNKNOWN, |hub| met(hub, moment(ts)))
+    /// Hosts `server` met with a mark before `ts`, as the ring still knows it: in the shorter and the longer span.
+    pub(crate) fn met(&self, server: HostId, mark: Mark, ts: Timestamp) -> [u32; 2] {
+        self.hubs.get(&server).map_or([u32::MAX; 2], |hub| met(hub, mark, moment(ts)))
     }
 
     /// Ten-minute bins a host was active in, outside boots.
@@ -373,17 +373,15 @@ fn complete(case: &mut Case, now: Timestamp, hosts: &Capped<HostId, HostLog>, hu
             }
         }
         if let Some(hub) = hubs.get(&exposure.peer).filter(|_| last) {
-            exposure.met = met(hub, at);
+            exposure.met = Mark::ALL.map(|mark| met(hub, mark, at));
         }
     }
 }
 
 /// Hosts met before `at`: any contact in ten minutes and an hour, marked ones in an hour and a day.
-fn met(hub: &Hub, at: u32) -> PerMark<[u32; 2]> {
-    Mark::ALL.map(|mark| {
-        let spans = if mark == Mark::Any { [600, 3600] } else { [3600, DAY_S] };
-        spans.map(|span| hub.met(mark, at, span).unwrap_or(u32::MAX))
-    })
+fn met(hub: &Hub, mark: Mark, at: u32) -> [u32; 2] {
+    let spans = if mark == Mark::Any { [600, 3600] } else { [3600, DAY_S] };
+    spans.map(|span| hub.met(mark, at, span).unwrap_or(u32::MAX))
 }
 
 /// Hosts with a log of their own: 250,000 machines and their servers.

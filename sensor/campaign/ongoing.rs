@@ -123,6 +123,7 @@ impl Ongoing {
                 stays
             });
             hosts.extend(self.warm_hosts.keys());
+            self.forget_tested(on.contacts);
             // A timer shows itself hours after the first contact, a slow one days after it.
             let within = if now.secs().rem_euclid(SLOWLY_S) == 0 { CLUSTER_S } else { WARM_S };
             self.stirred.retain(|tenant| {
@@ -140,6 +141,18 @@ impl Ongoing {
         let servers = if hourly { on.coupling.servers() } else { servers };
         let led = self.weigh_led(now, &servers, on);
         self.weigh(now, &hosts, &tenants, if hourly { Look::Hourly } else { Look::Now }, on) || led
+    }
+
+    /// What cases that are no more were when they were tested is of no use.
+    fn forget_tested(&mut self, contacts: &Contacts) {
+        let Self { tested, unsaved_clusters, .. } = self;
+        tested.retain(|key, _| {
+            let stays = key.tenant().is_none_or(|tenant| contacts.cases().count(tenant) > 0);
+            if !stays {
+                unsaved_clusters.note(key.clone());
+            }
+            stays
+        });
     }
 
     /// Somebody went to a destination; none without a case is remembered, so there are no more than cases.
@@ -376,7 +389,8 @@ impl Ongoing {
         });
         if grew {
             if self.tested.len() >= MAX_TESTED {
-                let out = self.tested.pop_first();
+                // What was met last has the fewest cases: to test it once more costs least.
+                let out = self.tested.pop_last();
                 out.into_iter().for_each(|(out, _)| self.unsaved_clusters.note(out));
             }
             self.unsaved_clusters.note(key.clone());
@@ -408,8 +422,8 @@ fn told(mut chains: Vec<Chain>) -> Vec<Chain> {
     chains
 }
 
-/// Clusters whose size is remembered; the oldest destination's makes room and is tested once more than it need be.
-const MAX_TESTED: usize = 20_000;
+/// Clusters whose size is remembered: as many as can have two of all cases held.
+const MAX_TESTED: usize = 131_072;
 /// Tests counted; more in a day leave each no stricter a limit than so many do.
 const MAX_TESTS: usize = 100_000;
 /// Cases up to which each further one is worth a test: it is the fifth that has to be told soon.

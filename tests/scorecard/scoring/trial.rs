@@ -6,6 +6,7 @@ use crate::fleet::{self, Benign, Fleet, Ns, Story, Truth};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use yukue::event::Timestamp;
 use yukue::testing::Right;
 
 /// What is run.
@@ -65,14 +66,11 @@ impl Trial {
                     let goes_on = fleet
                         .go_on(|seen| fresh.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
                     if let Some(kept) = kept {
-                        kept.note(fleet.now(), &fresh);
-                        let (cpu, peak) = used();
-                        if kept.night(fleet.now(), &mut right, (cpu, peak))? {
-                            let day = (fleet.now() - fleet::START) / fleet::DAY;
-                            println!(
-                                "day {day} over: {} observations, {cpu:.0} s of CPU, peak {peak} MiB",
-                                fleet.told()
-                            );
+                        let (now, (cpu, peak)) = (fleet.now(), used());
+                        kept.note(now, &fresh);
+                        if kept.night(now, &mut right, (cpu, peak))? || now.rem_euclid(3 * fleet::HOUR) == 0 {
+                            let told = fleet.told();
+                            println!("{}: {told} observations, {cpu:.0} s of CPU, peak {peak} MiB", Timestamp(now));
                         }
                     }
                     goes_on
