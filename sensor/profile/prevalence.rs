@@ -150,7 +150,8 @@ impl Sketch {
             self.current.iter().zip(&self.before).map(|(now, then)| if age <= 0 { (*now).max(*then) } else { *now });
         let (mut sum, mut zeros) = (0.0, 0_u32);
         for register in both {
-            sum += 2_f64.powi(-i32::from(register));
+            // A power of two, which no rounding touches; this is asked at every contact.
+            sum += f64::from_bits((1_023_u64.saturating_sub(u64::from(register))) << 52);
             zeros += u32::from(register == 0);
         }
         let m = f64::from(u32::try_from(REGISTERS).unwrap_or(u32::MAX));
