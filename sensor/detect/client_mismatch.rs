@@ -15,9 +15,8 @@ use super::finding::{Entity, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::as_it_is;
+use super::visitors::{Visitors, share};
 use super::{Detector, RuleError, Said, Spec, Which, parse};
-use crate::base::distinct::{estimate, mark};
-use crate::base::hash::mix;
 use crate::base::{Arg, Budget, Table, Text, Timestamp, Word, say};
 use crate::event::{Counters, Uid};
 use crate::profile::{Activity, Closed, Fetch, Hello, HostId, Profiles, TenantId};
@@ -97,35 +96,6 @@ struct Shown {
     browser: bool,
 }
 
-/// Who goes to an owner.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
-struct Visitors {
-    by_class: [f64; CLASSES.len()],
-    /// A bit for each host that showed a class there, and a few for several: good to a tenth up to 100 of them, 260 and
-    /// more are one. A pair that made room and comes back is not counted twice.
-    #[serde(default)]
-    shown_by: [u64; CLASSES.len()],
-}
-
-impl Visitors {
-    fn note(&mut self, host: HostId, at: usize) {
-        if let (Some(count), Some(bits)) = (self.by_class.get_mut(at), self.shown_by.get_mut(at)) {
-            *count += 1.0;
-            mark(std::slice::from_mut(bits), mix(u64::from(host.0)));
-        }
-    }
-
-    /// Hosts that go there, about.
-    fn hosts(&self) -> f64 {
-        estimate(self.shown_by.iter().fold(0, |all, bits| all | bits).count_ones(), u64::BITS)
-    }
-
-    /// Those that do with such a program.
-    fn hosts_with(&self, class: Class) -> f64 {
-        estimate(self.shown_by.get(class.at()).map_or(0, |bits| bits.count_ones()), u64::BITS)
-    }
-}
-
 /// A kind of program that does not go there.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Unlike {
@@ -155,7 +125,7 @@ struct Contradiction {
     uids: Vec<Uid>,
 }
 
-as_it_is!(Shown, Visitors, Contradiction, Unlike);
+as_it_is!(Shown, Contradiction, Unlike);
 
 impl Detector for ClientMismatch {
     fn follow(&mut self, rule: &str) -> Result<(), RuleError> {
@@ -319,7 +289,7 @@ impl ClientMismatch {
             kind.and_then(|kind| self.kinds.get(kind)).and_then(|visitors| self.known(visitors, at, everywhere));
         let prior = of_kind.unwrap_or(everywhere);
         let of_owner = self.owners.get(&seen.tenant).and_then(|visitors| self.known(visitors, at, prior));
-        let of_place = of_owner.map(|p| (OF_OWNER, p)).or(of_kind.map(|p| (OF_KIND, p)));
+        let of_place = of_owner.map(|p| (OF_OWNER, p)).or_else(|| of_kind.map(|p| (OF_KIND, p)));
         let of_host = self.hosts.get(&seen.host).and_then(|shown| {
             let n: f64 = shown.iter().sum();
             let kinds = shown.iter().filter(|count| **count > 0.0).count();
@@ -501,12 +471,6 @@ impl Rule {
     }
 }
 
-/// Share of a class among counts, drawn towards `prior` by the weight of `shrink` of them.
-fn share(counts: &[f64; CLASSES.len()], at: usize, shrink: f64, prior: f64) -> f64 {
-    let (n, here): (f64, f64) = (counts.iter().sum(), counts.get(at).copied().unwrap_or(0.0));
-    (here + shrink * prior) / (n + shrink).max(1.0)
-}
-
 /// The measure that holds a program against a destination's other visitors.
 const OF_OWNER: &str = "share_of_this_class_there";
 /// Against those of its kind of service, while it has too few of its own.
@@ -525,22 +489,3 @@ const MAX_HELLOS: usize = 8_192;
 const MAX_OPEN: usize = 16;
 /// Contradictions held.
 const MAX_NOTED: usize = 20_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn visitors_are_told_apart_and_none_counts_twice() {
-        let mut visitors = Visitors::default();
-        for n in (0..3).flat_map(|_| 0..40) {
-            visitors.note(HostId(n), if n < 10 { 1 } else { 0 });
-        }
-        let within = |count: f64, n: f64| (count - n).abs() <= 0.15 * n;
-        assert!(within(visitors.hosts(), 40.0), "{}", visitors.hosts());
-        assert!(within(visitors.hosts_with(Class::System), 10.0), "{}", visitors.hosts_with(Class::System));
-        assert!((visitors.hosts_with(Class::Script), visitors.by_class[1]) == (0.0, 30.0));
-        let one = Visitors { shown_by: [1, 0, 0, 0], ..Visitors::default() };
-        assert!(one.hosts() < 1.5, "one is not taken for several: {}", one.hosts());
-    }
-}

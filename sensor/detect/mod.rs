@@ -62,6 +62,7 @@ mod snapshot;
 mod sni_mismatch;
 mod telltale_call;
 mod upload_tail;
+mod visitors;
 
 pub(crate) use beacon::{Beacon, reason};
 pub(crate) use cue::{Cue, Group};
