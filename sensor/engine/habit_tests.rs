@@ -91,10 +91,10 @@ fn a_program_that_does_not_go_there_and_sends_more_than_it_gets_is_an_upload() {
 #[test]
 fn at_a_service_nobody_went_to_before_a_program_is_held_against_who_goes_to_such_services() {
     for (what, others, systems, name, expected) in [
-        ("browsers go to file sharing", "box.com", 0, "dropbox.com", vec![Severity::Info]),
-        ("one in ten is no browser", "box.com", 10, "dropbox.com", vec![]),
-        ("browsers go elsewhere", "www.common.example", 0, "dropbox.com", vec![]),
-        ("to a place of no known kind", "box.com", 0, "www.rare.example", vec![]),
+        (Fires("browsers go to file sharing"), "box.com", 0, "dropbox.com", vec![Severity::Info]),
+        (Nearly("one in ten is no browser"), "box.com", 10, "dropbox.com", vec![]),
+        (Nearly("browsers go elsewhere"), "www.common.example", 0, "dropbox.com", vec![]),
+        (Nearly("to a place of no known kind"), "box.com", 0, "www.rare.example", vec![]),
     ] {
         let mut world = World::new(START);
         let mut visit = |at: i64, from: &str, to: &str, sni: &str, ja4: &str| {
