@@ -4,6 +4,8 @@
 //! length and checksum. The bytes are JSON within Zstandard: a reader of a later version can still tell what a field was.
 
 use super::hash::fnv1a;
+use std::cell::RefCell;
+use zstd::bulk::Compressor;
 
 /// What a record is about. The numbers are on disk and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,7 +167,7 @@ impl Record {
     pub(crate) fn new<T: serde::Serialize>(kind: Kind, key: (u32, u32), data: &T) -> Self {
         // Writing plain data into memory does not fail; if it did, the record would say that it is no more.
         let text = serde_json::to_vec(data).ok();
-        Self { kind, key, value: text.and_then(|text: Vec<u8>| zstd::bulk::compress(&text, LEVEL).ok()) }
+        Self { kind, key, value: text.and_then(|text: Vec<u8>| pressed(&text)) }
     }
 
     /// An entry that is no more.
@@ -196,6 +198,20 @@ pub(crate) fn key_of(text: &str) -> (u32, u32) {
 #[expect(clippy::cast_possible_truncation, reason = "each half has 32 bits")]
 pub(crate) const fn halves(number: u64) -> (u32, u32) {
     ((number >> 32) as u32, number as u32)
+}
+
+/// Compressed. A compressor takes longer to set up than a record to go through it, so each thread keeps one.
+fn pressed(text: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL).ok()?),
+        };
+        compressor.compress(text).ok()
+    })
 }
 
 /// The fastest: filters that are mostly empty shrink tenfold at any level.
