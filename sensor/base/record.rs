@@ -5,7 +5,8 @@
 
 use super::hash::fnv1a;
 use std::cell::RefCell;
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::get_frame_content_size;
 
 /// What a record is about. The numbers are on disk and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,7 +179,7 @@ impl Record {
     /// The data; all bytes must be used.
     pub(crate) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BadRecord> {
         let bytes = self.value.as_deref().unwrap_or_default();
-        let text: Vec<u8> = zstd::bulk::decompress(bytes, MAX_BYTES).map_err(|_| self.bad())?;
+        let text = opened(bytes).ok_or_else(|| self.bad())?;
         serde_json::from_slice(&text).map_err(|_| self.bad())
     }
 
@@ -214,6 +215,22 @@ fn pressed(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// The text of what was compressed; takes no more room than the frame says it has, since a file has millions of them.
+fn opened(bytes: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let size = get_frame_content_size(bytes).ok()?;
+    let size = size.map_or(Some(MAX_BYTES), |size| usize::try_from(size).ok().filter(|size| *size <= MAX_BYTES))?;
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new().ok()?),
+        };
+        decompressor.decompress(bytes, size).ok()
+    })
+}
+
 /// The fastest: filters that are mostly empty shrink tenfold at any level.
 const LEVEL: i32 = 1;
 /// The largest record there can be: the users of an owner, the days of a group, are thousands of times smaller.
@@ -229,6 +246,17 @@ mod tests {
         assert_eq!(record.read::<(u32, String)>(), Ok((7, "name".to_owned())));
         assert_eq!(record.read::<u32>(), Err(record.bad()), "values are left");
         assert_eq!(record.read::<(u32, String, u64)>(), Err(record.bad()), "values are missing");
+        for (what, value) in [
+            ("nothing", Vec::new()),
+            ("no frame", b"{}".to_vec()),
+            ("half a frame", record.value.as_deref().unwrap()[..9].to_vec()),
+            ("more than a record can be", zstd::bulk::compress(&vec![b' '; MAX_BYTES + 1], LEVEL).unwrap()),
+        ] {
+            let broken = Record { value: Some(value), ..record.clone() };
+            assert_eq!(broken.read::<(u32, String)>(), Err(record.bad()), "{what}");
+        }
+        // A broken one leaves nothing behind.
+        assert_eq!(record.read::<(u32, String)>(), Ok((7, "name".to_owned())));
         for kind in Kind::ALL {
             assert_eq!(Kind::of(kind as u8), Some(kind));
         }
