@@ -2,7 +2,7 @@
 //! T1133).
 //!
 //! Every case of `cases-and-rules.md` begins there. Measure: a conversation from outside in which both sides spoke, and
-//! first contacts of the server within a day of it. Benign look-alikes: remote agents that report over the internet,
+//! first contacts of the server within a day of it, and of each visitor who comes for the first time later. Benign look-alikes: remote agents that report over the internet,
 //! a vendor's support session: both belong behind a gateway. Evasion: entry by mail or by another machine.
 
 use super::beacon::reason;
@@ -57,7 +57,10 @@ struct Entered {
     port: u16,
     times: u64,
     peers: Vec<IpAddr>,
-    /// Whom the server met for the first time within the window.
+    /// When the latest of those came for the first time; in files of before nobody came after the first.
+    #[serde(default)]
+    newest: Option<Timestamp>,
+    /// Whom the server met for the first time within the window after that.
     then: Vec<TenantId>,
     uids: Vec<Uid>,
 }
@@ -110,6 +113,7 @@ impl Entry {
             port: seen.port,
             times: 0,
             peers: Vec::new(),
+            newest: None,
             then: Vec::new(),
             uids: Vec::new(),
         });
@@ -117,13 +121,15 @@ impl Entry {
         entered.last = entered.last.max(seen.ts);
         if entered.peers.len() < MAX_PEERS && !entered.peers.contains(&seen.peer) {
             entered.peers.push(seen.peer);
+            entered.newest = entered.newest.max(Some(seen.began));
         }
         keep(&mut entered.uids, seen.uid);
     }
 
     fn reached(&mut self, seen: &Contact, said: &mut Said) {
         let within = |entered: &&Entered| {
-            (0.0..=self.rule.window_s).contains(&seen.ts.secs_since(entered.first)) && entered.then.len() < MAX_PEERS
+            let newest = entered.newest.unwrap_or(entered.first);
+            (0.0..=self.rule.window_s).contains(&seen.ts.secs_since(newest)) && entered.then.len() < MAX_PEERS
         };
         if self.noted.get(&seen.host).filter(within).is_none() {
             return;

@@ -195,6 +195,29 @@ fn who_talks_to_a_management_server_from_outside_came_in() {
 }
 
 #[test]
+fn who_comes_in_weeks_after_others_did_came_in_too() {
+    // An agent reports to the console over the internet, every day for a month.
+    for (what, others, visitor, expected) in [
+        (Fires("somebody new, and the server calls out"), 0, "203.0.113.200", Severity::High),
+        (Just("the eighth who comes"), 6, "203.0.113.200", Severity::High),
+        (JustNot("the ninth: it is open to the world"), 7, "203.0.113.200", Severity::Medium),
+        (Nearly("the agent again"), 0, OUTSIDE, Severity::Medium),
+    ] {
+        let mut world = World::new(START);
+        world.declare(SERVER, HostRole::UpdateServer);
+        world.touch(1, SERVER, "172.16.1.1", 445);
+        let mut visit = |at: i64, from: &str| {
+            world.say(at, &Talk { from, to: SERVER, port: 8530, up: 900, down: 900, ..Talk::default() });
+        };
+        (0..30).for_each(|day| visit(day * DAY + 10, OUTSIDE));
+        (0..others).for_each(|n| visit(29 * DAY + 20 + n, &format!("203.0.113.{}", 100 + n)));
+        visit(32 * DAY, visitor);
+        world.contact(32 * DAY + 3_600, SERVER, "198.51.100.7", 443, Some("hook.new.example"));
+        assert_eq!(severities(&world.told(), "entry").iter().max(), Some(&expected), "{what}");
+    }
+}
+
+#[test]
 fn a_path_between_servers_is_news_once_habits_are_known() {
     for (what, target, role, at, expected) in [
         (Fires("another management server"), "172.16.0.6", Some(HostRole::Inventory), 7 * DAY, 1),
