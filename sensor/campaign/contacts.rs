@@ -388,7 +388,7 @@ fn met(hub: &Hub, mark: Mark, at: u32) -> [u32; 2] {
 const MAX_HOSTS: usize = 250_000;
 /// What a busy host's peers take: 24 of 60 bytes, twice what detection.md §4.5 counts with.
 const BUSY_PEERS_BYTES: usize = 1_440;
-/// Hosts seen from those they meet: every host is one, most with one client and 250 bytes; a hub takes 40 kB.
+/// Hosts seen from those they meet: every host is one, most with one client and 250 bytes; a hub takes 15 kB.
 const MAX_HUBS: usize = 65_536;
 /// (host, destination) pairs known to be unusual.
 const MAX_UNUSUAL: usize = 32_768;
