@@ -30,7 +30,6 @@ pub(super) const SPEC: Spec = Spec {
             rule: parse(text)?,
             pairs: Kept::new(Budget::new("client_mismatch.pairs", MAX_PAIRS, 0)),
             owners: Kept::new(Budget::new("client_mismatch.owners", MAX_OWNERS, 0)),
-            kinds: Kept::new(Budget::new("client_mismatch.kinds", MAX_KINDS, 24)),
             hosts: Kept::new(Budget::new("client_mismatch.hosts", MAX_HOSTS, 0)),
             hellos: Kept::new(Budget::new("client_mismatch.hellos", MAX_HELLOS, 48)),
             all: Sole::new("client_mismatch.all", [0.0; CLASSES.len()]),
@@ -75,8 +74,6 @@ struct ClientMismatch {
     rule: Rule,
     pairs: Kept<(HostId, TenantId), Shown>,
     owners: Kept<TenantId, Visitors>,
-    /// Who goes to a kind of service, as the intelligence tables name it.
-    kinds: Kept<Box<str>, Visitors>,
     /// Hellos of each host by class.
     hosts: Kept<HostId, [f64; CLASSES.len()]>,
     /// How often each hello was seen.
@@ -154,7 +151,6 @@ impl Detector for ClientMismatch {
             self.unlike.table(),
             self.pairs.table(),
             self.owners.table(),
-            self.kinds.table(),
             self.hosts.table(),
             self.hellos.table(),
         ]
@@ -166,7 +162,6 @@ impl Detector for ClientMismatch {
             &mut self.unlike,
             &mut self.pairs,
             &mut self.owners,
-            &mut self.kinds,
             &mut self.hosts,
             &mut self.hellos,
             &mut self.all,
@@ -184,7 +179,7 @@ impl ClientMismatch {
         if !background
             && !inspected
             && class != Class::Unknown
-            && let Some((measure, p)) = self.surprise(seen, at, usual)
+            && let Some((measure, p)) = self.surprise(seen, at)
             && -p.ln() >= self.rule.least_nats
         {
             if -p.ln() >= self.rule.unlike_nats {
@@ -195,7 +190,7 @@ impl ClientMismatch {
             let sign = (measure, Value::Number(p), -p.ln());
             self.cue(Group::Client, seen.ts, (seen.host, seen.tenant), sign, seen.uid, said);
         }
-        self.learn(seen, ja4, at, usual);
+        self.learn(seen, ja4, at);
         if let Some(unlike) = self.unlike.get_mut(&(seen.host, seen.tenant)).filter(|unlike| unlike.class == class)
             && unlike.open.len() < MAX_OPEN
         {
@@ -280,16 +275,11 @@ impl ClientMismatch {
         self.cue(Group::Client, ts, key, sign, other, said);
     }
 
-    /// How surprising this class is here: for the owner's visitors, or those of its kind of service while it has too few,
-    /// or for the host.
-    fn surprise(&self, seen: &Hello, at: usize, usual: &Profiles) -> Option<(&'static str, f64)> {
+    /// How surprising this class is here: for the owner's visitors, or for the host.
+    fn surprise(&self, seen: &Hello, at: usize) -> Option<(&'static str, f64)> {
         let everywhere = share(self.all.get(), at, 0.0, 0.0);
-        let kind = usual.tie(seen.host, seen.tenant).and_then(|tie| tie.standing.class.as_deref());
-        let of_kind =
-            kind.and_then(|kind| self.kinds.get(kind)).and_then(|visitors| self.known(visitors, at, everywhere));
-        let prior = of_kind.unwrap_or(everywhere);
-        let of_owner = self.owners.get(&seen.tenant).and_then(|visitors| self.known(visitors, at, prior));
-        let of_place = of_owner.map(|p| (OF_OWNER, p)).or_else(|| of_kind.map(|p| (OF_KIND, p)));
+        let of_owner = self.owners.get(&seen.tenant).and_then(|visitors| self.known(visitors, at, everywhere));
+        let of_owner = of_owner.map(|p| (OF_OWNER, p));
         let of_host = self.hosts.get(&seen.host).and_then(|shown| {
             let n: f64 = shown.iter().sum();
             let kinds = shown.iter().filter(|count| **count > 0.0).count();
@@ -297,7 +287,7 @@ impl ClientMismatch {
             let kinds = f64::from(u32::try_from(kinds).unwrap_or(1));
             new.then_some(("chance_of_a_new_class_of_client", kinds / (n + 1.0)))
         });
-        of_place.into_iter().chain(of_host).min_by(|a, b| a.1.total_cmp(&b.1))
+        of_owner.into_iter().chain(of_host).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     /// Share of a class among visitors that are enough to say so, drawn towards `prior`.
@@ -307,7 +297,7 @@ impl ClientMismatch {
         enough.then(|| share(&visitors.by_class, at, self.rule.shrink, prior))
     }
 
-    fn learn(&mut self, seen: &Hello, ja4: &str, at: usize, usual: &Profiles) {
+    fn learn(&mut self, seen: &Hello, ja4: &str, at: usize) {
         match self.hellos.get_mut(ja4) {
             Some(count) => *count += 1.0,
             None => {
@@ -315,12 +305,6 @@ impl ClientMismatch {
             }
         }
         self.owners.entry(seen.tenant, Visitors::default).note(seen.host, at);
-        if let Some(kind) = usual.tie(seen.host, seen.tenant).and_then(|tie| tie.standing.class.as_deref()) {
-            match self.kinds.get_mut(kind) {
-                Some(visitors) => visitors.note(seen.host, at),
-                None => self.kinds.entry(kind.into(), Visitors::default).note(seen.host, at),
-            }
-        }
         let of_host = self.hosts.entry(seen.host, || [0.0; CLASSES.len()]);
         for counts in [of_host, self.all.get_mut()] {
             if let Some(count) = counts.get_mut(at) {
@@ -429,11 +413,7 @@ impl Rule {
             scope: &format!("unlike {}", owner.key),
         };
         let (ip, client) = (usual.address_text(host), found.class.words());
-        let whose = match found.measure {
-            OF_OWNER => "what others show there",
-            OF_KIND => "what others show to that kind of service",
-            _ => "what this host shows",
-        };
+        let whose = if found.measure == OF_OWNER { "what others show there" } else { "what this host shows" };
         let mut explanation = vec![say!(
             "client_mismatch.explanation_unlike",
             host = &ip,
@@ -473,14 +453,10 @@ impl Rule {
 
 /// The measure that holds a program against a destination's other visitors.
 const OF_OWNER: &str = "share_of_this_class_there";
-/// Against those of its kind of service, while it has too few of its own.
-const OF_KIND: &str = "share_of_this_class_at_such_a_service";
 /// (host, owner) pairs, 60 bytes each.
 const MAX_PAIRS: usize = 400_000;
 /// Owners, 64 bytes each.
 const MAX_OWNERS: usize = 300_000;
-/// Kinds of service: the intelligence tables know some thirty, own tables may name more.
-const MAX_KINDS: usize = 256;
 /// Hosts, 50 bytes each.
 const MAX_HOSTS: usize = 300_000;
 /// Distinct hellos: `detection.md` §5.1.

@@ -1,4 +1,4 @@
-//! Who goes to a destination, or to a kind of service, by the kind of program that speaks there.
+//! Who goes to a destination, by the kind of program that speaks there.
 
 use super::client_class::{CLASSES, Class};
 use super::renamed::as_it_is;

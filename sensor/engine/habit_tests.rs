@@ -89,31 +89,6 @@ fn a_program_that_does_not_go_there_and_sends_more_than_it_gets_is_an_upload() {
 }
 
 #[test]
-fn at_a_service_nobody_went_to_before_a_program_is_held_against_who_goes_to_such_services() {
-    for (what, others, systems, name, expected) in [
-        (Fires("browsers go to file sharing"), "box.com", 0, "dropbox.com", vec![Severity::Info]),
-        (Nearly("one in ten is no browser"), "box.com", 10, "dropbox.com", vec![]),
-        (Nearly("browsers go elsewhere"), "www.common.example", 0, "dropbox.com", vec![]),
-        (Nearly("to a place of no known kind"), "box.com", 0, "www.rare.example", vec![]),
-    ] {
-        let mut world = World::new(START);
-        let mut visit = |at: i64, from: &str, to: &str, sni: &str, ja4: &str| {
-            world.greet(at, from, to, |hello| {
-                hello.sni = Some(sni.into());
-                hello.ja4 = Some(ja4.into());
-            });
-        };
-        for n in 0..600_i64 {
-            // Those who have no browser there have none anywhere.
-            let ja4 = if n % 60 < 60 * systems / 100 { SYSTEM } else { CHROMIUM };
-            visit(n, &format!("172.16.1.{}", n % 60), "198.51.100.7", others, ja4);
-        }
-        visit(700, HOST, OUTSIDE, name, SYSTEM);
-        assert_eq!(severities(&world.told(), "client_mismatch"), expected, "{what}");
-    }
-}
-
-#[test]
 fn a_proxy_is_who_fetches_for_others_and_nobody_hides_as_one() {
     const PROXY: &str = "172.16.0.3";
     for (what, role, clients, status, shared, outbound) in [
