@@ -1,7 +1,8 @@
 //! The architecture as a test: who may import whom, how long files may be, which tables belong to which files.
 
+use crate::support::{root, rule_stems};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Who may import whom, in pipeline order. What is not listed is forbidden, and so is a module that is not listed.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -116,7 +117,7 @@ fn every_stage_has_its_place_on_the_map() {
 fn every_rule_file_is_compiled_in_and_explained() {
     let all: Vec<_> = sources().into_iter().map(|(_, _, text)| text).collect();
     let readme = fs::read_to_string(root().join("rules/README.md")).unwrap();
-    for stem in rules() {
+    for stem in rule_stems() {
         let file = format!("/rules/{stem}.toml\")");
         assert!(all.iter().any(|text| text.contains(&file)), "{stem}.toml is not compiled in");
         assert!(readme.contains(&format!("`{stem}`")), "rules/README.md does not name {stem}");
@@ -133,7 +134,7 @@ fn every_rule_has_a_scene_that_fires_it_one_that_nearly_does_and_both_sides_of_a
     let tables = tests.flat_map(|test| test.split("for (what, ").skip(1).map(str::to_owned).collect::<Vec<_>>());
     let tables: Vec<String> = tables.collect();
     let mut missing = Vec::new();
-    for stem in rules() {
+    for stem in rule_stems() {
         let asked = |case: &str| tables.iter().any(|t| t.contains(&format!("\"{stem}\"")) && t.contains(case));
         missing.extend(CASES.into_iter().filter(|case| !asked(case)).map(|case| format!("{stem}: {case}…)")));
     }
@@ -221,18 +222,4 @@ fn sources() -> Vec<(PathBuf, String, String)> {
     }
     found.sort();
     found
-}
-
-/// Stems of the rule files, without the examples.
-fn rules() -> Vec<String> {
-    let files =
-        fs::read_dir(root().join("rules")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let stems = files.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
-    let stems: Vec<String> = stems.filter(|stem| !stem.ends_with(".example")).collect();
-    assert!(!stems.is_empty(), "rules/ holds no rule");
-    stems
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

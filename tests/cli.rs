@@ -1,6 +1,6 @@
 //! The program from outside: exit codes, messages, what it prints and what it refuses.
 
-use crate::support::{root, yukue};
+use crate::support::{root, rule_stems, yukue};
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -293,11 +293,8 @@ fn rules_are_listed_shown_linted_tried_and_tested() {
     };
     let (code, listed) = run(&["rules", "list"]);
     assert_eq!(code, Some(0));
-    for entry in fs::read_dir(root().join("rules")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if let Some(stem) = name.strip_suffix(".toml").filter(|stem| !stem.ends_with(".example")) {
-            assert!(listed.lines().any(|line| line.starts_with(stem)), "{stem} is not listed");
-        }
+    for stem in rule_stems() {
+        assert!(listed.lines().any(|line| line.starts_with(&stem)), "{stem} is not listed");
     }
     let (code, shown) = run(&["rules", "show", "execution_chain"]);
     assert_eq!((code, shown), (Some(0), fs::read_to_string(root().join("rules/execution_chain.toml")).unwrap()));

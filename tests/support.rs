@@ -33,6 +33,16 @@ pub(crate) fn files_under(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Stems of the rule files, without the examples.
+pub(crate) fn rule_stems() -> Vec<String> {
+    let files =
+        fs::read_dir(root().join("rules")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let stems = files.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
+    let stems: Vec<String> = stems.filter(|stem| !stem.ends_with(".example")).collect();
+    assert!(!stems.is_empty(), "rules/ holds no rule");
+    stems
+}
+
 /// Every capture that ships, by its path below `pcaps/`, sorted.
 pub(crate) fn captures() -> Vec<String> {
     let folder = root().join("pcaps");

@@ -28,6 +28,11 @@ pub(super) struct World {
 
 static INTEL: LazyLock<Arc<Intel>> = LazyLock::new(|| Arc::new(Intel::shipped()));
 
+/// The site worlds are of unless they say otherwise.
+fn site() -> Site {
+    Site::new(&["172.16.0.0/16".parse().unwrap()], &[])
+}
+
 impl World {
     pub(super) fn new(at: i64) -> Self {
         Self { at, flows: 0, seen: Vec::new(), hosts: Vec::new(), policies: Vec::new() }
@@ -44,7 +49,7 @@ impl World {
     }
 
     pub(super) fn told(self) -> Told {
-        self.told_with(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]))
+        self.told_with(site())
     }
 
     /// What is told when a feed lists these names and addresses.
@@ -52,7 +57,7 @@ impl World {
         let mut feeds = Feeds::default();
         feeds.add("list.txt", list).unwrap();
         let intel = Intel::new(&Tables::shipped(), feeds).unwrap();
-        self.told_by(Site::new(&["172.16.0.0/16".parse().unwrap()], &[]), Arc::new(intel))
+        self.told_by(site(), Arc::new(intel))
     }
 
     /// The observations in order, and nothing else of the world.
@@ -63,10 +68,12 @@ impl World {
 
     /// Who is to judge this world, and has seen nothing of it yet.
     pub(super) fn analysis(&self) -> Analysis {
-        let site = Site::new(&["172.16.0.0/16".parse().unwrap()], &[]);
+        Analysis::new(self.declared(site()), INTEL.clone(), &Rules::shipped()).unwrap()
+    }
+
+    fn declared(&self, site: Site) -> Arc<Declared> {
         let (hosts, policies) = (self.hosts.clone(), self.policies.clone());
-        let declared = Declared { site, hosts, policies, utc_offset_s: 0 };
-        Analysis::new(Arc::new(declared), INTEL.clone(), &Rules::shipped()).unwrap()
+        Arc::new(Declared { site, hosts, policies, utc_offset_s: 0 })
     }
 
     pub(super) fn told_with(self, site: Site) -> Told {
@@ -74,15 +81,12 @@ impl World {
     }
 
     /// The weak signs that one detector says of this world from second `s` on, in order, in nats.
-    pub(super) fn signs(mut self, detector: &str, s: i64) -> Vec<f64> {
+    pub(super) fn signs(self, detector: &str, s: i64) -> Vec<f64> {
         let since = self.moment(s);
-        self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
-        let site = Site::new(&["172.16.0.0/16".parse().unwrap()], &[]);
-        let declared = Declared { site, hosts: self.hosts, policies: self.policies, utc_offset_s: 0 };
-        let mut usual = Profiles::new(Arc::new(declared), INTEL.clone());
+        let mut usual = Profiles::new(self.declared(site()), INTEL.clone());
         let (mut detectors, ..) = Rules::shipped().build().unwrap();
         let (mut activities, mut said) = (Vec::new(), Said::default());
-        for seen in &self.seen {
+        for seen in &self.observations() {
             usual.advance(seen.ts, &mut activities);
             usual.read(seen, &mut activities);
             activities.drain(..).for_each(|activity| detectors.observe(&activity, &usual, &mut said));
@@ -90,12 +94,11 @@ impl World {
         said.cues.iter().filter(|cue| cue.detector == detector && cue.ts >= since).map(|cue| cue.nats).collect()
     }
 
-    fn told_by(mut self, site: Site, intel: Arc<Intel>) -> Told {
-        self.seen.sort_by_key(|o| (o.ts, o.uid, o.n));
-        let declared = Declared { site, hosts: self.hosts, policies: self.policies, utc_offset_s: 0 };
-        let mut analysis = Analysis::new(Arc::new(declared), intel, &Rules::shipped()).unwrap();
-        self.seen.iter().for_each(|o| analysis.observe(o));
-        let last = self.seen.last().map_or(Timestamp(0), |o| o.ts);
+    fn told_by(self, site: Site, intel: Arc<Intel>) -> Told {
+        let mut analysis = Analysis::new(self.declared(site), intel, &Rules::shipped()).unwrap();
+        let seen = self.observations();
+        seen.iter().for_each(|o| analysis.observe(o));
+        let last = seen.last().map_or(Timestamp(0), |o| o.ts);
         analysis.finish(last)
     }
 

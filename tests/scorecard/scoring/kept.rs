@@ -95,11 +95,11 @@ impl Kept {
         told.iter().for_each(|(at, alert)| writeln!(journal, "{}", json!([now, at, alert])).unwrap());
     }
 
-    /// Saves at three in the morning at headquarters, when the fleet sleeps; whether it did. `used`: seconds of CPU and
-    /// most MiB of this process.
-    pub(crate) fn night(&mut self, now: Ns, right: &mut Right, used: (f64, i64)) -> Result<bool, String> {
+    /// Saves when it is three in the morning at headquarters, when the fleet sleeps. `used`: seconds of CPU and most MiB of
+    /// this process.
+    pub(crate) fn night(&mut self, now: Ns, right: &mut Right, used: (f64, i64)) -> Result<(), String> {
         if now.rem_euclid(24 * HOUR) != 18 * HOUR {
-            return Ok(false);
+            return Ok(());
         }
         let path = self.state_path(now);
         let _ = fs::remove_file(&path);
@@ -115,7 +115,7 @@ impl Kept {
             let _ = fs::remove_file(self.state_path(self.until));
         }
         self.until = now;
-        Ok(true)
+        Ok(())
     }
 
     fn state_path(&self, until: Ns) -> PathBuf {

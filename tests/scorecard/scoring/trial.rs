@@ -68,7 +68,8 @@ impl Trial {
                     if let Some(kept) = kept {
                         let (now, (cpu, peak)) = (fleet.now(), used());
                         kept.note(now, &fresh);
-                        if kept.night(now, &mut right, (cpu, peak))? || now.rem_euclid(3 * fleet::HOUR) == 0 {
+                        kept.night(now, &mut right, (cpu, peak))?;
+                        if now.rem_euclid(3 * fleet::HOUR) == 0 {
                             let told = fleet.told();
                             println!("{}: {told} observations, {cpu:.0} s of CPU, peak {peak} MiB", Timestamp(now));
                         }
