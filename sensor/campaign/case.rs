@@ -81,10 +81,9 @@ impl Case {
         if mark == Mark::Any && holds_boot { steady.max(f64::from(at_boot)) } else { steady }
     }
 
-    /// Hosts `server` met in the window, from what was kept (`just_now`, `met`); `None` when nobody knows.
-    pub(crate) fn met(exposure: Option<&Exposure>, late: &PerMark<[u32; 2]>, mark: Mark, span: u32) -> Option<f64> {
-        let kept = exposure.map_or(late, |e| if e.met == Exposure::UNKNOWN { late } else { &e.met });
-        let [short, long] = kept.get(mark.index()).copied().unwrap_or([u32::MAX; 2]);
+    /// Hosts a server met with `mark` in the window, from what was kept: just before, and in the shorter and the longer
+    /// span; `None` when nobody knows.
+    pub(crate) fn met(exposure: Option<&Exposure>, [short, long]: [u32; 2], mark: Mark, span: u32) -> Option<f64> {
         let known = |n: u32| (n != u32::MAX).then(|| f64::from(n));
         match (mark, span, exposure) {
             (Mark::Any, s, Some(e)) if s <= SHORT_S[0] => Some(f64::from(e.just_now[0])),

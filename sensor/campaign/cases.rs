@@ -313,7 +313,7 @@ fn forget<K: Hash + Eq>(numbers: &mut Numbers<K>, key: K, number: u64) {
 }
 
 /// Cases held (detection.md §4.5), and by how many hosts there are: 100,000 have 80,000 in a busy hour.
-const MAX_CASES: usize = 262_144;
+pub(super) const MAX_CASES: usize = 262_144;
 const LEAST_CASES: usize = 65_536;
 const CASES_A_HOST: usize = 3;
 /// What a case takes beside its place, mostly: six exposures of at most 16, and its numbers.

@@ -219,33 +219,27 @@ struct Habit<'a> {
     exposure: Option<&'a Exposure>,
     usual: super::pairs::PerMark<f32>,
     at_boot: f32,
-    met: super::pairs::PerMark<[u32; 2]>,
+    /// Hosts the server met with the mark, in the shorter and the longer span.
+    met: [u32; 2],
 }
 
 impl<'a> Habit<'a> {
-    /// Of contacts with `mark`; nothing else may be asked of it.
     fn of(case: &'a Case, server: HostId, mark: Mark, contacts: &Contacts) -> Self {
-        let met_lately = || {
-            let mut met = Exposure::UNKNOWN;
-            met.get_mut(mark.index()).into_iter().for_each(|met| *met = contacts.met(server, mark, case.ts));
-            met
+        let exposure = case.exposure(server);
+        let kept = exposure.filter(|exposure| exposure.met != Exposure::UNKNOWN);
+        let met = kept.and_then(|exposure| exposure.met.get(mark.index()).copied());
+        let met = met.unwrap_or_else(|| contacts.met(server, mark, case.ts));
+        let (usual, at_boot) = match exposure {
+            Some(exposure) => (exposure.usual, exposure.at_boot),
+            None => contacts.usual(case.host, server, case.ts),
         };
-        match case.exposure(server) {
-            Some(exposure) => {
-                let met = if exposure.met == Exposure::UNKNOWN { met_lately() } else { exposure.met };
-                Self { exposure: Some(exposure), usual: exposure.usual, at_boot: exposure.at_boot, met }
-            }
-            None => {
-                let (usual, at_boot) = contacts.usual(case.host, server, case.ts);
-                Self { exposure: None, usual, at_boot, met: met_lately() }
-            }
-        }
+        Self { exposure, usual, at_boot, met }
     }
 
     /// Chance of being exposed: the larger of the host's own habit and the calendar, which leaves the cases out.
     fn usual(&self, case: &Case, (mark, span): (Mark, u32), contacts: &[u32], cases: usize) -> f64 {
         let own = case.habit(&self.usual, self.at_boot, mark, span);
-        let met = Case::met(self.exposure, &self.met, mark, span).unwrap_or(0.0);
+        let met = Case::met(self.exposure, self.met, mark, span).unwrap_or(0.0);
         let at = moment(case.ts);
         let from = contacts.partition_point(|time| *time < at.saturating_sub(span));
         let to = contacts.partition_point(|time| *time <= at.saturating_add(super::hubs::SLACK_S));

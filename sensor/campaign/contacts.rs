@@ -26,7 +26,7 @@ pub(crate) struct Contacts {
     pub(super) touched: BTreeSet<TenantId>,
     /// Those of them with one since the last glance, or where somebody made code run on a host that has one. Not saved:
     /// after a restart all are taken as such.
-    pub(super) stirred: BTreeSet<TenantId>,
+    pub(super) fresh: BTreeSet<TenantId>,
     /// Hosts whose traffic to a destination is unusual, and whether the kind of program is among what is.
     pub(super) unusual: Capped<(HostId, TenantId), bool>,
     /// Steady host-bins and boots of all hosts together; decay is the hosts' own, so this is an upper bound.
@@ -49,7 +49,7 @@ impl Contacts {
             hubs: Capped::new(Budget::new("contacts.hubs", MAX_HUBS, 4_000)),
             cases: Cases::new(),
             touched: BTreeSet::new(),
-            stirred: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             unusual: Capped::new(Budget::new("contacts.unusual", MAX_UNUSUAL, 0)),
             bins: 0.0,
             boots: 0.0,
@@ -147,8 +147,8 @@ impl Contacts {
         self.contact_of(on, by, at);
         self.marked(on, by, Mark::Execution, at);
         // Told late, it may have preceded a case that stands already.
-        let Self { cases, stirred, touched, .. } = self;
-        stirred.extend(cases.of_host(on).map(|case| case.tenant).filter(|tenant| touched.contains(tenant)));
+        let Self { cases, fresh, touched, .. } = self;
+        fresh.extend(cases.of_host(on).map(|case| case.tenant).filter(|tenant| touched.contains(tenant)));
     }
 
     /// How much a contact moved became known; which server sent which machine more than it ever does comes back.
@@ -180,7 +180,7 @@ impl Contacts {
 
     fn touch_destination(&mut self, tenant: TenantId) {
         self.touched.insert(tenant);
-        self.stirred.insert(tenant);
+        self.fresh.insert(tenant);
     }
 
     /// Which servers a host was in contact with before `ts`.
@@ -258,13 +258,13 @@ impl Contacts {
 
     /// Destinations with a new case since the last call.
     pub(crate) fn touched(&mut self) -> BTreeSet<TenantId> {
-        self.stirred.clear();
+        self.fresh.clear();
         std::mem::take(&mut self.touched)
     }
 
     /// Those of them that a glance has to look at since the last one; they stay touched.
-    pub(super) fn stirred(&mut self) -> BTreeSet<TenantId> {
-        std::mem::take(&mut self.stirred)
+    pub(super) fn fresh(&mut self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut self.fresh)
     }
 
     pub(crate) const fn cases(&self) -> &Cases {

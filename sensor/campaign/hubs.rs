@@ -58,7 +58,7 @@ struct Kind {
 }
 
 impl Hub {
-    /// Notes a contact. `before` is that host's latest until now, 0 for none, unless this one is no later; `fresh` is a slot
+    /// Notes a contact. `before` is that host's latest until now, 0 for none, when this one takes its place; `fresh` is a slot
     /// in which it was not counted yet.
     pub(crate) fn touch(&mut self, at: u32, before: Option<u32>, fresh: bool) {
         self.age(at);

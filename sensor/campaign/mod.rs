@@ -241,7 +241,7 @@ impl Campaigns {
     /// marks that come later. `None` when all stands as before.
     pub(crate) fn glance(&mut self, now: Timestamp, usual: &Profiles, beacons: &Beacon) -> Option<Telling> {
         let hosts = self.sessions.drawn_in(usual);
-        let mut tenants = self.contacts.stirred();
+        let mut tenants = self.contacts.fresh();
         tenants.retain(|tenant| self.ongoing.is_due(*tenant, &self.contacts, &self.rules.common_cause));
         if hosts.is_empty() && tenants.is_empty() {
             return None;

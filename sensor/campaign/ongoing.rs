@@ -5,6 +5,7 @@
 //! anybody went there since, without which no mark can have come.
 
 use super::case::Case;
+use super::cases::MAX_CASES;
 use super::chain::{Chain, chains_on};
 use super::cluster::{Cluster, by_provider, cluster, is_marked, of_day, story};
 use super::contacts::Contacts;
@@ -105,25 +106,19 @@ impl Ongoing {
         if now.secs().rem_euclid(QUARTER_S) == 0 {
             let Self { young, unsaved_clusters, .. } = self;
             young.retain(|tenant, at| {
-                let stays = now.secs_since(*at) <= YOUNG_S;
-                if !stays {
-                    unsaved_clusters.note(Cluster::Tenant(*tenant));
-                }
-                stays
+                unsaved_clusters.stays(now.secs_since(*at) <= YOUNG_S, || Cluster::Tenant(*tenant))
             });
             tenants.extend(self.young.keys().filter(|tenant| self.stirred.contains(*tenant)));
         }
         if hourly {
-            let Self { warm_hosts, unsaved_hosts, .. } = self;
-            warm_hosts.retain(|host, at| {
-                let stays = now.secs_since(*at) <= WARM_S;
-                if !stays {
-                    unsaved_hosts.note(*host);
-                }
-                stays
+            let Self { warm_hosts, unsaved_hosts, tested, unsaved_clusters, .. } = self;
+            warm_hosts.retain(|host, at| unsaved_hosts.stays(now.secs_since(*at) <= WARM_S, || *host));
+            hosts.extend(warm_hosts.keys());
+            // What cases that are no more were when they were tested is of no use.
+            tested.retain(|key, _| {
+                let any = key.tenant().is_none_or(|tenant| on.contacts.cases().count(tenant) > 0);
+                unsaved_clusters.stays(any, || key.clone())
             });
-            hosts.extend(self.warm_hosts.keys());
-            self.forget_tested(on.contacts);
             // A timer shows itself hours after the first contact, a slow one days after it.
             let within = if now.secs().rem_euclid(SLOWLY_S) == 0 { CLUSTER_S } else { WARM_S };
             self.stirred.retain(|tenant| {
@@ -141,18 +136,6 @@ impl Ongoing {
         let servers = if hourly { on.coupling.servers() } else { servers };
         let led = self.weigh_led(now, &servers, on);
         self.weigh(now, &hosts, &tenants, if hourly { Look::Hourly } else { Look::Now }, on) || led
-    }
-
-    /// What cases that are no more were when they were tested is of no use.
-    fn forget_tested(&mut self, contacts: &Contacts) {
-        let Self { tested, unsaved_clusters, .. } = self;
-        tested.retain(|key, _| {
-            let stays = key.tenant().is_none_or(|tenant| contacts.cases().count(tenant) > 0);
-            if !stays {
-                unsaved_clusters.note(key.clone());
-            }
-            stays
-        });
     }
 
     /// Somebody went to a destination; none without a case is remembered, so there are no more than cases.
@@ -423,7 +406,7 @@ fn told(mut chains: Vec<Chain>) -> Vec<Chain> {
 }
 
 /// Clusters whose size is remembered: as many as can have two of all cases held.
-const MAX_TESTED: usize = 131_072;
+const MAX_TESTED: usize = MAX_CASES / 2;
 /// Tests counted; more in a day leave each no stricter a limit than so many do.
 const MAX_TESTS: usize = 100_000;
 /// Cases up to which each further one is worth a test: it is the fifth that has to be told soon.

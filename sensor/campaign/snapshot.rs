@@ -228,7 +228,7 @@ impl Campaigns {
         (contacts.bins, contacts.boots) = (watch.bins, watch.boots);
         (contacts.active, contacts.began) = (watch.active, watch.began);
         contacts.cases.resume(watch.unsettled);
-        contacts.stirred.extend(&watch.owners);
+        contacts.fresh.extend(&watch.owners);
         contacts.touched.extend(watch.owners);
         self.sessions.touched.extend(watch.hosts);
         self.coupling.touched.extend(watch.servers);

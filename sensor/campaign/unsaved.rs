@@ -25,6 +25,14 @@ impl<K: Ord> Unsaved<K> {
         }
     }
 
+    /// Whether what is held under a key `stays`; that it does not is a change.
+    pub(super) fn stays(&mut self, stays: bool, key: impl FnOnce() -> K) -> bool {
+        if !stays {
+            self.note(key());
+        }
+        stays
+    }
+
     /// What changed since the last call.
     pub(super) fn take(&mut self) -> BTreeSet<K> {
         self.0.as_mut().map(std::mem::take).unwrap_or_default()

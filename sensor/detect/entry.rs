@@ -2,8 +2,9 @@
 //! T1133).
 //!
 //! Every case of `cases-and-rules.md` begins there. Measure: a conversation from outside in which both sides spoke, and
-//! first contacts of the server within a day of it, and of each visitor who comes for the first time later. Benign look-alikes: remote agents that report over the internet,
-//! a vendor's support session: both belong behind a gateway. Evasion: entry by mail or by another machine.
+//! first contacts of the server within a day of it, and of each visitor who comes for the first time later. Benign
+//! look-alikes: remote agents that report over the internet, a vendor's support session: both belong behind a gateway.
+//! Evasion: entry by mail or by another machine.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, has_role, keep, manages, with_role};
