@@ -1,11 +1,12 @@
 //! One thing is changed in the traffic; the claim must follow, or fall, for the right reason.
 
 use crate::support::{Run, analyze_bytes, parallel};
-use crate::synth::attack::{self, Campaign, Chain, Door};
+use crate::synth::attack::{self, Campaign, Chain, Door, Lie};
 use crate::synth::file::pcap;
 use crate::synth::net::{HOUR, MORNING};
 use crate::synth::office::{Office, Place};
 use crate::synth::quiet;
+use etherparse::{SlicedPacket, TransportSlice};
 use serde_json::Value;
 
 /// A city, sixteen days and a network away.
@@ -53,10 +54,17 @@ fn a_campaign_follows_its_cues() {
         ("other addresses, another day", Campaign { place: ELSEWHERE, ..usual }, true),
         ("services in place of WinRM", Campaign { door: Some(Door::Svcctl), ..usual }, true),
         ("five victims", Campaign { victims: 5, ..usual }, true),
+        ("victims tell another name than their own", Campaign { lie: Some(Lie::Own), ..usual }, true),
+        ("victims tell names for each other", Campaign { lie: Some(Lie::Others), ..usual }, true),
+        ("victims say they are the server", Campaign { lie: Some(Lie::Servers), ..usual }, true),
         ("everybody uses the destination", Campaign { common: true, ..usual }, false),
     ];
     let failed: Vec<String> = parallel(&cases, |(what, case, expected)| {
-        let run = played(&attack::push(case).into());
+        let bytes = match case.lie {
+            Some(_) => behind_a_router(attack::push(case)),
+            None => attack::push(case).into(),
+        };
+        let run = played(&bytes);
         let [a, b] = case.place.inside;
         let found: Vec<Value> = run.alerts().into_iter().filter(|x| x["kind"] == "staging_campaign").collect();
         let victims: Vec<String> = (0..case.victims).map(|n| format!("{a}.{b}.1.{}", 11 + attack::victim(n))).collect();
@@ -92,6 +100,24 @@ impl From<Office> for Bytes {
         Self(pcap(&office.wire.finish()))
     }
 }
+
+/// What a sensor sees that stands where neither hardware addresses nor leases nor the domain's tickets pass: machines are
+/// known by the names they tell.
+fn behind_a_router(office: Office) -> Bytes {
+    let mut frames = office.wire.finish();
+    frames.retain(|frame| {
+        let ports = match SlicedPacket::from_ethernet(&frame.bytes).unwrap().transport {
+            Some(TransportSlice::Udp(udp)) => [udp.source_port(), udp.destination_port()],
+            Some(TransportSlice::Tcp(tcp)) => [tcp.source_port(), tcp.destination_port()],
+            _ => return false,
+        };
+        !ports.iter().any(|port| PROOFS.contains(port))
+    });
+    Bytes(pcap(&frames))
+}
+
+/// DHCP and Kerberos.
+const PROOFS: [u16; 3] = [67, 68, 88];
 
 fn played(bytes: &Bytes) -> Run {
     let run = analyze_bytes(&bytes.0);

@@ -381,7 +381,7 @@ pub struct Identity {
     /// The address that is described; `None` when the message gives none (a DHCP client that has no address yet).
     /// Parsers, which know no addresses, leave it open for a side of their flow; the flow fills it in.
     pub ip: Option<IpAddr>,
-    /// The side that is described, when it is one.
+    /// The side that is described, or that says so, when it is one.
     pub side: Option<Direction>,
     /// Hardware address.
     pub mac: Option<[u8; 6]>,

@@ -4,7 +4,8 @@
 //! addresses that never answered and outside actors are only names for the record.
 
 use super::declared::{Declared, DeclaredHost, HostRole};
-use super::identity::{ADOPTION, Identities};
+use super::held::ADOPTION;
+use super::identity::Identities;
 use super::keys::{self, Grant, Key, Mac};
 use super::tenants::TenantId;
 use crate::base::{Budget, Capped, Ring, Table, Timestamp};
@@ -192,11 +193,11 @@ impl Hosts {
     /// Takes in who an address is: by its hardware address, by a name, by both.
     pub(super) fn identified(&mut self, ip: IpAddr, identity: &Identity, ts: Timestamp) {
         self.compare(ip, identity);
-        let leased = identity.source == IdentitySource::Dhcp;
+        let grant = keys::grant(identity.source);
+        let leased = grant == Grant::Leased;
         let before = self.identities.holder(ip, ts);
         match identity.mac.map(|mac| (mac, keys::mac(mac))) {
             Some((_, Mac::Key(mac))) => {
-                let grant = if leased { Grant::Leased } else { Grant::Observed };
                 self.claim(ip, &Key::Mac(mac), grant, ts);
             }
             Some((mac, Mac::VirtualRouter)) => self.identities.virtual_router(ip, mac, ts),
@@ -204,18 +205,28 @@ impl Hosts {
         }
         let asked = identity.mac.and_then(|mac| self.called.get(&mac).cloned()).filter(|_| leased).unwrap_or_default();
         if let Some(id) = identity.client_id.as_deref().map(Into::into).or(asked.id) {
-            let grant = if leased { Grant::Leased } else { Grant::Observed };
             self.claim(ip, &Key::Client(id), grant, ts);
         }
         self.inherit(before, ip, ts);
         let told = identity.hostname.as_deref().or(asked.name.as_deref());
         let Some(name) = told.filter(|name| !name.is_empty()) else { return };
         let before = Some(self.seen(ip, ts));
-        if let Some(label) = keys::label(name) {
-            self.claim(ip, &Key::Label(label.into(), keys::trust(identity.source)), Grant::Observed, ts);
+        let key = keys::label(name).map(|label| Key::Label(label.into(), keys::trust(identity.source)));
+        if let Some(key) = &key {
+            // The name within a lease is the client's own word; the address was the server's.
+            let grant = if leased { Grant::Observed } else { grant };
+            self.claim(ip, key, grant, ts);
         }
         self.inherit(before, ip, ts);
-        self.named(ip, name.into(), identity.source, ts);
+        // It is not called by the name of another one.
+        if !key.is_some_and(|key| self.identities.is_of_another(&key, ip, ts)) {
+            self.named(ip, name.into(), identity.source, ts);
+        }
+    }
+
+    /// Counts what is told of somebody else's address.
+    pub(super) fn disbelieve(&mut self) {
+        self.identities.disbelieve(None);
     }
 
     /// Believes evidence, unless an asset list says whose the address is and the evidence is another machine's.

@@ -5,40 +5,20 @@
 //! address never mix. Weaker evidence against fresh stronger one is not believed, and counted. What was, stays: an
 //! address has intervals, each with its machine and how sure that is.
 //!
+//! What a machine says of itself is believed as long as it takes nothing from others: it brings along no machine that is
+//! heard elsewhere, and as long as the address was never silent for long, another name is the same machine's.
+//!
 //! A hardware address that shows on more addresses a day than a machine has is a router's and no key any more.
-//! Limits: between a silent change of address and the first evidence of it, traffic is the former holder's.
+//! Limits: between a silent change of address and the first evidence of it, traffic is the former holder's. A name told
+//! from an address of the other family joins that to the machine, unless it is heard at one of the family.
 
+use super::held::{FLIP_WINDOW, Held, Interval, MAX_FLIPS, same_family};
 use super::hosts::HostId;
 use super::keys::{Grant, IdentityCounts, Join, Key, Trust, trust_of};
 use crate::base::{Budget, Capped, Ring, Table, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Who had an address from when to when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Interval {
-    pub(crate) host: HostId,
-    pub(crate) from: Timestamp,
-    pub(crate) to: Timestamp,
-    /// The best evidence.
-    pub(crate) trust: Trust,
-}
-
-/// The machine an address belongs to now.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    host: HostId,
-    from: Timestamp,
-    /// Latest traffic or evidence.
-    last: Timestamp,
-    /// The best fresh evidence, and when it last came.
-    trust: Trust,
-    vouched: Timestamp,
-    leased: bool,
-    /// Evidence moved it to and fro: it is nobody's until it is leased again.
-    unsteady: bool,
-}
 
 /// What is known of a machine.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +80,11 @@ impl Identities {
         self.next
     }
 
+    /// Ids below this are given no more.
+    pub(super) fn resume_at(&mut self, next: u32) {
+        self.next = self.next.max(next);
+    }
+
     /// Who holds `ip`. An address that its machine has left long since belongs to nobody.
     pub(super) fn holder(&mut self, ip: IpAddr, ts: Timestamp) -> Option<HostId> {
         let held = *self.held.get_mut(&ip)?;
@@ -133,7 +118,7 @@ impl Identities {
     /// Notes that `ip` spoke.
     pub(super) fn spoke(&mut self, ip: IpAddr, ts: Timestamp) {
         if let Some(held) = self.held.get_mut(&ip) {
-            held.last = held.last.max(ts);
+            held.heard(ts);
         }
     }
 
@@ -150,13 +135,26 @@ impl Identities {
         if known == Some(None) {
             return holder.map(|held| held.host); // A router's, or everybody's: tells nobody.
         }
-        if let Some(held) = holder.filter(|held| held.unsteady && grant == Grant::Observed) {
-            self.counts.disbelieved = self.counts.disbelieved.saturating_add(1);
-            return Some(held.host);
+        if let Some(held) = holder.filter(|held| held.unsteady && grant != Grant::Leased) {
+            return self.disbelieve(Some(held.host));
         }
-        let gives_way = holder.is_some_and(|held| held.trust <= trust || ts.since(held.vouched) > FRESH);
+        if grant == Grant::Told && known.flatten().is_some_and(|host| self.is_heard_elsewhere(host, ip, ts)) {
+            return self.disbelieve(holder.map(|held| held.host));
+        }
+        let gives_way = holder.is_some_and(|held| held.trust <= trust || !held.is_fresh(ts));
         let contradicted = gives_way && holder.is_some_and(|held| known.flatten() != Some(held.host));
         let adopted = known.is_none() && holder.is_some_and(|held| self.adopts(&held, key, ts));
+        let turns = match (key, self.held.get_mut(&ip)) {
+            (Key::Label(name, _), Some(held)) if grant == Grant::Told => held.told(name, ts),
+            _ => false,
+        };
+        if grant == Grant::Told && contradicted && !adopted && holder.is_some_and(Held::is_called) {
+            if turns {
+                self.give_up(ip, ts);
+            }
+            let holder = self.holder(ip, ts);
+            return self.disbelieve(holder);
+        }
         if contradicted && !adopted && holder.is_some_and(|h| h.trust == trust) && self.flips(ip, trust, ts) {
             return self.holder(ip, ts);
         }
@@ -176,10 +174,7 @@ impl Identities {
                 (self.new_id(), false)
             }
             (None, None) => (self.new_id(), false),
-            (_, Some(held)) => {
-                self.counts.disbelieved = self.counts.disbelieved.saturating_add(1);
-                return Some(held.host);
-            }
+            (_, Some(held)) => return self.disbelieve(Some(held.host)),
         };
         let others = self.machines.get(&host).map_or(0, |m| m.addresses.iter().filter(|a| same_family(a, &ip)).count());
         self.counts.moves = self.counts.moves.saturating_add(u64::from(moved && others > 0));
@@ -190,6 +185,9 @@ impl Identities {
         self.put(ip, host, trust, ts);
         if let Some(held) = self.held.get_mut(&ip) {
             held.leased |= grant == Grant::Leased;
+            if let Key::Label(name, _) = key {
+                held.told(name, ts);
+            }
         }
         self.holder(ip, ts)
     }
@@ -246,8 +244,7 @@ impl Identities {
 
     /// Whether a machine account was proved from it.
     pub(super) fn has_account(&self, host: HostId) -> bool {
-        let label = self.machines.get(&host).and_then(|machine| machine.label.as_ref());
-        label.is_some_and(|(_, trust)| *trust == Trust::Account)
+        self.label_and_trust(host).is_some_and(|(_, trust)| trust == Trust::Account)
     }
 
     pub(super) fn client(&self, host: HostId) -> Option<&str> {
@@ -255,10 +252,16 @@ impl Identities {
     }
 
     pub(super) fn label(&self, host: HostId) -> Option<&str> {
-        self.machines.get(&host)?.label.as_ref().map(|(label, _)| &**label)
+        self.label_and_trust(host).map(|(label, _)| label)
+    }
+
+    /// A machine's name, and how that is known.
+    pub(super) fn label_and_trust(&self, host: HostId) -> Option<(&str, Trust)> {
+        self.machines.get(&host)?.label.as_ref().map(|(label, trust)| (&**label, *trust))
     }
 
     /// The best key a machine is known by.
+    #[cfg(test)]
     pub(super) fn trust(&self, host: HostId) -> Trust {
         let Some(machine) = self.machines.get(&host) else { return Trust::Address };
         let label = machine.label.as_ref().map_or(Trust::Address, |(_, trust)| *trust);
@@ -309,6 +312,12 @@ impl Identities {
         if flips < MAX_FLIPS {
             return false;
         }
+        self.give_up(ip, ts);
+        true
+    }
+
+    /// An address is several machines', and none's.
+    fn give_up(&mut self, ip: IpAddr, ts: Timestamp) {
         self.close(ip, ts);
         let nobody = self.new_id();
         self.put(ip, nobody, Trust::Address, ts);
@@ -318,7 +327,12 @@ impl Identities {
         if !self.unsteady.iter().any(|known| *known == ip) {
             self.unsteady.push(ip);
         }
-        true
+    }
+
+    /// Counts evidence that changes nothing; who holds the address stays.
+    pub(super) const fn disbelieve(&mut self, holder: Option<HostId>) -> Option<HostId> {
+        self.counts.disbelieved = self.counts.disbelieved.saturating_add(1);
+        holder
     }
 
     /// Whether the holder may be the machine of a key nobody has: it has none of that kind and was there just now.
@@ -330,10 +344,10 @@ impl Identities {
             Key::Label(_, trust) => match &machine.label {
                 None => true,
                 // A machine known by its hardware address may get another account: it was renamed.
-                Some(_) => held.trust == Trust::Mac && *trust == Trust::Account && ts.since(held.vouched) <= FRESH,
+                Some(_) => held.trust == Trust::Mac && *trust == Trust::Account && held.is_fresh(ts),
             },
         });
-        free && ts.since(held.last.max(held.vouched)) <= ADOPTION
+        free && held.is_occupied(ts)
     }
 
     /// A machine that was known by less and holds nothing any more was the one that took its address.
@@ -375,19 +389,9 @@ impl Identities {
     }
 
     fn put(&mut self, ip: IpAddr, host: HostId, trust: Trust, ts: Timestamp) {
-        let held = self.held.entry(ip, || Held {
-            host,
-            from: ts,
-            last: ts,
-            trust,
-            vouched: ts,
-            leased: false,
-            unsteady: false,
-        });
-        held.last = held.last.max(ts);
-        if trust >= held.trust || ts.since(held.vouched) > FRESH {
-            (held.trust, held.vouched) = (trust, ts);
-        }
+        let held = self.held.entry(ip, || Held::new(host, trust, ts));
+        held.heard(ts);
+        held.vouch(trust, ts);
         let machine = self.machines.entry(host, Machine::default);
         if machine.addresses.contains(&ip) {
             return;
@@ -456,6 +460,13 @@ impl Identities {
         spans.push(Interval { host: held.host, from: held.from, to: ts.max(held.from), trust: held.trust });
     }
 
+    /// The machine does not have this address, and was heard at another of the family just now.
+    fn is_heard_elsewhere(&self, host: HostId, ip: IpAddr, ts: Timestamp) -> bool {
+        let addresses = self.addresses(host);
+        let others = addresses.iter().filter(|other| same_family(other, &ip)).filter_map(|other| self.held.get(other));
+        !addresses.contains(&ip) && others.into_iter().any(|other| ts.since(other.last) <= HEARD)
+    }
+
     /// The machine was seen at another address of the family since it was last heard at this one.
     fn lives_elsewhere(&self, held: &Held, ip: IpAddr) -> bool {
         let others = self.addresses(held.host).iter().filter(|other| **other != ip && same_family(other, &ip));
@@ -463,20 +474,11 @@ impl Identities {
     }
 }
 
-const fn same_family(a: &IpAddr, b: &IpAddr) -> bool {
-    a.is_ipv4() == b.is_ipv4()
-}
-
-/// Evidence older than this speaks against nothing: half a usual lease of a day.
-const FRESH: Duration = Duration::from_hours(12);
-/// A key that is new may be the holder's when that was heard this lately: shorter than leases are, so another machine
-/// would have had to take the address within it.
-pub(super) const ADOPTION: Duration = Duration::from_hours(1);
+/// A machine heard this lately is still where it was: what changes networks is silent for a moment, and tells its name
+/// again and again.
+const HEARD: Duration = Duration::from_mins(10);
 /// An address not heard of for this long, whose machine is heard elsewhere, is free.
 const LEFT: Duration = Duration::from_hours(24);
-/// Equal evidence that moves an address more often than this within the window is about several machines.
-const MAX_FLIPS: usize = 4;
-const FLIP_WINDOW: Duration = Duration::from_hours(1);
 /// `detection.md` §6: a hardware address of more is a router's.
 const MAX_V4_A_DAY: u8 = 8;
 /// RFC 8981 keeps up to seven temporary addresses a prefix beside the stable one; four prefixes are many.

@@ -46,7 +46,7 @@ fn tell(map: &mut Identities, minute: i64, said: &Said) -> HostId {
         Arp(address, mac) => claim(map, address, Key::Mac(*mac), Grant::Observed),
         Lease(address, mac) => claim(map, address, Key::Mac(*mac), Grant::Leased),
         Account(address, name) => claim(map, address, Key::Label(label(name), Trust::Account), Grant::Observed),
-        Name(address, name) => claim(map, address, Key::Label(label(name), Trust::Name), Grant::Observed),
+        Name(address, name) => claim(map, address, Key::Label(label(name), Trust::Name), Grant::Told),
         Called(mac, name) => {
             map.name_mac(*mac, &label(name));
             map.by_mac.get(mac).copied().flatten().unwrap()
@@ -122,6 +122,48 @@ fn evidence_says_who_an_address_is() {
                 (3, Traffic("10.0.0.5")),
             ],
             "ABAA",
+        ),
+        (
+            "a name brings along no machine that is heard elsewhere",
+            vec![
+                (0, Name("10.0.0.5", "epp01")),
+                (0, Traffic("10.0.0.9")),
+                (5, Traffic("10.0.0.5")),
+                (6, Name("10.0.0.9", "epp01")),
+                (7, Traffic("10.0.0.9")),
+            ],
+            "ABABB",
+        ),
+        (
+            "but one that left its network",
+            vec![
+                (0, Name("10.0.0.5", "laptop")),
+                (8, Traffic("10.0.1.9")),
+                (11, Name("10.0.1.9", "laptop")),
+                (12, Traffic("10.0.1.9")),
+            ],
+            "ABAA",
+        ),
+        (
+            "another name on an address that was never silent is the same machine's",
+            vec![
+                (0, Name("10.0.0.5", "pc-a")),
+                (50, Traffic("10.0.0.5")),
+                (100, Traffic("10.0.0.5")),
+                (130, Name("10.0.0.5", "any-name")),
+                (131, Traffic("10.0.0.5")),
+            ],
+            "AAAAA",
+        ),
+        (
+            "after a silence it is another machine's",
+            vec![
+                (0, Name("10.0.0.5", "pc-a")),
+                (70, Traffic("10.0.0.5")),
+                (71, Name("10.0.0.5", "pc-b")),
+                (72, Traffic("10.0.0.5")),
+            ],
+            "AABB",
         ),
         (
             "a machine that left hours ago is not the one that comes",
@@ -221,5 +263,5 @@ fn the_past_of_an_address_can_be_asked() {
 #[test]
 fn a_machine_takes_little_room() {
     assert!(size_of::<Machine>() <= 96, "{} bytes", size_of::<Machine>());
-    assert!(size_of::<Held>() <= 48, "{} bytes", size_of::<Held>());
+    assert!(size_of::<Held>() <= 56, "{} bytes", size_of::<Held>());
 }

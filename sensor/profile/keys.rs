@@ -24,18 +24,20 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    /// The number it is saved by.
+    /// The number a name is saved by.
     pub(super) const fn number(self) -> u8 {
-        self as u8
+        match self {
+            Self::Account => PROVED,
+            _ => TOLD,
+        }
     }
 
-    /// The trust of a number; of one that is none, the least.
+    /// How a saved name was known. Files of before told of the machine, not of its name: 3 where an account or a hardware
+    /// address vouched for it.
     pub(super) const fn of(number: u8) -> Self {
         match number {
-            1 => Self::Name,
-            2 => Self::Account,
-            3 => Self::Mac,
-            _ => Self::Address,
+            PROVED | 3 => Self::Account,
+            _ => Self::Name,
         }
     }
 
@@ -50,6 +52,10 @@ impl Trust {
         }
     }
 }
+
+/// Numbers of a saved name: the machine's word, and that of a domain.
+const TOLD: u8 = 1;
+const PROVED: u8 = 2;
 
 /// What names a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +73,21 @@ pub(super) enum Grant {
     /// A DHCP server gave it: it replaces the machine's lease before.
     Leased,
     Observed,
+    /// A machine says so of itself, and nobody asked whether it may.
+    Told,
+}
+
+/// How a source comes to know who an address is.
+pub(super) const fn grant(source: IdentitySource) -> Grant {
+    match source {
+        IdentitySource::Dhcp => Grant::Leased,
+        IdentitySource::Arp | IdentitySource::Ndp | IdentitySource::Kerberos => Grant::Observed,
+        IdentitySource::Mdns
+        | IdentitySource::Llmnr
+        | IdentitySource::Nbns
+        | IdentitySource::Ntlm
+        | IdentitySource::Cldap => Grant::Told,
+    }
 }
 
 /// How much a key is believed.
@@ -203,6 +224,21 @@ mod tests {
             ("nothing", "$", None),
         ] {
             assert_eq!(label(name).as_deref(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_saved_with_how_it_was_known() {
+        for trust in [Trust::Name, Trust::Account] {
+            assert_eq!(Trust::of(trust.number()), trust);
+        }
+        for (what, number, expected) in [
+            ("an account, before client identifiers were known", 2, Trust::Account),
+            ("an account after that, or a hardware address", 3, Trust::Account),
+            ("a hardware address after that", 4, Trust::Name),
+            ("nothing", 0, Trust::Name),
+        ] {
+            assert_eq!(Trust::of(number), expected, "{what}");
         }
     }
 

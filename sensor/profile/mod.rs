@@ -11,6 +11,7 @@ mod days;
 mod declared;
 mod flows;
 mod habits;
+mod held;
 mod host_days;
 mod hosts;
 mod hubs;

@@ -395,6 +395,10 @@ impl Profiles {
             self.hosts.asked(mac, identity);
         }
         let Some(ip) = identity.ip.or(side) else { return };
+        // A machine speaks for itself only: of another family it may have an address beside the one it speaks from.
+        if side.is_some_and(|side| side != ip && side.is_ipv4() == ip.is_ipv4()) {
+            return self.hosts.disbelieve();
+        }
         if self.declared.site.is_inside(ip) && is_unicast(ip) {
             self.hosts.identified(ip, identity, seen.ts);
             if let Some(id) = self.holder(ip, seen.ts) {

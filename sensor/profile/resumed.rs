@@ -1,7 +1,7 @@
 //! Hosts as they are saved, and how a run continues with them: the same ids, and what tells each.
 
 use super::hosts::{Host, HostId, Hosts, MAX_RECENT};
-use super::keys::{self, Grant, Key};
+use super::keys::{Grant, Key, Trust};
 use super::saved::SavedHost;
 use crate::base::{Ring, Timestamp};
 
@@ -9,7 +9,7 @@ impl Hosts {
     /// A host, but for its habits.
     pub(super) fn saved(&self, id: HostId) -> Option<SavedHost> {
         let host = self.get(id)?;
-        let label = self.identities.label(id).map(|label| (label.to_owned(), self.identities.trust(id).number()));
+        let label = self.identities.label_and_trust(id).map(|(label, trust)| (label.to_owned(), trust.number()));
         Some(SavedHost {
             key: self.key(id)?,
             ip: host.ip,
@@ -45,8 +45,8 @@ impl Hosts {
                 self.identities.claim(*ip, &Key::Mac(mac), Grant::Observed, last);
             }
             if let Some((label, trust)) = &saved.label {
-                let trust = keys::Trust::of(*trust).min(keys::Trust::Account);
-                self.identities.claim(*ip, &Key::Label(label.as_str().into(), trust), Grant::Observed, last);
+                let key = Key::Label(label.as_str().into(), Trust::of(*trust));
+                self.identities.claim(*ip, &key, Grant::Observed, last);
             }
         }
         let host = Host {
@@ -64,9 +64,7 @@ impl Hosts {
 
     /// Ids below this are given no more.
     pub(super) fn resume_at(&mut self, next: u32) {
-        while self.identities.next_id() < next {
-            self.identities.new_id();
-        }
+        self.identities.resume_at(next);
     }
 }
 

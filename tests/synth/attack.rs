@@ -3,6 +3,7 @@
 //! Every cue is a parameter, so that tests can take one away and see the claim fall.
 
 use super::acts::{self, Act};
+use super::dns;
 use super::habits::{self, agent_call, heartbeat, minute_of};
 use super::hello::Client;
 use super::http;
@@ -10,6 +11,7 @@ use super::net::{HOUR, Host, MINUTE, MS, Nanos, SECOND};
 use super::office::{Office, Place};
 use super::tcp::{Side, Tcp};
 use super::tls::{Answer, Tls};
+use std::net::IpAddr;
 
 /// By which door a server makes a workstation run something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,19 @@ pub(crate) struct Campaign<'a> {
     pub(crate) callback: Callback<'a>,
     /// Whether ordinary workstations use the destination too.
     pub(crate) common: bool,
+    /// What is told about names between act and call, and is not so.
+    pub(crate) lie: Option<Lie>,
+}
+
+/// Datagrams about names that anybody can send (RFC 6762).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Each victim tells another name than its own.
+    Own,
+    /// Each victim tells a name for the next one's address.
+    Others,
+    /// Each victim tells the server's name for its own address.
+    Servers,
 }
 
 /// Tenant of a shared cloud.
@@ -64,7 +79,7 @@ impl Campaign<'_> {
     pub(crate) const fn usual() -> Self {
         let callback = Callback { name: STAGE, interval: 60 * SECOND, jitter: 20, beats: 18 };
         let (place, door) = (Place::usual(0x7002), Some(Door::Winrm(5985)));
-        Self { place, victims: 12, door, delay: 0, callback, common: false }
+        Self { place, victims: 12, door, delay: 0, callback, common: false, lie: None }
     }
 }
 
@@ -102,11 +117,27 @@ pub(crate) fn push(campaign: &Campaign<'_>) -> Office {
             let act = Act { from: (&server, "AV01"), on: (&host, &name), user: "svc-av" };
             now = act_by(&mut office, now, door, act, "WinHelper");
         }
+        if let Some(lie) = campaign.lie {
+            let (name, of) = match lie {
+                Lie::Own => (format!("printer-{n}"), pc),
+                Lie::Others => (format!("printer-{n}"), victim((n + 1) % campaign.victims)),
+                Lie::Servers => ("AV01".to_owned(), pc),
+            };
+            tell_name(&mut office, now, pc, (&name, of));
+        }
         now += campaign.delay + office.wire.random.octaves(3 * SECOND, 5);
         let first = fetch(&mut office, pc, now, campaign.callback.name, 8_800);
         call_back(&mut office, pc, first, &campaign.callback, if n % 4 == 2 { 7_000 } else { 0 });
     }
     office
+}
+
+/// A workstation tells everybody which name an address has.
+pub(crate) fn tell_name(office: &mut Office, at: Nanos, pc: u8, (name, of): (&str, u8)) {
+    let (host, named) = (office.pc(pc), office.pc(of));
+    let group = Host { ip: IpAddr::from([224, 0, 0, 251]), ttl: 255 };
+    let answer = dns::announcement(&format!("{name}.local"), named.ip);
+    office.wire.udp(at, (&host, 5353), (&group, 5353), &answer);
 }
 
 /// Acts by a door.

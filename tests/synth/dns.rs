@@ -127,6 +127,18 @@ pub(crate) fn header(id: u16, flags: u16, answers: u16) -> Vec<u8> {
     [id, flags, 1, answers, 0, 0].iter().flat_map(|field| field.to_be_bytes()).collect()
 }
 
+/// Which IPv4 address has a name, told to everybody: an answer without a question, the cache-flush bit set (RFC 6762
+/// §10.2).
+pub(crate) fn announcement(name: &str, ip: IpAddr) -> Vec<u8> {
+    let IpAddr::V4(ip) = ip else { return Vec::new() };
+    let mut answer = header(0, 0x8400, 1);
+    answer[4..6].fill(0);
+    answer.extend(labels(name));
+    answer.extend([0, 1, 0x80, 1, 0, 0, 0, 120, 0, 4]);
+    answer.extend(ip.octets());
+    answer
+}
+
 /// A name as length-prefixed labels.
 pub(crate) fn labels(name: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len() + 2);

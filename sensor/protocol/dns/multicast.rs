@@ -70,7 +70,7 @@ impl Multicast {
                     lookups.answer(input, Asked { id: message.header.id, ..asked }, answer.clone(), out);
                 }
             }
-            self.identify(&mut records, out);
+            self.identify(&mut records, input.from, out);
         }
         if let Some(flaw) = flaw {
             out.weird(oddity(flaw));
@@ -78,7 +78,7 @@ impl Multicast {
     }
 
     /// Address records: who claims which name.
-    fn identify(&self, message: &mut Message<'_>, out: &mut Output) {
+    fn identify(&self, message: &mut Message<'_>, from: Direction, out: &mut Output) {
         let [_, records @ ..] = message.header.counts.map(usize::from);
         let mut told = 0_usize;
         for _ in 0..records.iter().sum::<usize>().min(MAX_RECORDS) {
@@ -93,7 +93,7 @@ impl Multicast {
                 let hostname = owner.strip_suffix(".local").unwrap_or(&owner).into();
                 out.push(Event::Identity(Box::new(Identity {
                     ip: Some(ip),
-                    side: None,
+                    side: Some(from),
                     mac: None,
                     client_id: None,
                     hostname: Some(hostname),

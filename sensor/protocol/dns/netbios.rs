@@ -62,7 +62,7 @@ impl Names {
                 let name = name_of(&mut question)?;
                 message.question()?;
                 let record = message.record()?;
-                register(&name, message.data(&record), out);
+                register(&name, message.data(&record), input.from, out);
                 Ok(())
             }
             _ => Ok(()), // Releases and the servers' answers to registrations name nobody new.
@@ -183,10 +183,10 @@ fn status(data: &[u8], from: Direction, answer: &mut Answer, out: &mut Output) {
 }
 
 /// A registration: the host says what it is called, or which group it belongs to.
-fn register(name: &Name, data: &[u8], out: &mut Output) {
+fn register(name: &Name, data: &[u8], from: Direction, out: &mut Output) {
     let mut r = Reader::new(data);
     let (Some(flags), Some(ip)) = (r.u16(), address_of(data)) else { return };
-    let side = ip.is_unspecified().then_some(Direction::Orig);
+    let side = Some(from);
     let ip = Some(ip).filter(|ip| !ip.is_unspecified());
     match (name.suffix, flags & GROUP != 0) {
         (WORKSTATION | FILE_SERVER, false) => {

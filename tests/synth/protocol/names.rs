@@ -47,12 +47,9 @@ pub(crate) fn local() -> Vec<u8> {
     let mut wire = Wire::new(6);
     let (pc, printer) = (pc(), Host::inside([10, 20, 1, 90]));
     let group = |last: u8| Host { ip: IpAddr::from([224, 0, 0, last]), ttl: 255 };
-    // A query by multicast, answered by multicast: no question in it, the cache-flush bit set (RFC 6762 §10.2).
+    // A query by multicast, answered by multicast.
     wire.udp(MORNING, (&pc, 5353), (&group(251), 5353), &dns::query(0, "printer-3.local", dns::A));
-    let mut answer = dns::header(0, 0x8400, 1);
-    answer[4..6].fill(0);
-    answer.extend(dns::labels("printer-3.local"));
-    answer.extend([0, 1, 0x80, 1, 0, 0, 0, 120, 0, 4, 10, 20, 1, 90]);
+    let answer = dns::announcement("printer-3.local", printer.ip);
     wire.udp(MORNING + 9 * MS, (&printer, 5353), (&group(251), 5353), &answer);
     // The same by LLMNR, answered to the one who asked.
     let now = MORNING + SECOND;
