@@ -72,6 +72,8 @@ pub(crate) struct Claim<'a> {
     /// The host that acted, and its roles.
     pub(crate) actor: Option<IpAddr>,
     pub(crate) roles: &'a [HostRole],
+    /// Nobody declared it, but it was found to manage others.
+    pub(crate) learned_hub: bool,
     /// Name, class and address of each destination.
     pub(crate) destinations: Vec<(Option<&'a str>, Option<&'a str>, Option<IpAddr>)>,
     pub(crate) way: Way,
@@ -90,7 +92,7 @@ impl Allow {
         let says = |verb: &str| {
             verb == claim.detector || verb == claim.kind || claim.channels.split(", ").any(|channel| channel == verb)
         };
-        let manages = claim.roles.iter().any(|role| MANAGING.contains(role));
+        let manages = claim.learned_hub || claim.roles.iter().any(|role| MANAGING.contains(role));
         let names_nobody = self.role.is_none() && self.host.is_none();
         claim.tier > 1
             && claim.last_seen.utc_day() <= self.expires.0
@@ -148,6 +150,7 @@ mod tests {
             channels: "",
             actor: "10.0.0.5".parse().ok(),
             roles,
+            learned_hub: false,
             destinations: vec![(Some("x.vendor.example"), Some("cdn"), "203.0.113.9".parse().ok())],
             way: Way::Outbound,
         }
@@ -174,6 +177,18 @@ mod tests {
             ("expired", Allow { expires: (19_998, "2024-10-02".into()), ..entry() }, &[], false),
         ] {
             assert_eq!(AllowList(vec![allow]).label(&claim(roles)).is_some(), covered, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_was_found_to_manage_others_is_covered_only_by_name() {
+        for (what, allow, covered) in [
+            ("nobody named", entry(), false),
+            ("the same, said out loud", Allow { management: true, ..entry() }, true),
+            ("its network", Allow { host: "10.0.0.0/24".parse().ok(), ..entry() }, true),
+        ] {
+            let claim = Claim { learned_hub: true, ..claim(&[]) };
+            assert_eq!(AllowList(vec![allow]).label(&claim).is_some(), covered, "{what}");
         }
     }
 

@@ -157,6 +157,7 @@ fn label(alert: &mut Alert, at: &Context<'_>) {
         () if destinations.is_empty() => Way::Internal,
         () => Way::Outbound,
     };
+    let holder = actor.and_then(|ip| at.usual.holder(ip, alert.finding.last_seen));
     let channels = alert.finding.reasons.iter().find(|reason| reason.measure == "channels");
     let claim = Claim {
         detector: alert.finding.detector,
@@ -169,6 +170,7 @@ fn label(alert: &mut Alert, at: &Context<'_>) {
         },
         actor,
         roles: actor.map_or(&[], |ip| at.usual.roles_at(ip)),
+        learned_hub: holder.is_some_and(|id| at.usual.learned_hub(id).is_some()),
         destinations,
         way,
     };

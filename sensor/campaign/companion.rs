@@ -124,12 +124,14 @@ fn excess(
     (at, touched, span): (u32, u32, u32),
     ask: &Question<'_>,
 ) -> Option<(f64, Sweep)> {
-    let within = |case: &&&Case| (at..=at.saturating_add(SLOT_S + span)).contains(&moment(case.ts));
+    let within = |case: &&&Case| (at..=at.saturating_add(SLOT_S).saturating_add(span)).contains(&moment(case.ts));
     let after: Vec<&&Case> = cases.iter().filter(within).collect();
     // What a machine contacts when it is switched on is no part of anybody's sweep.
-    let in_boot = |case: &Case, t: u32| case.booted > 0 && (case.booted..=case.booted + BOOT_S).contains(&t);
+    let in_boot =
+        |case: &Case, t: u32| case.booted > 0 && (case.booted..=case.booted.saturating_add(BOOT_S)).contains(&t);
     let swept = |case: &&&&Case| {
-        case.contact(server, Mark::Any).is_some_and(|t| t >= at && t <= at + SLOT_S && !in_boot(case, t))
+        case.contact(server, Mark::Any)
+            .is_some_and(|t| (at..=at.saturating_add(SLOT_S)).contains(&t) && !in_boot(case, t))
     };
     let followed = after.iter().filter(swept).count();
     let others = after.len() - followed;
@@ -145,7 +147,7 @@ fn excess(
     // The cluster's cases outside the window say how often it happens anyway, over at least a day's working hours.
     let outside = real(cases.len() - after.len());
     let reached = f64::from(touched) / f64::from(active.max(1));
-    let expected = (outside * f64::from(span + SLOT_S) / WORKDAY_S * reached).max(ask.rule.sweep_floor);
+    let expected = (outside * f64::from(span.saturating_add(SLOT_S)) / WORKDAY_S * reached).max(ask.rule.sweep_floor);
     let followed = count(followed);
     let p = negative_binomial(expected, ask.rule.sweep_spread, followed);
     Some((p, Sweep { at, touched, span_s: span, followed, expected }))

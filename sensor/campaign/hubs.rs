@@ -42,6 +42,12 @@ struct Slot {
     before: PerMark<u32>,
 }
 
+impl Slot {
+    const fn began(&self) -> u32 {
+        self.slot.saturating_mul(SLOT_S)
+    }
+}
+
 /// Payload sent on one port, in half octaves, decayed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Sizes {
@@ -145,8 +151,8 @@ impl Hub {
         // One slot is no habit.
         let usual = if usual.len() < FEW_SLOTS { 0 } else { usual.get(usual.len() / 2).copied().unwrap_or(0) };
         let least = least.max(usual.saturating_mul(2));
-        let sweeps = self.slots.iter().filter(|slot| slot.slot * SLOT_S >= since && met(slot) >= least);
-        sweeps.map(|slot| (slot.slot * SLOT_S, met(slot))).collect()
+        let sweeps = self.slots.iter().filter(|slot| slot.began() >= since && met(slot) >= least);
+        sweeps.map(|slot| (slot.began(), met(slot))).collect()
     }
 
     /// Whether a sweep at `at` comes at an hour without one on the day before, from a server known for long.

@@ -163,7 +163,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
             Exit::Done
         }
         Err(wrong) => {
-            anstream::eprintln!("yukue: {wrong}");
+            anstream::eprintln!("yukue: {}", shown(&wrong.to_string()));
             if matches!(
                 wrong,
                 Wrong::Store(StoreError::Write { .. }) | Wrong::NoWayBack(NoWayBack::Store(StoreError::Write { .. }))

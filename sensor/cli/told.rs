@@ -190,6 +190,8 @@ fn allowed(record: &Record, change: &Change<'_>) -> Option<Fate> {
         channels: channels.and_then(|reason| reason.observed.as_str()).unwrap_or_default(),
         actor,
         roles: actor.map_or(&[], |ip| roles_of(change.declared, ip)),
+        // What a server was found to be is not in a record.
+        learned_hub: false,
         destinations,
         way,
     };

@@ -3,9 +3,9 @@
 //! Reading anew changes all or nothing. What is wrong, and what is right but implausible (no detector left on, a third of
 //! a table or feed gone, as after a download that was cut), is refused: the old set stays in force.
 
-use super::{Config, ConfigError, Written, files, tables, text_of};
+use super::{Config, ConfigError, Written, files, plain, tables, text_of};
 use crate::alert::Rules;
-use crate::intel::Intel;
+use crate::intel::{Feeds, Intel};
 use crate::profile::Declared;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl super::whole::Parts {
     }
 }
 
-/// Rows of each table, and of each feed in the folder's `feeds`.
+/// Rows of each table, and indicators of each feed in the folder's `feeds`: some keep all of them in one line.
 pub(super) fn rows(folder: Option<&Path>) -> Result<Vec<(String, usize)>, Box<ConfigError>> {
     let count = |text: &str| text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
     let tables = tables(folder)?;
@@ -96,7 +96,8 @@ pub(super) fn rows(folder: Option<&Path>) -> Result<Vec<(String, usize)>, Box<Co
     let feeds: Vec<PathBuf> = folder.map(|folder| files(&folder.join("feeds"))).transpose()?.unwrap_or_default();
     for path in feeds {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        rows.push((format!("feeds/{name}"), count(&text_of(&path)?)));
+        let indicators = Feeds::default().add(&name, &text_of(&path)?);
+        rows.push((format!("feeds/{name}"), indicators.map_err(|wrong| plain(&path, wrong.to_string()))?));
     }
     Ok(rows)
 }
@@ -107,6 +108,7 @@ const MOST_SHRINK_PERCENT: usize = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::fs;
 
     #[test]
@@ -121,8 +123,13 @@ mod tests {
         let whole = "[paths]\nsite = \"site.toml\"\nrules = \"rules\"\nintel = \"intel\"\n";
         let names: String = (0..100).map(|n| format!("host{n}.example.net\n")).collect();
         let first = |lines: usize| names.lines().take(lines).map(|line| format!("{line}\n")).collect::<String>();
+        let one_line = |indicators: usize| {
+            let named = |n| json!({ "type": "domain", "value": format!("host{n}.example.org") });
+            json!({ "Event": { "Attribute": (0..indicators).map(named).collect::<Vec<_>>() } }).to_string()
+        };
         let right = || {
             fs::write(&path, whole).unwrap();
+            fs::write(at("intel/feeds/event.json"), one_line(10)).unwrap();
             fs::write(at("site.toml"), "inside = [\"10.0.0.0/8\"]\n").unwrap();
             fs::write(at("intel/feeds/own.txt"), &names).unwrap();
             for entry in fs::read_dir(at("rules")).unwrap() {
@@ -149,6 +156,11 @@ mod tests {
                 "a feed was cut",
                 &|| fs::write(at("intel/feeds/own.txt"), first(69)).unwrap(),
                 "own.txt shrank from 100 rows to 69",
+            ),
+            (
+                "a feed of one line was cut",
+                &|| fs::write(at("intel/feeds/event.json"), one_line(3)).unwrap(),
+                "event.json shrank from 10 rows to 3",
             ),
             (
                 "a feed is gone",

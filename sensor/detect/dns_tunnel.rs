@@ -255,7 +255,7 @@ impl Rule {
         };
         let ip = usual.address_text(host);
         let mean = f64::from(asked.letters) / f64::from(asked.counted.max(1));
-        let share = 100 * asked.texts / asked.lookups.max(1);
+        let share = 100 * u64::from(asked.texts) / u64::from(asked.lookups.max(1));
         let others = below.clients.saturating_sub(1);
         let shared = match others {
             0 => say!("dns_tunnel.alone"),

@@ -99,9 +99,10 @@ impl<K: Key, V> Ledger<K, V> {
     pub(super) fn say(&mut self, which: Which, said: &mut Said, tell: impl Fn(&K, &V) -> Option<Finding>) {
         match which {
             Which::Untold => {
-                self.untold.sort_unstable();
+                self.untold.sort_unstable_by(|a, b| b.cmp(a));
                 self.untold.dedup();
-                for key in self.untold.drain(..) {
+                // One at a time: a telling that panics must not take along what comes after it.
+                while let Some(key) = self.untold.pop() {
                     if let Some(note) = self.noted.peek_mut(&key) {
                         note.untold = false;
                         said.findings.extend(tell(&key, &note.about));
@@ -133,6 +134,22 @@ const FREE: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_telling_that_panics_takes_none_of_the_others_along() {
+        let mut ledger = Ledger::new(Budget::new("few", 9, 0));
+        (1..=4).for_each(|key| *ledger.note(key, || 0) += 1);
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            ledger.say(Which::Untold, &mut Said::default(), |key, _| match key {
+                2 => panic!("what cannot be told"),
+                _ => None,
+            });
+        }));
+        assert!(failed.is_err());
+        assert_eq!(told(&mut ledger), [(3, 1), (4, 1)]);
+        *ledger.amend(&2).unwrap() += 1;
+        assert_eq!(told(&mut ledger), [(2, 2)], "it is asked again when it is touched again");
+    }
 
     #[test]
     fn what_was_touched_is_told_once_in_the_order_of_keys_and_what_made_room_is_not() {

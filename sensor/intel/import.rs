@@ -70,11 +70,11 @@ pub(crate) fn ranges(vendor: Vendor, text: &str) -> Result<Vec<Range>, ImportErr
     match vendor {
         Vendor::Aws => {
             for (list, key) in [("prefixes", "ip_prefix"), ("ipv6_prefixes", "ipv6_prefix")] {
-                each(at(&json, list), |row| take(&mut found, at(row, key), &service(at(row, "service"))));
+                each(at(&json, list), |row| take(&mut found, at(row, key), &service(word(at(row, "service")))));
             }
         }
         Vendor::Azure => each(at(&json, "values"), |tag| {
-            let name = service(at(at(tag, "properties"), "systemService"));
+            let name = service(word(at(at(tag, "properties"), "systemService")));
             each(at(at(tag, "properties"), "addressPrefixes"), |net| take(&mut found, net, &name));
         }),
         Vendor::Google => each(at(&json, "prefixes"), |row| {
@@ -84,14 +84,18 @@ pub(crate) fn ranges(vendor: Vendor, text: &str) -> Result<Vec<Range>, ImportErr
         }),
         Vendor::Oracle => each(at(&json, "regions"), |region| {
             each(at(region, "cidrs"), |row| {
-                let tag = at(row, "tags").as_array().and_then(|tags| tags.first()).map_or(String::new(), service);
+                let tag = at(row, "tags")
+                    .as_array()
+                    .and_then(|tags| tags.first())
+                    .map_or(String::new(), |tag| service(word(tag)));
                 take(&mut found, at(row, "cidr"), if tag == "object_storage" { "object-storage" } else { "all" });
             });
         }),
         Vendor::Github => {
             let lists = json.as_object().into_iter().flatten().filter(|(_, list)| list.is_array());
-            for (name, list) in lists {
-                each(list, |net| take(&mut found, net, &name.to_ascii_lowercase()));
+            for (key, list) in lists {
+                let name = service(key);
+                each(list, |net| take(&mut found, net, &name));
             }
         }
     }
@@ -157,6 +161,11 @@ fn at<'a>(value: &'a Value, key: &str) -> &'a Value {
     value.get(key).unwrap_or(&Value::Null)
 }
 
+/// A text; empty for what is none.
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 fn each(list: &Value, mut with: impl FnMut(&Value)) {
     list.as_array().into_iter().flatten().for_each(&mut with);
 }
@@ -168,8 +177,8 @@ fn take(found: &mut Vec<Range>, net: &Value, service: &str) {
 }
 
 /// A service as the table words it: lower case, and only letters that need no quotes.
-fn service(name: &Value) -> String {
-    let name = name.as_str().unwrap_or_default().to_ascii_lowercase();
+fn service(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
     let name: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(MAX_SERVICE).collect();
     match name.as_str() {

@@ -30,7 +30,8 @@ impl Baseline {
         others.extend(joined.into_iter().map(|record| ((record.kind, record.key), record)));
         let (theirs, their_others) = other.parts();
         let pairs: Vec<(u32, u32)> = ids.hosts.iter().map(|(old, new)| (*old, *new)).collect();
-        let mut approvals = known.keys().filter(|(kind, _)| *kind == Kind::Approval).map(|(_, (n, _))| *n + 1).max();
+        let mut approvals =
+            known.keys().filter(|(kind, _)| *kind == Kind::Approval).map(|(_, (n, _))| n.saturating_add(1)).max();
         for ((kind, key), saved) in theirs {
             let key = match kind {
                 Kind::Fleet | Kind::Peers => Some(*key),

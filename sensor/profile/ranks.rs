@@ -72,7 +72,11 @@ impl Ranks {
     /// Whether what was read from disk can have been written by this code.
     pub(super) fn is_whole(&self) -> bool {
         let days = usize::try_from(DAYS).unwrap_or(0);
-        self.pooled.len() == BINS && self.days.len() <= days && self.days.iter().all(|(_, counts)| counts.len() == BINS)
+        self.pooled.len() == BINS
+            && self.days.len() <= days
+            && self.days.iter().all(|(_, counts)| counts.len() == BINS)
+            && self.pooled.iter().all(|sum| *sum <= MOST_COUNTED)
+            && self.total == self.pooled.iter().sum::<u64>()
     }
 }
 
@@ -91,6 +95,8 @@ const fn real(count: u64) -> f64 {
 const BINS: usize = 65;
 /// Today and the 14 days before.
 const DAYS: i32 = 15;
+/// Sums of all bins of the longest file stay far from what a counter holds.
+const MOST_COUNTED: u64 = 1 << 48;
 /// Contacts before a rank among them means something.
 const LEAST: u64 = 200;
 

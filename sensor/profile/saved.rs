@@ -162,7 +162,8 @@ impl Saved {
             Kind::Approval => Self::Approval(boxed(record)?),
             _ => return Ok(None),
         };
-        if saved.is_whole() { Ok(Some(saved)) } else { Err(record.bad()) }
+        let has_id = !matches!(record.kind, Kind::Host | Kind::Owner) || record.key.0 < MOST_IDS;
+        if has_id && saved.is_whole() { Ok(Some(saved)) } else { Err(record.bad()) }
     }
 
     /// The record of it.

@@ -242,7 +242,7 @@ impl<N: Count> Volumes<N> {
 
     /// Whether what was read from disk can have been written by this code.
     pub(super) fn is_whole(&self) -> bool {
-        self.bins.is_empty() || self.bins.len() == BINS
+        (self.bins.is_empty() || self.bins.len() == BINS) && self.bins.iter().all(|n| (*n).into() <= MOST_COUNTED)
     }
 
     fn fade(&mut self, day: i32, kept_a_day: f64) {
@@ -318,6 +318,8 @@ const OFF_BINS: usize = 16;
 const BINS: usize = FEATURES * (WORK_BINS + OFF_BINS);
 /// One host-day.
 const UNIT: u64 = 1024;
+/// Sums of all bins of any file stay far from what a counter holds.
+const MOST_COUNTED: u64 = 1 << 48;
 const MOST_DAYS: i32 = 3650;
 /// The top 0.5 %, and at least ten host-days.
 const TAIL_PART: u64 = 200;
