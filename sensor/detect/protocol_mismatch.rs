@@ -37,6 +37,8 @@ struct Rule {
     promised: BTreeMap<String, Vec<String>>,
     tunnels: Vec<String>,
     least_bytes: u64,
+    bulk_udp: Vec<u16>,
+    bulk_bytes: u64,
     tunnel_nats: f64,
     other_nats: f64,
     unknown_nats: f64,
@@ -97,8 +99,9 @@ impl ProtocolMismatch {
         let spoken = match seen.service {
             Some(service) if promised.iter().any(|p| p == service) => return,
             Some(service) => service,
-            None if least < self.rule.least_bytes || seen.transport != Transport::Tcp => return,
-            None => UNKNOWN,
+            None if seen.transport == Transport::Tcp && least >= self.rule.least_bytes => UNKNOWN,
+            None if seen.transport == Transport::Udp && self.rule.is_bulk(seen) => UNKNOWN,
+            None => return,
         };
         let nats = self.rule.nats(spoken);
         let new = || Odd { first: seen.began, last: seen.ts, flows: 0, uids: Vec::new() };
@@ -127,6 +130,12 @@ impl Rule {
             _ => return None,
         };
         self.promised.get(&format!("{transport}/{port}")).map(Vec::as_slice)
+    }
+
+    /// Much in no protocol known, over a port at which datagrams are few and small.
+    fn is_bulk(&self, seen: &Closed) -> bool {
+        let moved = seen.counters.orig_bytes.saturating_add(seen.counters.resp_bytes);
+        self.bulk_udp.contains(&seen.port) && moved >= self.bulk_bytes
     }
 
     fn nats(&self, spoken: &str) -> f64 {

@@ -15,6 +15,7 @@ use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Arg, Budget, Table, Timestamp, Word, say};
 use crate::event::{Certificate, Uid};
+use crate::intel::{is_background, is_same};
 use crate::profile::{Activity, Hello, HostId, Profiles, TenantId};
 use std::net::IpAddr;
 
@@ -150,16 +151,23 @@ impl Rule {
         let intel = usual.intel();
         let owner = intel.owner(sni)?;
         let mut names = usual.names_of(ip).peekable();
-        names.peek()?;
-        if usual.sees_lookups(host) == Some(false) {
+        let seen = usual.sees_lookups(host);
+        let (named, ranged) = (intel.place(Some(sni), ip), intel.place(None, ip).provider);
+        let its_own = named.provider.zip(ranged).is_some_and(|(a, b)| is_same(a, b));
+        if names.peek().is_none() {
+            // The first contact of a run has no look-up before it; of what nobody looks twice at that is not all.
+            let trusted = is_background(named.class) && !its_own && seen == Some(true);
+            return trusted
+                .then_some(("a name that nobody looks twice at, and no look-up of it", self.other_provider_nats));
+        }
+        if seen == Some(false) {
             return None;
         }
         if names.any(|name| intel.owner(name).is_some_and(|other| other == owner)) {
             return None;
         }
-        let (named, ranged) = (intel.place(Some(sni), ip).provider, intel.place(None, ip).provider);
-        match (named, ranged) {
-            (Some(named), Some(ranged)) if named != ranged && !alike(named, ranged) => {
+        match (named.provider, ranged) {
+            (Some(_), Some(_)) if !its_own => {
                 Some(("the name is one provider's, the address another's", self.other_provider_nats))
             }
             _ => Some(("the address was looked up by other names only", self.other_name_nats)),
@@ -240,12 +248,6 @@ fn matches(san: &str, name: &str) -> bool {
 /// Whether the common name stands for `name`, as before there were alternative names.
 fn is_subject(subject: &str, name: &str) -> bool {
     subject.split(',').filter_map(|part| part.trim().strip_prefix("CN=")).any(|common| matches(common, name))
-}
-
-/// Names of one provider in the two tables: `aws` and `amazon`, `microsoft` and `microsoft-azure`.
-fn alike(a: &str, b: &str) -> bool {
-    let first = |text: &str| text.split('-').next().unwrap_or_default().to_owned();
-    first(a) == first(b)
 }
 
 /// (host, owner) pairs with something odd.

@@ -171,6 +171,40 @@ fn name_address_and_certificate_belong_together() {
 }
 
 #[test]
+fn a_name_that_nobody_looks_twice_at_covers_only_what_a_look_up_of_it_led_to() {
+    const TRUSTED: &str = "ctldl.windowsupdate.com";
+    for (what, looked_up, seen, address, background) in [
+        (Nearly("its look-up led there"), TRUSTED, 40, OUTSIDE, true),
+        (Nearly("that of another name of its owner did"), "dl.windowsupdate.com", 40, OUTSIDE, true),
+        (Nearly("look-ups of this host are not seen"), "", 0, OUTSIDE, true),
+        (Nearly("it is an address of the provider"), "", 40, "4.128.2.164", true),
+        (Fires("nobody looked it up"), "", 40, OUTSIDE, false),
+        (Fires("nobody looked it up, and it is another provider's"), "", 40, "54.231.0.9", false),
+    ] {
+        let world = || {
+            let mut world = World::new(START);
+            for n in 0..40 {
+                if n < seen {
+                    world.ask(n * 60, HOST, "172.16.0.2", ("www.a.example", "A"), &["192.0.2.9"]);
+                }
+                world.contact(n * 60 + 1, HOST, "192.0.2.9", 443, Some("www.a.example"));
+            }
+            if !looked_up.is_empty() {
+                world.ask(2_990, HOST, "172.16.0.2", (looked_up, "A"), &[address]);
+            }
+            world.greet(3_000, HOST, address, |hello| hello.sni = Some(TRUSTED.into()));
+            world
+        };
+        assert_eq!(world().signs("sni_mismatch", 0), if background { vec![] } else { vec![5.0] }, "{what}");
+        assert_eq!(
+            world().signs("direct_address", 3_000).is_empty(),
+            background,
+            "{what}: it is as if nobody named it"
+        );
+    }
+}
+
+#[test]
 fn a_little_every_day_is_a_drip_and_once_much_is_none() {
     for (what, from, days, up, down, others, elsewhere, role, expected) in [
         (Fires("900 kB on six days"), 4, 6, 900_000, 9_000, 0, 0, None, vec![Severity::Low]),

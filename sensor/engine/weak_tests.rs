@@ -3,6 +3,7 @@
 use super::scene::Case::{Fires, Just, JustNot, Nearly};
 use super::scene::{Talk, severities};
 use super::world::World;
+use crate::base::Transport;
 use crate::detect::Severity;
 
 const START: i64 = 1_600_000_000;
@@ -56,6 +57,28 @@ fn an_address_without_a_name_is_a_sign_of_a_host_that_goes_by_names() {
         (0..nameless).for_each(|n| world.contact(9_000 + n * 60, HOST, &format!("198.51.100.{n}"), 443, None));
         world.contact(DAY, HOST, OUTSIDE, 443, name);
         assert_eq!(!world.signs("direct_address", DAY).is_empty(), said, "{what}");
+    }
+}
+
+#[test]
+fn what_nobody_recognises_in_bulk_over_a_port_of_look_ups_is_a_sign_and_an_upload_like_any_other() {
+    for (what, port, service, up, said) in [
+        (Fires("megabytes to the port of address discovery"), 3478, "", 900_000_000, true),
+        (Fires("to that of time"), 123, "", 900_000_000, true),
+        (Fires("to that of look-ups"), 53, "", 900_000_000, true),
+        (Just("64 KiB"), 3478, "", 65_536 - 100, true),
+        (JustNot("a byte less"), 3478, "", 65_536 - 101, false),
+        (Nearly("a relayed call"), 3478, "stun", 900_000_000, false),
+        (Nearly("datagrams to any port"), 8219, "", 900_000_000, false),
+    ] {
+        let world = || {
+            let mut world = World::new(START);
+            world.say(10, &Talk { transport: Transport::Udp, port, service, up, down: 100, ..Talk::default() });
+            world
+        };
+        assert_eq!(world().signs("protocol_mismatch", 0), if said { vec![2.0] } else { vec![] }, "{what}");
+        let uploads = severities(&world().told(), "upload_tail").len();
+        assert_eq!(uploads == 1, up > 1_000_000 && service.is_empty(), "{what}: {uploads} uploads");
     }
 }
 

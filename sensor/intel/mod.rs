@@ -202,6 +202,16 @@ impl Tables {
     }
 }
 
+/// The benign baseline of `rules/intel`: updates, telemetry and sign-in of the large vendors.
+pub(crate) fn is_background(class: Option<&str>) -> bool {
+    matches!(class, Some("update-infra" | "telemetry-infra" | "identity"))
+}
+
+/// Whether two names are one provider's in the two tables: `aws` and `amazon`, `microsoft` and `microsoft-azure`.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    a.split('-').next() == b.split('-').next()
+}
+
 /// What counts as one neighbour for a destination without a name: the smallest block that is routed on its own.
 const NETWORK_V4: u8 = 24;
 const NETWORK_V6: u8 = 48;

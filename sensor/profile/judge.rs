@@ -1,21 +1,24 @@
 //! Whom a flow to the outside is with: decided once, by the best name there is.
 
 use super::activity::{Activity, CheckIn, Contact};
-use super::{Profiles, SharedBy, Tenant, Tie};
+use super::{HostId, Profiles, SharedBy, Tenant, Tie};
 use crate::base::Transport;
-use crate::event::Uid;
+use crate::event::{FlowRecord, Uid};
+use crate::intel::is_same;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Profiles {
     /// Decides whom the flow is with, once; tells the contact and the signs of life that waited for it. A name that
     /// comes later moves a contact that nothing else has touched.
     pub(super) fn judge(&mut self, uid: Uid, out: &mut Vec<Activity>) {
-        let wire = self.flows.name_of(uid).map(|(name, _)| name.clone());
+        let said = self.flows.name_of(uid).map(|(name, _)| name.clone());
         let Some(flow) = self.flows.get_mut(uid) else { return };
         flow.host = if flow.tenant.is_none() { self.hosts.current(flow.host) } else { flow.host };
         let (host, resp, ts, transport) = (flow.host, flow.resp, flow.opened, flow.transport);
         let flow_via = flow.via;
         let before = flow.tenant;
+        let wire = said.filter(|name| flow_via.is_some() || self.is_meant(host, name, resp.ip));
         if before.is_some() && wire.is_none() {
             return;
         }
@@ -106,9 +109,34 @@ impl Profiles {
             }
         }
     }
+
+    /// Whether a name that a client says can be where it goes. One of those that nobody looks twice at is believed, where
+    /// look-ups are seen, of an address that is its provider's or was looked up by a name of its owner: saying it is
+    /// anybody's.
+    fn is_meant(&mut self, host: HostId, name: &Arc<str>, ip: IpAddr) -> bool {
+        let known = self.tenants.of(&self.intel, Some(name), ip);
+        if !known.standing.is_background() || self.sees_lookups(host) != Some(true) {
+            return true;
+        }
+        let named = known.standing.provider.as_deref();
+        let its_own = named.zip(self.intel.place(None, ip).provider).is_some_and(|(a, b)| is_same(a, b));
+        let owner = self.tenants.get(known.tenant).map(|owner| &owner.key);
+        its_own || self.names.names_of(ip).any(|other| self.intel.owner(other).as_ref() == owner)
+    }
 }
 
 /// Look-ups and time: every host does them, and what they reach says little about intent.
 pub(super) fn is_plumbing(transport: Transport, port: u16) -> bool {
     matches!((transport, port), (Transport::Udp | Transport::Tcp, 53) | (Transport::Udp, 123 | 3478))
 }
+
+/// Whether a flow over such a port is something else: much, and in no protocol known, where each message of the port's own
+/// is recognised.
+pub(super) fn is_no_plumbing(record: &FlowRecord) -> bool {
+    let moved = record.counters.orig_bytes.saturating_add(record.counters.resp_bytes);
+    let odd = record.transport == Transport::Udp && record.service.is_empty();
+    odd && moved >= BULK_BYTES && is_plumbing(record.transport, record.resp.port)
+}
+
+/// As in `rules/protocol_mismatch.toml`.
+const BULK_BYTES: u64 = 65_536;

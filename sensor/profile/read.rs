@@ -2,6 +2,7 @@
 
 use super::activity::{Act, Activity, Call, CheckIn, Closed, Fetch, Hello, Lookup, Moved, Touch, What};
 use super::flows::{InnerFlow, MAX_WAITING, OpenFlow, Via};
+use super::judge::is_no_plumbing;
 use super::peers::local_day;
 use super::{HostId, Profiles};
 use crate::base::{Timestamp, Transport};
@@ -189,6 +190,9 @@ impl Profiles {
             tie.up = tie.up.saturating_add(up);
             tie.down = tie.down.saturating_add(down);
             tie.last = tie.last.max(record.last);
+            if is_no_plumbing(record) {
+                tie.background &= tie.standing.is_background();
+            }
             let (background, class) = (tie.background, tie.standing.class.clone());
             let sent = tie.sent(local_day(record.last, self.declared.utc_offset_s), up);
             // No SYN was seen: the flow may be older than the data, so it is no first contact.

@@ -5,7 +5,7 @@
 
 use super::hosts::HostId;
 use crate::base::{Budget, Capped, Table, Timestamp};
-use crate::intel::Intel;
+use crate::intel::{Intel, is_background};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ impl Standing {
         self.class.as_deref().is_some_and(|class| classes.iter().any(|known| known == class))
     }
 
-    /// The benign baseline of `rules/intel`: updates, telemetry and sign-in of the large vendors.
+    /// Whether it is what nobody looks twice at ([`is_background`]).
     pub(crate) fn is_background(&self) -> bool {
-        matches!(self.class.as_deref(), Some("update-infra" | "telemetry-infra" | "identity"))
+        is_background(self.class.as_deref())
     }
 }
 
