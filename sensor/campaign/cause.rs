@@ -17,6 +17,7 @@ use super::tails::{at_least, holm};
 use crate::base::stats::real;
 use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// How much the evidence amounts to (§4.4, minimum evidence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -75,6 +76,8 @@ pub(crate) struct Question<'a> {
     pub(crate) fleet: u32,
     /// Whether the sensor could have seen contacts between two hosts.
     pub(crate) sees: &'a dyn Fn(HostId, HostId) -> bool,
+    /// Where a host is.
+    pub(crate) address: &'a dyn Fn(HostId) -> Option<IpAddr>,
     /// Family-wise chance below which a server counts as the probable cause.
     pub(crate) probable_p: f64,
     /// Rare marks only: for sets of cases that nothing but the day holds together.
@@ -307,13 +310,10 @@ fn strength(suspect: &Suspect, ask: &Question<'_>) -> Strength {
     let few = if suspect.mark == Mark::Execution { rule.min_marked_hosts } else { rule.min_hosts };
     let presence = !suspect.companion.names;
     let managed = suspect.companion.managed as usize;
-    // Who manages whom says where the cases are, not what happened: it names nobody of many, not for the lesser part of
-    // the cases (what spreads in some sites and not in others is no server's doing), and never strongly.
-    let most = real(managed) >= rule.strong_share * real(k);
-    // Nor where fewer were in contact than by accident, at the scale that speaks most for it.
+    // Not where fewer were in contact than by accident, at the scale that speaks most for it.
     let in_contact = real(x) >= suspect.expected;
-    let few_served = suspect.companion.served_share <= rule.max_served_share;
-    let by_population = few_served && managed >= rule.strong_hosts && most && in_contact;
+    let Companion { served_share, .. } = suspect.companion;
+    let by_population = in_contact && rule.names_by_population(suspect.companion.managed, suspect.seen, served_share);
     let by_companion = by_population || suspect.companion.sweep_p < rule.sweep_p;
     let is_strong = presence && k >= rule.strong_hosts && suspect.share >= rule.strong_share && suspect.bins >= 2;
     match () {
@@ -322,6 +322,15 @@ fn strength(suspect: &Suspect, ask: &Question<'_>) -> Strength {
         () if !presence && by_companion && managed >= rule.min_hosts && p < ask.probable_p => Strength::Probable,
         () if k >= rule.min_hosts && p < rule.possible_p => Strength::Possible,
         () => Strength::None,
+    }
+}
+
+impl CauseRule {
+    /// Who manages whom says where the cases are, not what happened: it names nobody of many, and not for the lesser part
+    /// of the cases (what spreads in some sites and not in others is no server's doing); and never strongly.
+    pub(super) fn names_by_population(&self, managed: u32, cases: u32, served_share: f64) -> bool {
+        let most = f64::from(managed) >= self.strong_share * f64::from(cases);
+        most && managed as usize >= self.strong_hosts && served_share <= self.max_served_share
     }
 }
 
@@ -358,7 +367,9 @@ mod tests {
             (Contacts::new(), toml::from_str(include_str!("../../rules/common_cause.toml")).unwrap());
         let sees = |_, _| true;
         let (fleet, probable_p, rare_only) = (2_000, 1e-3, false);
-        let ask = Question { contacts: &contacts, rule: &rule, fleet, sees: &sees, probable_p, rare_only };
+        let address = |_| None;
+        let ask =
+            Question { contacts: &contacts, rule: &rule, fleet, sees: &sees, address: &address, probable_p, rare_only };
         let names = |managed, served_share, exposed, expected| {
             let row = Row { at: (Mark::Any, 3600), exposed: Vec::new(), usual: Vec::new(), p: 0.5 };
             let mut suspect = row.suspect(HostId(1), &[]);

@@ -155,6 +155,7 @@ impl Lab {
             rule: &self.rule,
             fleet: HOSTS,
             sees: &|_, _| true,
+            address: &|_| None,
             probable_p: self.rule.probable_p,
             rare_only: false,
         };

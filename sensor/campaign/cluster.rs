@@ -138,6 +138,7 @@ pub(super) fn story(key: &Cluster, cases: &[&Case], probable_p: f64, now: Timest
         rule,
         fleet: on.usual.fleet(),
         sees: &|host, server| on.usual.sees_path(host, server),
+        address: &|host| on.usual.address(host),
         probable_p,
         rare_only: *key == Cluster::Day,
     };

@@ -8,9 +8,11 @@ use super::case::Case;
 use super::cause::Question;
 use super::pairs::{BOOT_S, Mark, SLOT_S, moment};
 use super::tails::{binomial, negative_binomial};
+use crate::base::Prefix;
 use crate::base::stats::real;
 use crate::profile::HostId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// What the companions say about one server.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -78,10 +80,43 @@ pub(crate) fn companion(server: HostId, cases: &[&Case], ask: &Question<'_>) -> 
     let rest = f64::from(ask.fleet.saturating_sub(all).max(1));
     let served_share = (f64::from(hub.clients.saturating_sub(managed)) / rest).clamp(1.0 / rest, 1.0);
     // A site that is one server's shares its habits too: a share below a thousandth is not believed.
-    let population_p = binomial(all, served_share.max(LEAST_SHARE), managed);
+    let population = |share: f64| binomial(all, share.max(LEAST_SHARE), managed);
+    let may_name = rule.names_by_population(managed, all, served_share) && population(served_share) < ask.probable_p;
+    let served_share = if may_name { served_around(server, cases, served_share, ask) } else { served_share };
+    let population_p = population(served_share);
     let mut companion = Companion { managed, served_share, population_p, clients, ..Companion::default() };
     sweeps(server, cases, ask, &mut companion);
     companion
+}
+
+/// The server's share of the machines around the cases, on average, where that is more than its share of the fleet: what
+/// happens in one site only is no word about the server of that site.
+fn served_around(server: HostId, cases: &[&Case], of_fleet: f64, ask: &Question<'_>) -> f64 {
+    let nets = |host: HostId| (ask.address)(host).map(around).into_iter().flatten();
+    let own: BTreeSet<HostId> = cases.iter().map(|case| case.host).collect();
+    // Others in each network, and clients among them.
+    let mut others: BTreeMap<Prefix, (u32, u32)> =
+        own.iter().flat_map(|host| nets(*host)).map(|net| (net, (0, 0))).collect();
+    for (host, is_client) in ask.contacts.clients_of(server).filter(|(host, _)| !own.contains(host)) {
+        for net in nets(host) {
+            if let Some((all, clients)) = others.get_mut(&net) {
+                *all = all.saturating_add(1);
+                *clients = clients.saturating_add(u32::from(is_client));
+            }
+        }
+    }
+    let share = |net| {
+        let (all, clients) = others.get(&net).copied().filter(|(all, _)| *all >= FEW_AROUND)?;
+        Some(f64::from(clients) / f64::from(all))
+    };
+    let sum: f64 = cases.iter().map(|case| nets(case.host).filter_map(share).fold(of_fleet, f64::max)).sum();
+    sum / real(cases.len().max(1))
+}
+
+/// Networks around an address: what usually is a site, and what usually is a floor of it.
+fn around(ip: IpAddr) -> [Prefix; 2] {
+    let lengths = if ip.is_ipv4() { [16, 24] } else { [48, 64] };
+    lengths.map(|len| Prefix::new(ip, len))
 }
 
 /// The sweep that most cases follow, if more do than would.
@@ -159,7 +194,74 @@ fn count(n: usize) -> u32 {
 
 /// Shares of the fleet below this are not believed: sites have habits of their own.
 const LEAST_SHARE: f64 = 0.001;
+/// Machines in a network from which on a share of them means something.
+const FEW_AROUND: u32 = 20;
 /// Sweeps of a day and a bit that are tried.
 const MAX_SWEEPS: usize = 64;
 /// Seconds in which people and their machines meet most of what they meet in a day.
 const WORKDAY_S: f64 = 36_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::super::contacts::Contacts;
+    use super::*;
+    use crate::base::{Timestamp, Transport};
+    use crate::profile::{TenantId, Touch};
+    use std::net::Ipv4Addr;
+
+    const START: i64 = 1_772_496_000;
+    const FLEET: u32 = 4_000;
+    const OWNER: TenantId = TenantId(7);
+
+    /// Twenty sites of two hundred machines, each a network of its own.
+    fn address(host: HostId) -> Option<IpAddr> {
+        let (site, machine) = (host.0 / 200, host.0 % 200);
+        (host.0 < FLEET).then(|| Ipv4Addr::from((10 << 24) | (site << 16) | (5 << 8) | machine).into())
+    }
+
+    #[test]
+    fn who_manages_a_site_is_not_named_by_what_happens_in_that_site_alone() {
+        let every_twentieth = |host: u32| host % 20 == 3;
+        let third_site = |host: u32| host / 200 == 2;
+        let rule = toml::from_str(include_str!("../../rules/common_cause.toml")).unwrap();
+        let of = |clients: &dyn Fn(u32) -> bool, address: &dyn Fn(HostId) -> Option<IpAddr>| {
+            let (server, other) = (HostId(FLEET), HostId(FLEET + 1));
+            let mut contacts = Contacts::new();
+            let touch = |orig: u32, resp, at| {
+                let ts = Timestamp::from_secs(START + at);
+                Touch { ts, orig: HostId(orig), resp, port: 8014, transport: Transport::Tcp }
+            };
+            for host in 0..FLEET {
+                let to = if clients(host) { server } else { other };
+                contacts.touch(&touch(host, to, i64::from(host)));
+            }
+            let cases: Vec<u32> = (0..FLEET).filter(|host| clients(*host)).take(8).collect();
+            for host in &cases {
+                contacts.case(
+                    HostId(*host),
+                    OWNER,
+                    Timestamp::from_secs(START + 90_000 + i64::from(*host)),
+                    (5.0, false),
+                );
+            }
+            let cases: Vec<Case> = contacts.cases().of(OWNER).cloned().collect();
+            let sees = |_, _| true;
+            let (probable_p, rare_only) = (1e-3, false);
+            let ask = Question {
+                contacts: &contacts,
+                rule: &rule,
+                fleet: FLEET,
+                sees: &sees,
+                address,
+                probable_p,
+                rare_only,
+            };
+            let found = companion(server, &cases.iter().collect::<Vec<_>>(), &ask);
+            assert_eq!(found.managed, 8);
+            found.population_p
+        };
+        assert!(of(&every_twentieth, &address) < 1e-9, "machines all over the fleet that one server manages");
+        assert!(of(&third_site, &address) > 0.9, "machines of one site and the server of that site");
+        assert!(of(&third_site, &|_| None) < 1e-9, "where nobody knows where they are it is as if they were anywhere");
+    }
+}

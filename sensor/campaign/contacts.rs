@@ -296,6 +296,11 @@ impl Contacts {
     }
 
     /// Whether `host` was ever in contact with `server`, as far as is remembered.
+    /// All machines that were in contact with any, and whether each was with `server`.
+    pub(crate) fn clients_of(&self, server: HostId) -> impl Iterator<Item = (HostId, bool)> {
+        self.hosts.iter().map(move |(host, log)| (*host, log.peer(server).is_some()))
+    }
+
     pub(crate) fn is_client(&self, host: HostId, server: HostId) -> bool {
         self.hosts.get(&host).is_some_and(|log| log.peer(server).is_some())
     }
