@@ -23,8 +23,10 @@ pub(crate) struct Context<'a> {
 pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Finding>, at: &Context<'_>) -> Vec<Alert> {
     let (mut alerts, mut unseen) = (Vec::new(), Unseen::new(at.usual));
     let mut told: Vec<(Scope, Option<IpAddr>)> = Vec::new();
-    let scoped: Vec<(&Story, Scope)> =
-        telling.stories.iter().map(|story| (story, at.campaigns.scope(story, at.usual, at.beacon))).collect();
+    let scoped = telling.stories.iter().map(|story| (story, at.campaigns.scope(story, at.usual, at.beacon)));
+    // Of whom nothing is known any more nobody can be told anything.
+    let known = |scope: &Scope| scope.hosts.iter().any(|host| host.tier != Tier::Exposed);
+    let scoped: Vec<(&Story, Scope)> = scoped.filter(|(_, scope)| known(scope)).collect();
     let is_hop = |story: &Story| scoped.iter().any(|larger| is_hop_of(story, larger));
     for (story, scope) in scoped.iter().filter(|(story, _)| !is_hop(story)) {
         alerts.push(story_alert(story, scope, at, &mut unseen));

@@ -198,6 +198,11 @@ impl Cases {
         self.by_tenant.keys().copied()
     }
 
+    /// Those whose destination several hosts have as a case.
+    pub(super) fn in_company(&self) -> impl Iterator<Item = &Case> {
+        self.held.values().filter(|case| self.count(case.tenant) > 1)
+    }
+
     /// Those of the last `span_s` seconds before `now`, in the order they became some.
     pub(crate) fn lately(&self, now: Timestamp, span_s: f64) -> impl Iterator<Item = &Case> {
         let cutoff = now.minus(Duration::from_secs_f64(span_s));

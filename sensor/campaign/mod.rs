@@ -47,7 +47,7 @@ use crate::base::stats::common;
 use crate::base::{LookBack, Table, Timestamp};
 use crate::detect::{Beacon, RuleError, RuleTexts, WeakCase};
 use crate::event;
-use crate::profile::{Activity, Contact, Profiles, SharedBy, What};
+use crate::profile::{Activity, Contact, Profiles, SharedBy, TenantId, What};
 use contacts::Contacts;
 use coupling::Coupling;
 use hops::Hops;
@@ -250,6 +250,16 @@ impl Campaigns {
         let Self { rules, sessions, contacts, coupling, ongoing, .. } = self;
         let on = Basis { sessions, contacts, coupling, rules, usual, beacons };
         ongoing.glance(now, &hosts, &tenants, &on).then(|| ongoing.tell(&on))
+    }
+
+    /// Every quarter of an hour: machines and destinations that must stay known, since they are part of what stands or may
+    /// become it. In a large fleet what single machines meet would push them out within a day.
+    pub(crate) fn needed(&self, now: Timestamp) -> Vec<(HostId, TenantId)> {
+        if now.secs().rem_euclid(ongoing::QUARTER_S) != 0 {
+            return Vec::new();
+        }
+        let cases = self.contacts.cases().in_company().map(|case| (case.host, case.tenant));
+        cases.chain(self.ongoing.pairs()).collect()
     }
 
     /// The input ended: weighs everything once more.

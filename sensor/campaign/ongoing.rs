@@ -177,6 +177,17 @@ impl Ongoing {
         Telling { chains, stories }
     }
 
+    /// Machines and destinations of what stands.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (HostId, TenantId)> {
+        let chained = self.chains.values().flatten().map(|chain| (chain.host, chain.tenant));
+        let of = |story: &Story| {
+            let tenants = story.tenants.clone();
+            let all = story.cases.iter().flat_map(|host| tenants.iter().map(|tenant| (*host, *tenant)));
+            all.collect::<Vec<_>>()
+        };
+        chained.chain(self.shared.values().flat_map(of))
+    }
+
     /// From now on it is noted what changes.
     pub(super) fn keep_track(&mut self) {
         self.unsaved_hosts.keep_track();
@@ -419,7 +430,7 @@ const HOURS_A_DAY: f64 = 24.0;
 /// timer of hours.
 const SLOWLY_S: i64 = 21_600;
 /// Seconds after which marks of small clusters are looked for again, cases up to which one is small, and for how long.
-const QUARTER_S: i64 = 900;
+pub(super) const QUARTER_S: i64 = 900;
 const SMALL: usize = 64;
 const YOUNG_S: f64 = 7200.0;
 /// Seconds for which what was touched is looked at again.

@@ -340,6 +340,7 @@ impl Analysis {
                 shown.evaluated(watch.elapsed());
             }
             let telling = self.campaigns.advance(now, &self.profiles, &self.detectors.beacon);
+            self.campaigns.needed(now).into_iter().for_each(|pair| self.profiles.keep(pair));
             self.tell(now, telling);
         }
         self.next = Timestamp::from_secs(now.secs().saturating_add(STEP_S));

@@ -193,6 +193,12 @@ impl Profiles {
         if names.len() > 1 { names.into_iter().map(|name| &**name).collect() } else { Vec::new() }
     }
 
+    /// What a host has to do with an owner, and the owner itself, are still asked for: they count as touched.
+    pub(crate) fn keep(&mut self, pair: (HostId, TenantId)) {
+        self.ties.get_mut(pair);
+        self.tenants.keep(pair.1);
+    }
+
     /// What `host` has to do with `tenant`.
     pub(crate) fn tie(&self, host: HostId, tenant: TenantId) -> Option<&Tie> {
         self.ties.get((host, tenant))

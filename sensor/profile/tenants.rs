@@ -134,6 +134,13 @@ impl Tenants {
         self.held.get(&id)
     }
 
+    /// Counts as touched.
+    pub(super) fn keep(&mut self, id: TenantId) {
+        if let Some(tenant) = self.held.get_mut(&id) {
+            self.by_key.get_mut(&tenant.key);
+        }
+    }
+
     /// Counts `host` among the users.
     pub(super) fn used(&mut self, id: TenantId, host: HostId, ts: Timestamp) {
         if let Some(tenant) = self.held.get_mut(&id) {
