@@ -10,7 +10,7 @@ use super::pairs::{BOOT_S, Mark, SLOT_S, moment};
 use super::tails::{binomial, negative_binomial};
 use crate::base::Prefix;
 use crate::base::stats::real;
-use crate::profile::HostId;
+use crate::profile::{HostId, network};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -115,8 +115,7 @@ fn served_around(server: HostId, cases: &[&Case], of_fleet: f64, ask: &Question<
 
 /// Networks around an address: what usually is a site, and what usually is a floor of it.
 fn around(ip: IpAddr) -> [Prefix; 2] {
-    let lengths = if ip.is_ipv4() { [16, 24] } else { [48, 64] };
-    lengths.map(|len| Prefix::new(ip, len))
+    [Prefix::new(ip, if ip.is_ipv4() { 16 } else { 48 }), network(ip)]
 }
 
 /// The sweep that most cases follow, if more do than would.

@@ -180,12 +180,11 @@ impl Ongoing {
     /// Machines and destinations of what stands.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (HostId, TenantId)> {
         let chained = self.chains.values().flatten().map(|chain| (chain.host, chain.tenant));
-        let of = |story: &Story| {
-            let tenants = story.tenants.clone();
-            let all = story.cases.iter().flat_map(|host| tenants.iter().map(|tenant| (*host, *tenant)));
-            all.collect::<Vec<_>>()
-        };
-        chained.chain(self.shared.values().flat_map(of))
+        let cases = self
+            .shared
+            .values()
+            .flat_map(|story| story.cases.iter().flat_map(|host| story.tenants.iter().map(|tenant| (*host, *tenant))));
+        chained.chain(cases)
     }
 
     /// From now on it is noted what changes.

@@ -151,16 +151,15 @@ impl Rule {
         let intel = usual.intel();
         let owner = intel.owner(sni)?;
         let mut names = usual.names_of(ip).peekable();
-        let seen = usual.sees_lookups(host);
         let (named, ranged) = (intel.place(Some(sni), ip), intel.place(None, ip).provider);
         let its_own = named.provider.zip(ranged).is_some_and(|(a, b)| is_same(a, b));
         if names.peek().is_none() {
             // The first contact of a run has no look-up before it; of what nobody looks twice at that is not all.
-            let trusted = is_background(named.class) && !its_own && seen == Some(true);
+            let trusted = is_background(named.class) && !usual.may_be_at(host, sni, ip);
             return trusted
                 .then_some(("a name that nobody looks twice at, and no look-up of it", self.other_provider_nats));
         }
-        if seen == Some(false) {
+        if usual.sees_lookups(host) == Some(false) {
             return None;
         }
         if names.any(|name| intel.owner(name).is_some_and(|other| other == owner)) {

@@ -115,13 +115,19 @@ impl Profiles {
     /// anybody's.
     fn is_meant(&mut self, host: HostId, name: &Arc<str>, ip: IpAddr) -> bool {
         let known = self.tenants.of(&self.intel, Some(name), ip);
-        if !known.standing.is_background() || self.sees_lookups(host) != Some(true) {
+        !known.standing.is_background() || self.may_be_at(host, name, ip)
+    }
+
+    /// Whether nothing speaks against a name being where a client says it: the host's look-ups are not seen, the address is
+    /// the name's provider's, or a name of its owner was found to lead there.
+    pub(crate) fn may_be_at(&self, host: HostId, name: &str, ip: IpAddr) -> bool {
+        if self.sees_lookups(host) != Some(true) {
             return true;
         }
-        let named = known.standing.provider.as_deref();
-        let its_own = named.zip(self.intel.place(None, ip).provider).is_some_and(|(a, b)| is_same(a, b));
-        let owner = self.tenants.get(known.tenant).map(|owner| &owner.key);
-        its_own || self.names.names_of(ip).any(|other| self.intel.owner(other).as_ref() == owner)
+        let (named, ranged) = (self.intel.place(Some(name), ip).provider, self.intel.place(None, ip).provider);
+        let owner = self.intel.owner(name);
+        named.zip(ranged).is_some_and(|(a, b)| is_same(a, b))
+            || self.names.names_of(ip).any(|other| owner.is_some() && self.intel.owner(other) == owner)
     }
 }
 

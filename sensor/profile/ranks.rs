@@ -4,6 +4,7 @@
 //! the share of contacts with as few users. Whole numbers in half-octave bins; counts only, so any order of learning
 //! gives the same shares.
 
+use super::volume::MOST_COUNTED;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -95,8 +96,6 @@ const fn real(count: u64) -> f64 {
 const BINS: usize = 65;
 /// Today and the 14 days before.
 const DAYS: i32 = 15;
-/// Sums of all bins of the longest file stay far from what a counter holds.
-const MOST_COUNTED: u64 = 1 << 48;
 /// Contacts before a rank among them means something.
 const LEAST: u64 = 200;
 

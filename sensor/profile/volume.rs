@@ -319,7 +319,7 @@ const BINS: usize = FEATURES * (WORK_BINS + OFF_BINS);
 /// One host-day.
 const UNIT: u64 = 1024;
 /// Sums of all bins of any file stay far from what a counter holds.
-const MOST_COUNTED: u64 = 1 << 48;
+pub(super) const MOST_COUNTED: u64 = 1 << 48;
 const MOST_DAYS: i32 = 3650;
 /// The top 0.5 %, and at least ten host-days.
 const TAIL_PART: u64 = 200;
