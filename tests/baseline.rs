@@ -1,7 +1,7 @@
 //! `yukue baseline` from outside: learned, looked at, carried, judged against; killed while it writes; damaged.
 
 use crate::support::{bless, root, values, yukue};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -213,6 +213,27 @@ fn a_damaged_baseline_is_refused_left_alone_and_moved_aside_on_request() {
     run(&["baseline", "learn", UPDATES, "--out", text(&path), "--force"], 0);
     assert_eq!(fs::read(folder.path().join("b.damaged-1")).unwrap(), vec![7; 100_000]);
     run(&["baseline", "show", text(&path)], 0);
+}
+
+#[test]
+fn what_no_run_would_go_on_from_is_not_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (learned, json, out) = (folder.path().join("b"), folder.path().join("b.json"), folder.path().join("c"));
+    run(&["baseline", "learn", OFFICE, "--out", text(&learned)], 0);
+    let exported = run(&["--quiet", "baseline", "export", text(&learned)], 0);
+    let written: Value = serde_json::from_str(&exported).unwrap();
+    let usual = written["records"].as_array().unwrap().iter().find(|record| record["kind"] == "calibration").unwrap();
+    let without_a_score = json!({ "kind": "calibration", "key": [999, 0], "bytes": usual["bytes"] });
+    for (what, record) in [
+        ("usual scores of nothing", without_a_score),
+        ("no alert", json!({ "kind": "alert", "key": [999, 0], "bytes": "ff" })),
+    ] {
+        let mut written = written.clone();
+        written["records"].as_array_mut().unwrap().push(record);
+        fs::write(&json, written.to_string()).unwrap();
+        let said = run(&["baseline", "import", text(&json), "--out", text(&out)], 2);
+        assert!(said.contains("no run would go on") && !out.exists(), "{what}: {said}");
+    }
 }
 
 /// What each version wrote stays readable; `BLESS=1` writes a file only when there is none.

@@ -4,7 +4,7 @@ use super::Exit;
 use super::analyze::exit_of;
 use super::site::SiteFlags;
 use super::stop_on_signal;
-use crate::base::{Kind, Record, Timestamp};
+use crate::base::{BadRecord, Kind, Record, Timestamp};
 use crate::config::Loaded;
 use crate::engine::snapshots::{self, NoWayBack};
 use crate::engine::{self, Archive, Copies, Job, Setup, Store, StoreError};
@@ -134,6 +134,8 @@ enum Wrong {
     Json { path: PathBuf, reason: String },
     #[error("{path} is there already; move it away or choose another name", path = .0.display())]
     Exists(PathBuf),
+    #[error("{path} is not written, no run would go on from it: {bad}", path = path.display())]
+    Refused { path: PathBuf, bad: BadRecord },
     #[error(transparent)]
     NotApproved(#[from] NotApproved),
     #[error(transparent)]
@@ -252,7 +254,7 @@ fn read(path: &Path) -> Result<Baseline, Wrong> {
     Ok(Baseline::read(&records).map_err(|bad| StoreError::bad(path, bad))?)
 }
 
-/// Writes a baseline and its index into a file that is not there yet.
+/// Writes a baseline that a run would go on from, and its index, into a file that is not there yet.
 fn write(
     path: &Path,
     baseline: &Baseline,
@@ -261,9 +263,11 @@ fn write(
     if path.exists() {
         return Err(Wrong::Exists(path.to_owned()));
     }
+    let all: Vec<Record> = baseline.records().collect();
+    engine::goes_on(&all).map_err(|bad| Wrong::Refused { path: path.to_owned(), bad })?;
     let mut indexed = Ok(());
     let records = Store::open(path)?.save(Extent::All, |put| {
-        baseline.records().for_each(&mut *put);
+        all.into_iter().for_each(&mut *put);
         indexed = index(put);
     })?;
     indexed?;

@@ -29,7 +29,7 @@ pub(crate) use archive::Archive;
 pub(crate) use clock::now;
 pub(crate) use ech::EchConfigs;
 pub(crate) use inject::Inject;
-pub(crate) use joined::joined;
+pub(crate) use joined::{goes_on, joined};
 pub(crate) use learn::learn;
 pub(crate) use live::{LiveJob, Opening, Reloading, live};
 pub(crate) use machine::host_name;
