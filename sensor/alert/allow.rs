@@ -41,6 +41,15 @@ impl Way {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Outbound, Self::Internal, Self::Inbound];
 
+    /// Of an alert, by whether it names a server and a destination: what is run on a host comes from somewhere.
+    pub(crate) fn of(detector: &str, names_server: bool, names_destination: bool) -> Self {
+        match () {
+            () if detector == "remote_execution" && !names_server => Self::Inbound,
+            () if names_destination => Self::Outbound,
+            () => Self::Internal,
+        }
+    }
+
     /// The name in the file.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -152,11 +152,7 @@ fn label(alert: &mut Alert, at: &Context<'_>) {
     let actor = server.or_else(|| of(Role::AffectedHost).next()).and_then(|e| e.ip);
     let class = |e: &Entity| e.ip.and_then(|ip| at.usual.class_of(e.name.as_deref(), ip));
     let destinations: Vec<_> = of(Role::Destination).map(|e| (e.name.as_deref(), class(e), e.ip)).collect();
-    let way = match () {
-        () if alert.finding.detector == "remote_execution" && server.is_none() => Way::Inbound,
-        () if destinations.is_empty() => Way::Internal,
-        () => Way::Outbound,
-    };
+    let way = Way::of(alert.finding.detector, server.is_some(), !destinations.is_empty());
     let holder = actor.and_then(|ip| at.usual.holder(ip, alert.finding.last_seen));
     let channels = alert.finding.reasons.iter().find(|reason| reason.measure == "channels");
     let claim = Claim {

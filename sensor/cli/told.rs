@@ -174,11 +174,7 @@ fn allowed(record: &Record, change: &Change<'_>) -> Option<Fate> {
     let actor = server.or_else(|| of("affected_host").next()).and_then(|named| named.ip);
     let class = |named: &Named| named.ip.and_then(|ip| change.intel.place(named.name.as_deref(), ip).class);
     let destinations: Vec<_> = of("destination").map(|named| (named.name.as_deref(), class(named), named.ip)).collect();
-    let way = match () {
-        () if record.detector == "remote_execution" && server.is_none() => Way::Inbound,
-        () if destinations.is_empty() => Way::Internal,
-        () => Way::Outbound,
-    };
+    let way = Way::of(&record.detector, server.is_some(), !destinations.is_empty());
     let channels = record.reasons.iter().find(|reason| reason.measure == "channels");
     #[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
     let last_seen = Timestamp::from_secs(record.last_seen as i64);
