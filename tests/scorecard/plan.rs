@@ -76,7 +76,7 @@ impl Plan {
         }
     }
 
-    /// Whether a trial takes so long that it is kept night by night.
+    /// Whether a trial takes so long that it is kept every other night.
     pub(crate) const fn is_long(self) -> bool {
         matches!(self, Self::Fleet(..))
     }

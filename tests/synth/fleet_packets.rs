@@ -152,7 +152,7 @@ fn the_left_side_reads_from_packets_what_the_simulator_tells() {
             begun.insert(seen.uid, ());
         }
         if begun.contains_key(&seen.uid) {
-            told.learn(seen);
+            told.learn(&seen);
         }
     }) {}
     let frames = wire.finish();

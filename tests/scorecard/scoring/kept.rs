@@ -4,7 +4,7 @@
 //! the first day, which costs a twentieth, and what was told of it by then is read back. What is under way at three in the
 //! morning is lost, as it is with a sensor that is stopped then.
 
-use crate::fleet::{HOUR, Ns};
+use crate::fleet::{DAY, HOUR, Ns};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -95,10 +95,10 @@ impl Kept {
         told.iter().for_each(|(at, alert)| writeln!(journal, "{}", json!([now, at, alert])).unwrap());
     }
 
-    /// Saves when it is three in the morning at headquarters, when the fleet sleeps. `used`: seconds of CPU and most MiB of
+    /// Saves every other night at three in the morning at headquarters, when the fleet sleeps. `used`: seconds of CPU and most MiB of
     /// this process.
     pub(crate) fn night(&mut self, now: Ns, right: &mut Right, used: (f64, i64)) -> Result<(), String> {
-        if now.rem_euclid(24 * HOUR) != 18 * HOUR {
+        if now.rem_euclid(2 * DAY) != 18 * HOUR {
             return Ok(());
         }
         let path = self.state_path(now);

@@ -7,6 +7,7 @@
     reason = "counts become shares and seconds become days"
 )]
 
+pub(crate) mod beside;
 pub(crate) mod interval;
 pub(crate) mod judge;
 pub(crate) mod kept;

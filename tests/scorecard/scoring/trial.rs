@@ -1,5 +1,6 @@
 //! One fleet through the right side of the waist, judged.
 
+use super::beside;
 use super::judge::{Fate, Single, Told, Verdict, judge};
 use super::kept::Kept;
 use crate::fleet::{self, Benign, Fleet, Ns, Story, Truth};
@@ -63,8 +64,9 @@ impl Trial {
                     goes_on
                 }
                 kept => {
-                    let goes_on = fleet
-                        .go_on(|seen| fresh.extend(right.observe(seen).into_iter().map(|alert| (seen.ts.0, alert))));
+                    let goes_on = beside::go_on(&mut fleet, |seen| {
+                        fresh.extend(right.observe(&seen).into_iter().map(|alert| (seen.ts.0, alert)));
+                    });
                     if let Some(kept) = kept {
                         let (now, (cpu, peak)) = (fleet.now(), used());
                         kept.note(now, &fresh);
@@ -248,7 +250,7 @@ fn a_rule_can_be_switched_off() {
 /// Broken off after its last night, it tells the rest as it would have.
 #[test]
 fn a_trial_that_is_taken_up_again_ends_as_it_would_have() {
-    let story = Story { campaigns: vec![5], lone: false, ..Story::quiet(7, 40, 2) };
+    let story = Story { campaigns: vec![5], lone: false, ..Story::quiet(7, 40, 3) };
     let trial = Trial { group: "attack".to_owned(), story, without: Vec::new() };
     let folder = tempfile::tempdir().unwrap();
     let run = || {
@@ -259,7 +261,7 @@ fn a_trial_that_is_taken_up_again_ends_as_it_would_have() {
     let whole = run();
     let (verdict, days) = trial.so_far(&mut Kept::read(folder.path()).unwrap());
     let judged = verdict.by_day.len();
-    assert!(days > 1.5 && judged == whole.1.verdict.by_day.len(), "{days} days, {judged} of them judged");
+    assert!(days > 2.5 && judged == whole.1.verdict.by_day.len(), "{days} days, {judged} of them judged");
     let again = run();
     assert_eq!((whole.0, again.0), (0, 1));
     let told = |outcome: &Outcome| {

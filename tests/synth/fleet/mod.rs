@@ -207,7 +207,7 @@ impl Fleet {
     }
 
     /// Tells the next quarter of an hour; false when the story is over and all was told.
-    pub(crate) fn go_on(&mut self, mut tell: impl FnMut(&Observation)) -> bool {
+    pub(crate) fn go_on(&mut self, mut tell: impl FnMut(Observation)) -> bool {
         let Some(due) = self.planned() else {
             self.speaker.say(Vec::new(), Ns::MAX, &self.names, &mut tell);
             return false;

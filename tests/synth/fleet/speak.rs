@@ -28,7 +28,7 @@ pub(crate) struct Speaker {
 
 impl Speaker {
     /// Tells all that happens before `until`, with `flows` (sorted by time) joining in.
-    pub(crate) fn say(&mut self, flows: Vec<Flow>, until: Ns, names: &Names, tell: &mut impl FnMut(&Observation)) {
+    pub(crate) fn say(&mut self, flows: Vec<Flow>, until: Ns, names: &Names, tell: &mut impl FnMut(Observation)) {
         let mut joining = flows.into_iter().peekable();
         loop {
             let due = self.next.peek().map_or(Ns::MAX, |Reverse((ts, ..))| *ts);
@@ -60,7 +60,7 @@ impl Speaker {
         self.next.push(Reverse((ts, uid, 0, slot)));
     }
 
-    fn step(&mut self, names: &Names, tell: &mut impl FnMut(&Observation)) {
+    fn step(&mut self, names: &Names, tell: &mut impl FnMut(Observation)) {
         let Some(Reverse((ts, uid, n, slot))) = self.next.pop() else { return };
         let Some((flow, port)) = &self.air[slot as usize] else { return };
         let facts = match &flow.says {
@@ -96,7 +96,7 @@ impl Speaker {
             }
         }
         self.told += 1;
-        tell(&Observation { ts: Timestamp(ts), uid, n, orig, resp, transport, event });
+        tell(Observation { ts: Timestamp(ts), uid, n, orig, resp, transport, event });
     }
 }
 

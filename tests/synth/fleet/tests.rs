@@ -8,7 +8,7 @@ use yukue::event::{Event, Observation, Timestamp, Uid};
 /// Plays a story to its end.
 fn play(story: Story, mut tell: impl FnMut(&Observation)) -> Fleet {
     let mut fleet = Fleet::new(story);
-    while fleet.go_on(&mut tell) {}
+    while fleet.go_on(|seen| tell(&seen)) {}
     fleet
 }
 
