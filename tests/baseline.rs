@@ -107,7 +107,9 @@ fn what_was_learned_and_should_not_have_been_is_undone() {
     assert!(poison.contains("+ destination") && poison.contains("yukue-test-stg7"), "{poison}");
     let listed = run(&["baseline", "snapshots", text(&path)], 0);
     assert_eq!(listed.lines().count(), 1, "the second one came within the week: {listed}");
-    assert!(listed.contains("sha256") && !listed.contains("DOES NOT"), "{listed}");
+    assert!(listed.contains("sha256") && listed.contains("signed by ") && !listed.contains("NOT"), "{listed}");
+    let another = ["baseline", "rollback", text(&path), "--to", "2099-01-01", "--signed-by", &"0f".repeat(32)];
+    assert!(run(&another, 2).contains("not by 0f0f"), "only what the key signed that is trusted");
 
     assert!(run(&["baseline", "rollback", text(&path), "--to", "2001-01-01"], 2).contains("no snapshot of"));
     let done = run(&["baseline", "rollback", text(&path), "--to", "2099-01-01"], 0);
@@ -151,7 +153,7 @@ fn a_baseline_in_use_shows_its_newest_snapshot_and_of_when_it_is() {
     assert!(sensor.wait().unwrap().success());
     assert!(!run(&["baseline", "show", text(&path)], 0).contains("in use"));
     let kept = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let kept = kept.into_iter().find(|path| text(path).contains("snapshot")).unwrap();
+    let kept = kept.into_iter().find(|path| text(path).contains(".snapshot-20")).unwrap();
     assert_eq!(run(&["baseline", "show", text(&kept)], 0), before, "a snapshot shows itself");
     let mut bytes = fs::read(&kept).unwrap();
     bytes[100] ^= 1;

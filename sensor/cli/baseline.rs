@@ -6,6 +6,7 @@ use super::site::SiteFlags;
 use super::stop_on_signal;
 use crate::base::{BadRecord, Kind, Record, Timestamp};
 use crate::config::Loaded;
+use crate::engine::Signer;
 use crate::engine::snapshots::{self, NoWayBack};
 use crate::engine::{self, Archive, Copies, Job, Setup, Store, StoreError};
 use crate::output::{Progress, shown};
@@ -62,7 +63,7 @@ enum Command {
     },
     /// Answers for a destination that an incident named: it may become usual again.
     Approve(Approve),
-    /// The weekly snapshots of a baseline, oldest first: of when, how much, SHA-256, and whether they are whole.
+    /// The weekly snapshots of a baseline, oldest first: of when, how much, SHA-256, whose signature, and whether they are whole.
     Snapshots {
         /// The baseline.
         file: PathBuf,
@@ -74,6 +75,9 @@ enum Command {
         /// The newest snapshot of then or before is taken: a day or a moment in UTC.
         #[arg(long, value_name = "TIME", value_parser = super::analyze::moment)]
         to: Timestamp,
+        /// The public key that must have signed it, as `snapshots` prints it; that of the key beside the baseline unless given.
+        #[arg(long, value_name = "KEY")]
+        signed_by: Option<Signer>,
     },
 }
 
@@ -155,7 +159,7 @@ pub(super) fn run(flags: &Flags, quiet: bool) -> Exit {
         Command::Merge { files, out } => merge(files, out),
         Command::Approve(approval) => approve(approval),
         Command::Snapshots { file } => snapshots_of(file),
-        Command::Rollback { file, to } => roll_back(file, *to),
+        Command::Rollback { file, to, signed_by } => roll_back(file, *to, *signed_by),
     };
     match done {
         Ok(text) => {
@@ -334,6 +338,7 @@ fn shown_as_it_is(path: &Path) -> Result<String, Wrong> {
 fn snapshots_of(path: &Path) -> Result<String, Wrong> {
     let mut text = String::new();
     let mut before = None;
+    let own = Signer::beside(path);
     for file in snapshots::files(path)? {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match snapshots::read(&file) {
@@ -342,11 +347,13 @@ fn snapshots_of(path: &Path) -> Result<String, Wrong> {
                 let follows = before.is_none_or(|before| before == found.before);
                 let _ = writeln!(
                     text,
-                    "{}  {hosts} hosts, {} records, {} bytes, sha256 {}  {name}{}",
+                    "{}  {hosts} hosts, {} records, {} bytes, sha256 {}, {}  {name}{}{}",
                     found.time,
                     found.records.len(),
                     found.bytes,
                     hex::encode(found.digest),
+                    found.signer.map_or_else(|| "not signed".to_owned(), |signer| format!("signed by {signer}")),
+                    if own.is_some() && found.signer != own { "  NOT BY THE KEY beside the baseline" } else { "" },
                     if follows { "" } else { "  DOES NOT FOLLOW the one above" }
                 );
                 before = Some(found.digest);
@@ -363,8 +370,8 @@ fn snapshots_of(path: &Path) -> Result<String, Wrong> {
     Ok(text)
 }
 
-fn roll_back(path: &Path, to: Timestamp) -> Result<String, Wrong> {
-    let done = snapshots::roll_back(path, to)?;
+fn roll_back(path: &Path, to: Timestamp, signer: Option<Signer>) -> Result<String, Wrong> {
+    let done = snapshots::roll_back(path, to, signer)?;
     Ok(format!(
         "{}: back to {}, {} records; of what came since, {} pairs of the index, {} approvals and {} snapshots are gone\n\
          what was known until now is {}\n",

@@ -1,12 +1,12 @@
 //! Weekly snapshots beside a baseline: what was known then, to go back to when something was learned that should not have
 //! been (`detection.md` §2.6), and to look at while a sensor holds the baseline itself.
 //!
-//! A file each, `NAME.snapshot-2027-03-29`: head, the baseline's frames as they were saved, SHA-256 of all before. It gets
-//! its name when it is whole, so there is never half a one, and its head holds the digest of the one before it: none can
-//! be put in another's place unseen. That is a chain of checksums, no signature: whoever may write the folder may write all
-//! of them, and who fears that keeps the digests of `yukue baseline snapshots` elsewhere. At most [`KEPT`] are kept.
+//! A file each, `NAME.snapshot-2027-03-29`: head, the baseline's frames as they were saved, who signed it, the signature,
+//! SHA-256 of all before. It gets its name when it is whole, so there is never half a one, and its head holds the digest of
+//! the one before it: none can be put in another's place unseen. At most [`KEPT`] are kept.
 
 use super::archive::Archive;
+use super::signed::{Key, SIGNATURE, Signer};
 use super::store::{Store, StoreError, unframed};
 use crate::base::{Kind, Meeting, Record, Timestamp};
 use crate::profile::Extent;
@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) digest: [u8; DIGEST],
     /// Of the snapshot that was newest when it was made; zeros for the first.
     pub(crate) before: [u8; DIGEST],
+    /// Whose signature it bears, and that is right; the first version had none.
+    pub(crate) signer: Option<Signer>,
     pub(crate) records: Vec<Record>,
 }
 
@@ -60,6 +62,20 @@ pub(crate) enum NoWayBack {
         path: PathBuf,
         /// What was asked for.
         to: Timestamp,
+    },
+    /// Somebody else made it.
+    #[error(
+        "{path} is {}, and not by {expected}: name the key to trust with --signed-by, or move NAME.snapshot-key away to go back to it all the same",
+        .signer.map_or_else(|| "not signed".to_owned(), |signer| format!("signed by {signer}")),
+        path = path.display()
+    )]
+    Foreign {
+        /// The snapshot.
+        path: PathBuf,
+        /// Who signed it.
+        signer: Option<Signer>,
+        /// Who should have.
+        expected: Signer,
     },
     /// What was set aside the last time is still there.
     #[error("{path} is what was set aside the last time: move it away first", path = .0.display())]
@@ -117,6 +133,14 @@ pub(crate) fn read(path: &Path) -> Result<Snapshot, StoreError> {
     if version > VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), version });
     }
+    let signer = if version < SIGNED {
+        None
+    } else {
+        let (unsigned, signer) =
+            signed(rest, body).ok_or_else(|| damaged("its signature is not that of its signer"))?;
+        rest = unsigned;
+        Some(signer)
+    };
     let head = (take(&mut rest), take(&mut rest), take(&mut rest));
     let (Some(time), Some(before), Some(count)) = head else { return Err(damaged("it is cut")) };
     let mut records = Vec::new();
@@ -137,8 +161,18 @@ pub(crate) fn read(path: &Path) -> Result<Snapshot, StoreError> {
         bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         digest,
         before: *before,
+        signer,
         records,
     })
+}
+
+/// Of the `rest` of a snapshot's `body`, what is before the signature, and whose it is; `None` when it is wrong.
+fn signed<'b>(rest: &'b [u8], body: &[u8]) -> Option<(&'b [u8], Signer)> {
+    let (unsigned, signature) = body.split_last_chunk()?;
+    let (rest, _) = rest.split_last_chunk::<SIGNATURE>()?;
+    let (rest, signer) = rest.split_last_chunk()?;
+    let signer = Signer(*signer);
+    signer.signed(&Sha256::digest(unsigned), signature).then_some((rest, signer))
 }
 
 /// The next so many bytes.
@@ -152,11 +186,12 @@ fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<&'b [u8; N]> {
 /// [`KEPT`]. Gives back its digest.
 pub(super) fn keep(store: &Store, time: Timestamp) -> Result<[u8; DIGEST], StoreError> {
     let path = store.path();
+    let key = Key::of(path)?;
     let before = newest(path)?.map_or([0; DIGEST], |snapshot| snapshot.digest);
     let file = of_day(path, time);
     let new = file.with_added_extension("new");
     let wrong = |error: std::io::Error| StoreError::Write { path: new.clone(), reason: error.to_string() };
-    let digest = write(store, time, before, &new).inspect_err(|_| {
+    let digest = write(store, (time, before), &key, &new).inspect_err(|_| {
         // Half a one would take what room is left.
         let _ = fs::remove_file(&new);
     })?;
@@ -170,7 +205,12 @@ pub(super) fn keep(store: &Store, time: Timestamp) -> Result<[u8; DIGEST], Store
 }
 
 /// Writes it to `new`; gives back its digest.
-fn write(store: &Store, time: Timestamp, before: [u8; DIGEST], new: &Path) -> Result<[u8; DIGEST], StoreError> {
+fn write(
+    store: &Store,
+    (time, before): (Timestamp, [u8; DIGEST]),
+    key: &Key,
+    new: &Path,
+) -> Result<[u8; DIGEST], StoreError> {
     let wrong = |error: std::io::Error| StoreError::Write { path: new.to_owned(), reason: error.to_string() };
     let frames = store.frames()?;
     let mut out = Hashed { out: std::io::BufWriter::new(fs::File::create(new).map_err(wrong)?), hash: Sha256::new() };
@@ -185,6 +225,9 @@ fn write(store: &Store, time: Timestamp, before: [u8; DIGEST], new: &Path) -> Re
         out.put(&length.to_le_bytes())?;
         out.put(frame)
     })?;
+    out.put(&key.signer().0).map_err(wrong)?;
+    let signature = key.sign(&out.hash.clone().finalize());
+    out.put(&signature).map_err(wrong)?;
     let digest = <[u8; DIGEST]>::from(out.hash.finalize());
     out.out.write_all(&digest).map_err(wrong)?;
     let file = out.out.into_inner().map_err(|error| wrong(error.into_error()))?;
@@ -192,10 +235,11 @@ fn write(store: &Store, time: Timestamp, before: [u8; DIGEST], new: &Path) -> Re
     Ok(digest)
 }
 
-/// Puts the newest snapshot of `to` or before in the baseline's place. What was known until now is set aside as a whole;
+/// Puts the newest snapshot of `to` or before in the baseline's place, if it is signed by `signer`, or else by the key
+/// beside the baseline where there is one. What was known until now is set aside as a whole;
 /// what came since is gone from the baseline: records, approvals, later snapshots, and pairs that first met later, whose
 /// hosts it has no number for.
-pub(crate) fn roll_back(path: &Path, to: Timestamp) -> Result<RolledBack, NoWayBack> {
+pub(crate) fn roll_back(path: &Path, to: Timestamp, signer: Option<Signer>) -> Result<RolledBack, NoWayBack> {
     let aside = path.with_added_extension("rolled-back");
     if aside.exists() {
         return Err(NoWayBack::Aside(aside));
@@ -211,6 +255,11 @@ pub(crate) fn roll_back(path: &Path, to: Timestamp) -> Result<RolledBack, NoWayB
             Err(error) => return Err(error.into()),
         }
     };
+    if let Some(expected) = signer.or_else(|| Signer::beside(path))
+        && snapshot.signer != Some(expected)
+    {
+        return Err(NoWayBack::Foreign { path: snapshot.path, signer: snapshot.signer, expected });
+    }
     let later = files(path)?.into_iter().filter(|file| *file > snapshot.path).collect::<Vec<_>>();
     let new = path.with_added_extension("rolling");
     if new.exists() {
@@ -278,7 +327,9 @@ fn of_day(path: &Path, time: Timestamp) -> PathBuf {
 pub(crate) const KEPT: usize = 8;
 const INFIX: &str = ".snapshot-";
 const MAGIC: &[u8; 8] = b"YUKUESNP";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first version with a signature.
+const SIGNED: u8 = 2;
 const DIGEST: usize = 32;
 
 #[cfg(test)]
@@ -356,11 +407,11 @@ mod tests {
         let mut store = Store::open(&path).unwrap();
         let since = [record(Kind::Host, 9, "new"), record(Kind::Approval, 1, "kim"), met(3, day(2)), met(9, day(15))];
         store.save(Extent::Changed, |put| since.into_iter().for_each(put)).unwrap();
-        let busy = roll_back(&path, day(8)).unwrap_err();
+        let busy = roll_back(&path, day(8), None).unwrap_err();
         assert!(matches!(busy, NoWayBack::Store(StoreError::InUse { .. })), "{busy}");
         drop(store);
-        assert!(matches!(roll_back(&path, day(-1)), Err(NoWayBack::NoneSoOld { .. })));
-        let done = roll_back(&path, day(8)).unwrap();
+        assert!(matches!(roll_back(&path, day(-1), None), Err(NoWayBack::NoneSoOld { .. })));
+        let done = roll_back(&path, day(8), None).unwrap();
         assert_eq!((done.to, done.records), (day(7), 2));
         assert_eq!((done.pairs_dropped, done.approvals_dropped, done.snapshots_dropped), (1, 1, 1));
         let values =
@@ -372,7 +423,10 @@ mod tests {
         Archive::open(&path).unwrap().each(&mut |record| pairs.push(record.key)).unwrap();
         assert_eq!(pairs, [(7, 3)], "who met before is remembered");
         assert_eq!(files(&path).unwrap().len(), 2);
-        assert!(matches!(roll_back(&path, day(8)), Err(NoWayBack::Aside(_))), "what is aside is not written over");
+        assert!(
+            matches!(roll_back(&path, day(8), None), Err(NoWayBack::Aside(_))),
+            "what is aside is not written over"
+        );
     }
 
     #[test]
@@ -381,7 +435,42 @@ mod tests {
         let path = folder.path().join("b");
         kept(&path, "good", day(0));
         fs::write(&path, vec![7; 100_000]).unwrap();
-        assert_eq!(roll_back(&path, day(1)).unwrap().records, 2);
+        assert_eq!(roll_back(&path, day(1), None).unwrap().records, 2);
         assert_eq!(Store::read(&path).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_somebody_else_put_there_is_not_gone_back_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("b"), folder.path().join("other"));
+        kept(&path, "ours", day(0));
+        kept(&other, "theirs", day(7));
+        let (ours, theirs) = (Signer::beside(&path), Signer::beside(&other));
+        let put = files(&other).unwrap().remove(0);
+        let there = of_day(&path, day(7));
+        let to = |signer| roll_back(&path, day(8), signer);
+        fs::copy(&put, &there).unwrap();
+        assert_eq!(read(&there).unwrap().signer, theirs);
+        let refused = to(None).unwrap_err();
+        assert!(
+            matches!(refused, NoWayBack::Foreign { signer, expected, .. } if signer == theirs && ours == Some(expected))
+        );
+        // As the first version wrote them: no signature, which anybody can leave out.
+        let bytes = fs::read(&put).unwrap();
+        let mut unsigned = bytes[..bytes.len() - DIGEST - SIGNATURE - theirs.unwrap().0.len()].to_vec();
+        unsigned[MAGIC.len()] = 1;
+        unsigned.extend(Sha256::digest(&unsigned));
+        fs::write(&there, &unsigned).unwrap();
+        assert_eq!(read(&there).unwrap().signer, None);
+        assert!(matches!(to(None), Err(NoWayBack::Foreign { signer: None, .. })));
+        // Another's name under it.
+        let mut forged = bytes[..bytes.len() - DIGEST].to_vec();
+        let at = forged.len() - SIGNATURE - theirs.unwrap().0.len();
+        forged.splice(at..at + theirs.unwrap().0.len(), ours.unwrap().0);
+        forged.extend(Sha256::digest(&forged));
+        fs::write(&there, &forged).unwrap();
+        assert!(matches!(to(None), Err(NoWayBack::Store(error)) if error.is_damage()));
+        fs::write(&there, &bytes).unwrap();
+        assert_eq!(to(theirs).unwrap().to, day(7), "who is named is trusted");
     }
 }
