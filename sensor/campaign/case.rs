@@ -43,6 +43,18 @@ pub(crate) struct Exposure {
 impl Exposure {
     /// Nobody knows whom it met.
     pub(crate) const UNKNOWN: PerMark<[u32; 2]> = [[u32::MAX; 2]; 4];
+
+    /// The host met whom it met by way of this peer, so that of their contacts only code that was made to run says anything.
+    /// False when nothing is left.
+    pub(super) fn carried(&mut self) -> bool {
+        self.times = [0; 4];
+        for mark in Mark::ALL.into_iter().filter(|mark| *mark != Mark::Execution) {
+            if let Some(time) = self.marked.get_mut(mark.index()) {
+                *time = 0;
+            }
+        }
+        self.marked.iter().any(|time| *time > 0)
+    }
 }
 
 impl Case {

@@ -232,7 +232,7 @@ fn play(contacts: &mut Contacts, mut plan: Vec<(u32, u32, Event)>) {
             }
             Event::Case => {
                 contacts.stir(host, ts);
-                contacts.case(host, C2, ts, (5.0, false));
+                contacts.case((host, None), C2, ts, (5.0, false));
             }
         }
     }

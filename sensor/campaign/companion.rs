@@ -237,7 +237,7 @@ mod tests {
             let cases: Vec<u32> = (0..FLEET).filter(|host| clients(*host)).take(8).collect();
             for host in &cases {
                 contacts.case(
-                    HostId(*host),
+                    (HostId(*host), None),
                     OWNER,
                     Timestamp::from_secs(START + 90_000 + i64::from(*host)),
                     (5.0, false),

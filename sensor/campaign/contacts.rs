@@ -167,9 +167,17 @@ impl Contacts {
         much
     }
 
-    /// A host met a destination for the first time: keeps what preceded it. What `everybody` knows is no case yet.
-    pub(crate) fn case(&mut self, host: HostId, tenant: TenantId, ts: Timestamp, (nats, everybody): (f64, bool)) {
-        let Some(case) = self.as_it_stands(host, tenant, ts, nats) else { return };
+    /// A host met a destination for the first time, perhaps through a proxy: keeps what preceded it, but for the way it went.
+    /// What `everybody` knows is no case yet.
+    pub(crate) fn case(
+        &mut self,
+        (host, through): (HostId, Option<HostId>),
+        tenant: TenantId,
+        ts: Timestamp,
+        (nats, everybody): (f64, bool),
+    ) {
+        let Some(mut case) = self.as_it_stands(host, tenant, ts, nats) else { return };
+        case.exposures.retain_mut(|exposure| through != Some(exposure.peer) || exposure.carried());
         if everybody {
             self.cases.pass(case);
         } else {
@@ -435,5 +443,35 @@ mod tests {
         contacts.hubs.get_mut(&SERVER).unwrap().clients = 99;
         contacts.recount();
         assert_eq!(contacts.hubs.get(&SERVER).unwrap().clients, 10, "a file of before said more");
+    }
+
+    /// Whoever goes out through a proxy was in contact with it just before, each time.
+    #[test]
+    fn the_way_out_is_no_cause_of_going_out() {
+        let (host, ts) = (HostId(7), |at: i64| Timestamp::from_secs(T + at));
+        for (what, through, runs, expected) in [
+            ("a server it had just talked to", None, false, Some([true, false])),
+            ("the proxy it went through", Some(SERVER), false, None),
+            ("another one", Some(HostId(2)), false, Some([true, false])),
+            ("a proxy that made code run there", Some(SERVER), true, Some([false, true])),
+        ] {
+            let mut contacts = Contacts::new();
+            contacts.touch(&Touch {
+                ts: ts(5),
+                orig: host,
+                resp: SERVER,
+                port: 8080,
+                transport: crate::base::Transport::Tcp,
+            });
+            if runs {
+                contacts.executed(SERVER, host, ts(0));
+            }
+            contacts.case((host, through), TenantId(3), ts(6), (5.0, false));
+            let case = contacts.cases().of(TenantId(3)).next().unwrap();
+            let found = case
+                .exposure(SERVER)
+                .map(|_| [Mark::Any, Mark::Execution].map(|mark| case.contact(SERVER, mark).is_some()));
+            assert_eq!(found, expected, "{what}");
+        }
     }
 }

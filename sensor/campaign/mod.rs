@@ -191,7 +191,7 @@ impl Campaigns {
                 if contact.first && !contact.background {
                     let everybody = cluster::is_everyday(contact.tenant, contact.ts, cause, usual);
                     let nats = oddity(contact, usual);
-                    self.contacts.case(contact.host, contact.tenant, contact.ts, (nats, everybody));
+                    self.contacts.case((contact.host, contact.through), contact.tenant, contact.ts, (nats, everybody));
                 }
             }
             Activity::Act(act) => {

@@ -59,6 +59,8 @@ pub(crate) struct Contact {
     pub(crate) uid: Uid,
     pub(crate) host: HostId,
     pub(crate) resp: Endpoint,
+    /// The proxy of the site it went through.
+    pub(crate) through: Option<HostId>,
     pub(crate) tenant: TenantId,
     /// The responder's name, from the wire or from a look-up.
     pub(crate) name: Option<Arc<str>>,

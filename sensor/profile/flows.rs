@@ -28,13 +28,21 @@ pub(super) struct OpenFlow {
     pub(super) via: Option<Via>,
 }
 
-/// How a proxy is spoken to.
+/// How a proxy is spoken to, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     /// CONNECT: the whole flow from there on is with the destination.
-    Tunnel,
+    Tunnel(HostId),
     /// Absolute-form requests (RFC 9112 §3.2.2): each may be for somebody else.
-    Request,
+    Request(HostId),
+}
+
+impl Via {
+    pub(super) const fn proxy(self) -> HostId {
+        match self {
+            Self::Tunnel(proxy) | Self::Request(proxy) => proxy,
+        }
+    }
 }
 
 impl OpenFlow {

@@ -1,6 +1,7 @@
 //! Whom a flow to the outside is with: decided once, by the best name there is.
 
 use super::activity::{Activity, CheckIn, Contact};
+use super::flows::Via;
 use super::{HostId, Profiles, SharedBy, Tenant, Tie};
 use crate::base::Transport;
 use crate::event::{FlowRecord, Uid};
@@ -94,6 +95,7 @@ impl Profiles {
             uid,
             host,
             resp,
+            through: flow_via.map(Via::proxy),
             tenant,
             name,
             several,

@@ -45,7 +45,7 @@ impl Profiles {
         let nowhere = Endpoint::NONE.ip;
         let resp = Endpoint::new(target.ip.unwrap_or(nowhere), target.port.unwrap_or(if tunnel { 443 } else { 80 }));
         let mut flow = OpenFlow::new(request.started, client, (resp, seen.transport));
-        flow.via = Some(if tunnel { Via::Tunnel } else { Via::Request });
+        flow.via = Some(if tunnel { Via::Tunnel(proxy) } else { Via::Request(proxy) });
         self.counts.outbound_flows = self.counts.outbound_flows.saturating_add(1);
         if !known {
             self.make_room(out);
