@@ -6,9 +6,8 @@ use super::site::SiteFlags;
 use super::stop_on_signal;
 use crate::base::{BadRecord, Kind, Record, Timestamp};
 use crate::config::Loaded;
-use crate::engine::Signer;
 use crate::engine::snapshots::{self, NoWayBack};
-use crate::engine::{self, Archive, Copies, Job, Setup, Store, StoreError};
+use crate::engine::{self, Archive, Copies, Job, Setup, Signer, Store, StoreError};
 use crate::output::{Progress, shown};
 use crate::profile::{Baseline, Difference, Extent, Inside, NotApproved, Overview, Renamed, SavedApproval};
 use clap::builder::NonEmptyStringValueParser;
@@ -352,7 +351,7 @@ fn snapshots_of(path: &Path) -> Result<String, Wrong> {
                     found.records.len(),
                     found.bytes,
                     hex::encode(found.digest),
-                    found.signer.map_or_else(|| "not signed".to_owned(), |signer| format!("signed by {signer}")),
+                    engine::by_whom(found.signer),
                     if own.is_some() && found.signer != own { "  NOT BY THE KEY beside the baseline" } else { "" },
                     if follows { "" } else { "  DOES NOT FOLLOW the one above" }
                 );

@@ -38,7 +38,7 @@ pub(crate) use pipeline::{Copies, Pipeline, Setup};
 pub(crate) use receivers::Receivers;
 pub(crate) use run::{Job, Outcome, RunError, analyze};
 pub(crate) use shown::shown_tables;
-pub(crate) use signed::Signer;
+pub(crate) use signed::{Signer, by_whom};
 pub(crate) use store::{Store, StoreError};
 pub(crate) use web::{Watched, web};
 

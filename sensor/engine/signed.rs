@@ -61,15 +61,11 @@ impl Key {
     }
 
     pub(super) fn signer(&self) -> Signer {
-        let mut signer = [0; SIGNER];
-        signer.iter_mut().zip(self.0.public_key().as_ref()).for_each(|(to, from)| *to = *from);
-        Signer(signer)
+        Signer(array(self.0.public_key().as_ref()))
     }
 
     pub(super) fn sign(&self, digest: &[u8]) -> [u8; SIGNATURE] {
-        let mut signature = [0; SIGNATURE];
-        signature.iter_mut().zip(self.0.sign(digest).as_ref()).for_each(|(to, from)| *to = *from);
-        signature
+        array(self.0.sign(digest).as_ref())
     }
 
     fn read(file: &Path) -> Result<Self, StoreError> {
@@ -97,6 +93,18 @@ impl Key {
         })?;
         Self::read(file)
     }
+}
+
+/// Keys and signatures have one length each.
+fn array<const N: usize>(from: &[u8]) -> [u8; N] {
+    let mut to = [0; N];
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    to
+}
+
+/// Whose signature something bears, in words.
+pub(crate) fn by_whom(signer: Option<Signer>) -> String {
+    signer.map_or_else(|| "not signed".to_owned(), |signer| format!("signed by {signer}"))
 }
 
 fn file(path: &Path) -> PathBuf {

@@ -6,7 +6,7 @@
 //! the one before it: none can be put in another's place unseen. At most [`KEPT`] are kept.
 
 use super::archive::Archive;
-use super::signed::{Key, SIGNATURE, Signer};
+use super::signed::{Key, SIGNATURE, Signer, by_whom};
 use super::store::{Store, StoreError, unframed};
 use crate::base::{Kind, Meeting, Record, Timestamp};
 use crate::profile::Extent;
@@ -66,7 +66,7 @@ pub(crate) enum NoWayBack {
     /// Somebody else made it.
     #[error(
         "{path} is {}, and not by {expected}: name the key to trust with --signed-by, or move NAME.snapshot-key away to go back to it all the same",
-        .signer.map_or_else(|| "not signed".to_owned(), |signer| format!("signed by {signer}")),
+        by_whom(*.signer),
         path = path.display()
     )]
     Foreign {

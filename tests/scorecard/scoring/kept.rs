@@ -95,8 +95,8 @@ impl Kept {
         told.iter().for_each(|(at, alert)| writeln!(journal, "{}", json!([now, at, alert])).unwrap());
     }
 
-    /// Saves every other night at three in the morning at headquarters, when the fleet sleeps. `used`: seconds of CPU and most MiB of
-    /// this process.
+    /// Saves every other night at three in the morning at headquarters, when the fleet sleeps. `used`: seconds of CPU and
+    /// most MiB of this process.
     pub(crate) fn night(&mut self, now: Ns, right: &mut Right, used: (f64, i64)) -> Result<(), String> {
         if now.rem_euclid(2 * DAY) != 18 * HOUR {
             return Ok(());
