@@ -2,14 +2,17 @@
 //!
 //! In 2019 some 200 MB left over months from up to 132 machines: 15 kB a machine and day, which no threshold of one host
 //! sees. Measure: a destination owner adopted after the fleet was known, whose users mostly send more than they receive,
-//! none of them most of it. Benign look-alikes: telemetry of a newly installed product. Evasion: a destination per host.
+//! none of them most of it, and more a day than programs long settled here send to owners as rare. Benign look-alikes:
+//! telemetry of a newly installed product; what sends no more than telemetry does is noted and accuses nobody. Evasion: a
+//! destination per host; no more than telemetry.
 
 use super::beacon::reason;
-use super::claim::{Claim, Words};
+use super::claim::{Claim, Words, is_rare};
 use super::cue::{Cue, Group};
-use super::finding::{Entity, Finding, Role, Severity, Value};
+use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::ledger::Ledger;
 use super::memory::{Memory, Sole};
+use super::ranks::Ranks;
 use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
@@ -25,6 +28,7 @@ pub(super) const SPEC: Spec = Spec {
         Ok(Box::new(CohortExfiltration {
             rule: parse(text)?,
             since: Sole::new("cohort_exfiltration.since", None),
+            settled: Sole::new("cohort_exfiltration.settled", Ranks::new()),
             noted: Ledger::new(Budget::new("cohort_exfiltration.noted", MAX_OWNERS, 512)),
         }))
     },
@@ -44,8 +48,11 @@ struct Rule {
     least_bytes: u64,
     least_senders_share: f64,
     most_of_one: f64,
+    settled_quantile: f64,
+    least_daily: f64,
     nats: f64,
     hiding: Vec<String>,
+    little: Severity,
     severity: Severity,
     hiding_severity: Severity,
 }
@@ -55,6 +62,8 @@ struct Rule {
 struct CohortExfiltration {
     rule: Rule,
     since: Sole<Option<Timestamp>>,
+    /// Bytes a day by user of owners as rare that were here before, of users that mostly send.
+    settled: Sole<Ranks>,
     noted: Ledger<TenantId, Cohort>,
 }
 
@@ -66,6 +75,12 @@ struct Cohort {
     hosts: BTreeMap<HostId, (u64, u64)>,
     up: u64,
     told: usize,
+    /// Bytes a day that programs settled here hardly ever exceed, when it was last looked.
+    #[serde(default)]
+    limit: f64,
+    /// When that was.
+    #[serde(default)]
+    looked: Option<Timestamp>,
 }
 
 impl Renames for Cohort {
@@ -101,7 +116,7 @@ impl Detector for CohortExfiltration {
     }
 
     fn memory(&mut self) -> Vec<&mut dyn Memory> {
-        vec![&mut self.noted, &mut self.since]
+        vec![&mut self.noted, &mut self.since, &mut self.settled]
     }
 }
 
@@ -113,10 +128,26 @@ impl CohortExfiltration {
         }
         let (Some(tie), Some(owner)) = (usual.tie(seen.host, tenant), usual.tenant(tenant)) else { return };
         let Some((_, adopted)) = owner.users.first() else { return };
-        if tie.background || adopted.secs_since(since) < self.rule.learn_s {
+        if tie.background {
             return;
         }
-        let new = || Cohort { first: seen.began, last: seen.ts, hosts: BTreeMap::new(), up: 0, told: 0 };
+        if adopted.secs_since(since) < self.rule.learn_s {
+            let bytes = seen.counters.orig_bytes;
+            let opens = tie.up > tie.down && tie.days() > 1 && tie.opened_its_day(bytes);
+            if opens && is_rare(usual, tenant, self.rule.crowd_share) {
+                self.settled.get_mut().learn(a_day(tie.up.saturating_sub(bytes), tie.days() - 1));
+            }
+            return;
+        }
+        let new = || Cohort {
+            first: seen.began,
+            last: seen.ts,
+            hosts: BTreeMap::new(),
+            up: 0,
+            told: 0,
+            limit: 0.0,
+            looked: None,
+        };
         let cohort = self.noted.note(tenant, new);
         cohort.last = cohort.last.max(seen.ts);
         if cohort.hosts.len() < MAX_HOSTS || cohort.hosts.contains_key(&seen.host) {
@@ -126,9 +157,14 @@ impl CohortExfiltration {
             cohort.up = cohort.up.saturating_add(seen.counters.orig_bytes);
         }
         // Each host that joins is a sign of its own; the first ones are said when the cohort is one.
-        if cohort.hosts.len() > cohort.told && self.rule.holds(cohort, usual) {
+        let rule = &self.rule;
+        if cohort.looked.is_some_and(|looked| seen.ts.secs_since(looked) < LOOK_S) {
+            return;
+        }
+        (cohort.limit, cohort.looked) = (rule.limit(self.settled.get()), Some(seen.ts));
+        if cohort.hosts.len() > cohort.told && rule.holds(cohort, usual) && rule.is_much(tenant, cohort, usual) {
             cohort.told = cohort.hosts.len();
-            let nats = self.rule.nats;
+            let nats = rule.nats;
             said.cues.extend(cohort.hosts.keys().map(|host| Cue {
                 detector: SPEC.stem,
                 ts: seen.ts,
@@ -158,6 +194,32 @@ impl Rule {
             && most as f64 <= self.most_of_one * cohort.up as f64
     }
 
+    /// Bytes a day that a program settled here hardly ever sends.
+    fn limit(&self, settled: &Ranks) -> f64 {
+        settled.resolved(self.settled_quantile).unwrap_or(0.0).max(self.least_daily)
+    }
+
+    /// Bytes a day that half of the cohort's hosts send.
+    fn daily(tenant: TenantId, cohort: &Cohort, usual: &Profiles) -> f64 {
+        let ties = cohort.hosts.keys().filter_map(|host| usual.tie(*host, tenant));
+        let mut daily: Vec<f64> = ties.map(|tie| a_day(tie.up, tie.days())).collect();
+        daily.sort_by(f64::total_cmp);
+        daily.get(daily.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    fn is_much(&self, tenant: TenantId, cohort: &Cohort, usual: &Profiles) -> bool {
+        Self::daily(tenant, cohort, usual) > cohort.limit
+    }
+
+    /// What goes where loot goes is told whatever it is; elsewhere a new product's telemetry is noted, and nobody accused.
+    fn severity(&self, is_much: bool, hides: bool) -> Severity {
+        match (is_much, hides) {
+            (true, true) => self.hiding_severity,
+            (true, false) | (false, true) => self.severity,
+            (false, false) => self.little,
+        }
+    }
+
     fn tell(&self, now: Timestamp, tenant: TenantId, cohort: &Cohort, usual: &Profiles) -> Option<Finding> {
         if !self.holds(cohort, usual) {
             return None;
@@ -166,11 +228,12 @@ impl Rule {
         let tie = usual.tie(host, tenant)?;
         let destination = tie.destination(Some(&owner.key));
         let hides = tie.standing.class.as_deref().is_some_and(|class| self.hiding.iter().any(|h| h == class));
+        let daily = Self::daily(tenant, cohort, usual);
         let claim = Claim {
             detector: SPEC.stem,
             now,
             span: (cohort.first, cohort.last),
-            severity: if hides || tie.is_nameless() { self.hiding_severity } else { self.severity },
+            severity: self.severity(daily > cohort.limit, hides || tie.is_nameless()),
             attack: &self.attack,
             host,
             role: Role::AffectedHost,
@@ -193,10 +256,18 @@ impl Rule {
                     destination = &destination,
                     from = cohort.first.clock(),
                     each = each,
+                    daily = format!("{:.0}", daily / 1000.0),
+                    limit = format!("{:.0}", cohort.limit / 1000.0),
                 ),
                 reasons: vec![
                     reason("hosts", Value::Count(hosts as u64), "hosts"),
                     reason("bytes_out", Value::Count(cohort.up), "bytes"),
+                    Evidence {
+                        measure: "bytes_out_a_day_in_the_middle",
+                        observed: Value::Number(daily.round()),
+                        against: Against::Limit(Value::Number(cohort.limit.round())),
+                        unit: "bytes",
+                    },
                 ],
                 others,
                 uids: tie.uids.clone(),
@@ -205,7 +276,14 @@ impl Rule {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "bytes of a rate, days of years")]
+fn a_day(bytes: u64, days: i64) -> f64 {
+    bytes as f64 / days.max(1) as f64
+}
+
 /// Owners adopted lately.
 const MAX_OWNERS: usize = 20_000;
+/// Seconds from look to look: it is about days.
+const LOOK_S: f64 = 300.0;
 /// Users counted: more are a crowd.
 const MAX_HOSTS: usize = 256;

@@ -237,18 +237,40 @@ fn a_little_every_day_is_a_drip_and_once_much_is_none() {
 
 #[test]
 fn many_that_send_a_little_to_one_rare_place_are_a_cohort() {
-    for (what, senders, day, up, down, name, expected) in [
-        (Fires("eight to a bucket"), 8, 10, 300_000, 9_000, "b.s3.amazonaws.com", vec![Severity::Medium]),
-        (Fires("eight to an unknown name"), 8, 10, 300_000, 9_000, "in.rare.example", vec![Severity::Low]),
-        (Just("five"), 5, 10, 300_000, 9_000, "in.rare.example", vec![Severity::Low]),
-        (JustNot("four"), 4, 10, 900_000, 9_000, "in.rare.example", vec![]),
-        (Nearly("they browse it"), 8, 10, 300_000, 900_000, "in.rare.example", vec![]),
-        (Nearly("from the first day on"), 8, 0, 300_000, 9_000, "in.rare.example", vec![]),
-        (Nearly("a tenth of the fleet"), 20, 10, 300_000, 9_000, "in.rare.example", vec![]),
-        (Nearly("hardly anything"), 8, 10, 4_000, 900, "in.rare.example", vec![]),
+    const BUCKET: &str = "b.s3.amazonaws.com";
+    const UNKNOWN: &str = "in.rare.example";
+    for (what, senders, day, (up, down), settled, name, expected) in [
+        (Fires("eight to a bucket"), 8, 10, (300_000, 9_000), 0, BUCKET, vec![Severity::Medium]),
+        (Fires("eight to an unknown name"), 8, 10, (300_000, 9_000), 0, UNKNOWN, vec![Severity::Low]),
+        (Just("five"), 5, 10, (300_000, 9_000), 0, UNKNOWN, vec![Severity::Low]),
+        (JustNot("four"), 4, 10, (900_000, 9_000), 0, UNKNOWN, vec![]),
+        (Nearly("they browse it"), 8, 10, (300_000, 900_000), 0, UNKNOWN, vec![]),
+        (Nearly("from the first day on"), 8, 0, (300_000, 9_000), 0, UNKNOWN, vec![]),
+        (Nearly("a tenth of the fleet"), 20, 10, (300_000, 9_000), 0, UNKNOWN, vec![]),
+        (Nearly("hardly anything"), 8, 10, (4_000, 900), 0, UNKNOWN, vec![]),
+        (Fires("more than programs send here"), 8, 10, (300_000, 9_000), 200_000, UNKNOWN, vec![Severity::Low]),
+        (Nearly("as programs send here"), 8, 10, (300_000, 9_000), 600_000, UNKNOWN, vec![Severity::Info]),
+        (Nearly("no more than they, to a bucket"), 8, 10, (300_000, 9_000), 600_000, BUCKET, vec![Severity::Low]),
+        (
+            Just("a byte beyond 256 KiB a day, where they send less"),
+            8,
+            10,
+            (262_145, 900),
+            200_000,
+            UNKNOWN,
+            vec![Severity::Low],
+        ),
+        (JustNot("256 KiB"), 8, 10, (262_144, 900), 200_000, UNKNOWN, vec![Severity::Info]),
     ] {
         let mut world = World::new(START);
         (0..180).for_each(|n| world.contact(n, &format!("172.16.5.{n}"), "192.0.2.9", 443, Some("www.a.example")));
+        // Two programs of nine users each, for twelve days.
+        for (n, d) in (0..18).flat_map(|n| (0..12).map(move |d| (n, d))).filter(|_| settled > 0) {
+            let (from, name) = (format!("172.16.5.{}", 100 + n), ["a.old.example", "b.older.example"][n % 2]);
+            let talk =
+                Talk { from: &from, to: "192.0.2.77", up: settled, down: 900, name: Some(name), ..Talk::default() };
+            world.say(d * DAY + 400, &talk);
+        }
         for n in 0..senders {
             let from = format!("172.16.5.{n}");
             let talk = Talk { from: &from, up, down, name: Some(name), ..Talk::default() };

@@ -116,6 +116,16 @@ impl Tie {
         self.sent.1
     }
 
+    /// Whether a flow that has ended was the first to send anything on its day.
+    pub(crate) const fn opened_its_day(&self, bytes: u64) -> bool {
+        bytes > 0 && self.sent.1 == bytes
+    }
+
+    /// Days from the first contact's to the latest one's, both counted.
+    pub(crate) const fn days(&self) -> i64 {
+        self.last.utc_day().saturating_sub(self.first.utc_day()).saturating_add(1)
+    }
+
     /// Whether `uid` is the flow that made it.
     pub(super) fn is_first(&self, uid: Uid) -> bool {
         self.uids.first() == Some(&uid)
