@@ -46,6 +46,14 @@ pub(crate) struct Unusual {
     pub(crate) host_days: u64,
 }
 
+impl Unusual {
+    /// With those of the day at hand that are as unusual: what comes over many on one day makes none of them stand out.
+    pub(crate) fn beside(self, others_today: u64) -> Self {
+        let (as_unusual, host_days) = (self.as_unusual + others_today, self.host_days + others_today);
+        Self { p: ratio(as_unusual + 1, host_days + 1), as_unusual, host_days }
+    }
+}
+
 impl Calibration {
     /// Adds a day, class by class: how many hosts were alive, and the scores of those that showed anything.
     pub(crate) fn learn(&mut self, day: i32, weekend: bool, classes: impl IntoIterator<Item = (u32, u32, Vec<f64>)>) {

@@ -61,6 +61,7 @@ mod slow_drip;
 mod snapshot;
 mod sni_mismatch;
 mod telltale_call;
+mod today;
 mod upload_tail;
 mod visitors;
 
@@ -71,8 +72,9 @@ pub(crate) use identify::id;
 pub(crate) use meter::Rhythm;
 pub(crate) use remote_execution::{Deed, channels, doors};
 pub(crate) use rule::{RuleError, RuleTexts, parse};
-pub(crate) use score::{Checked, Scorer, WeakCase};
+pub(crate) use score::{Scorer, WeakCase};
 pub(crate) use snapshot::merged;
+pub(crate) use today::Checked;
 
 use crate::base::{Table, Timestamp};
 use crate::profile::{Activity, Profiles};

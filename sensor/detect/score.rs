@@ -9,12 +9,13 @@ use super::finding::{Against, Entity, Evidence, Finding, Role, Severity, Value};
 use super::identify::id;
 use super::memory::{Kept, Memory, Sole};
 use super::renamed::Renames;
+use super::today::{Checked, Shown, Standing, Today};
 use super::{Cue, Group, Said};
 use crate::base::stats::common;
 use crate::base::{self, Arg, Table, Text, Timestamp, say};
 use crate::event::Uid;
 use crate::profile::{HostId, Profiles, Renamed, TenantId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// `rules/host_anomaly.toml`.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -64,27 +65,6 @@ pub(crate) struct Scorer {
     whole: Calibration,
 }
 
-/// How the day at hand stands.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-struct Today {
-    day: Option<i32>,
-    /// What the next step has to weigh.
-    touched: BTreeSet<(HostId, Option<TenantId>)>,
-    /// Hosts that were told today: each is one incident.
-    told: BTreeSet<HostId>,
-    budget: Option<Budget>,
-    checked: BTreeMap<u32, Checked>,
-}
-
-/// Host-days of a class that were held against those before them, and how many of them were as unusual as one in …: a
-/// fair p-value is at or below 0.001 in a thousandth of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Checked {
-    pub(crate) host_days: u64,
-    /// At or below 0.01, 0.001 and 0.0001.
-    pub(crate) at_most: [u64; 3],
-}
-
 /// What one host showed towards one destination today.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Tally {
@@ -100,12 +80,6 @@ impl Renames for Tally {
     fn renamed(self, ids: &Renamed) -> Option<Self> {
         let cue = |cue: Cue| Some(Cue { host: cue.host.renamed(ids)?, tenant: cue.tenant.renamed(ids)?, ..cue });
         Some(Self { best: self.best.map(|best| best.and_then(|best| cue(*best)).map(Box::new)), ..self })
-    }
-}
-
-impl Renames for Today {
-    fn renamed(self, ids: &Renamed) -> Option<Self> {
-        Some(Self { touched: self.touched.renamed(ids)?, told: self.told.renamed(ids)?, ..self })
     }
 }
 
@@ -144,17 +118,27 @@ impl Scorer {
         self.today.get().checked.iter().map(|(class, checked)| (*class, *checked))
     }
 
-    /// Holds a day's hosts against the days before it.
-    fn check(&mut self, weekend: bool, class: u32, alive: u32, scores: &[f64]) {
+    /// Holds a day's hosts of a class against the days before it, and those that stand out against each other.
+    fn check(&mut self, weekend: bool, class: u32, alive: u32, scores: &[Shown]) {
         let least = self.rule.least_host_days;
         if self.whole.unusual(weekend, class, 0.0, least).is_none() {
             return;
         }
         let checked = self.today.get_mut().checked.entry(class).or_default();
         checked.host_days = checked.host_days.saturating_add(alive.into());
-        for score in scores.iter().filter(|score| **score > 0.0) {
-            let Some(how) = self.whole.unusual(weekend, class, *score, least) else { continue };
-            for (count, limit) in checked.at_most.iter_mut().zip([0.01, 0.001, 0.0001]) {
+        let known = |shown: &Shown| Some((*shown, self.whole.unusual(weekend, class, shown.whole, least)?));
+        let limits = [0.01, 0.001, 0.0001];
+        let rare: Vec<_> = scores
+            .iter()
+            .filter(|shown| shown.whole > 0.0)
+            .filter_map(known)
+            .filter(|(_, how)| how.p <= limits[0])
+            .collect();
+        let mut day = Standing::default();
+        rare.iter().for_each(|(shown, _)| day.add(shown.who, shown.whole));
+        for (shown, how) in rare {
+            let how = how.beside(day.as_much(shown.who, shown.whole));
+            for (count, limit) in checked.at_most.iter_mut().zip(limits) {
                 *count = count.saturating_add(u64::from(how.p <= limit));
             }
         }
@@ -227,24 +211,26 @@ impl Scorer {
     fn learn(&mut self, usual: &Profiles) {
         let Some(day) = self.today.get().day else { return };
         let weekend = Profiles::is_weekend(day);
-        let mut scores: BTreeMap<HostId, (f64, f64)> = BTreeMap::new();
+        let mut scores: BTreeMap<HostId, Shown> = BTreeMap::new();
         // Those told count too: what is left out of the past makes everybody else look unusual, more so every day.
-        for ((host, _), tally) in self.tallies.iter() {
-            let best = scores.entry(*host).or_default();
-            best.0 = best.0.max(self.rule.sum(tally, Group::is_egress));
-            best.1 = best.1.max(self.rule.sum(tally, |_| true));
+        for (who, tally) in self.tallies.iter() {
+            let new = Shown {
+                egress: self.rule.sum(tally, Group::is_egress),
+                whole: self.rule.sum(tally, |_| true),
+                who: *who,
+            };
+            scores.entry(who.0).and_modify(|most| most.raise(new)).or_insert(new);
         }
-        let mut by_class: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
-        for (host, score) in scores {
-            by_class.entry(usual.peers(host)).or_default().push(score);
+        let mut by_class: BTreeMap<u32, Vec<Shown>> = BTreeMap::new();
+        for (host, shown) in scores {
+            by_class.entry(usual.peers(host)).or_default().push(shown);
         }
         let (mut egress, mut whole) = (Vec::new(), Vec::new());
         for (class, alive) in usual.alive_by_peers() {
             let shown = by_class.remove(&class).unwrap_or_default();
-            egress.push((class, alive, shown.iter().map(|(egress, _)| *egress).collect()));
-            let shown: Vec<f64> = shown.iter().map(|(_, whole)| *whole).collect();
             self.check(weekend, class, alive, &shown);
-            whole.push((class, alive, shown));
+            egress.push((class, alive, shown.iter().map(|shown| shown.egress).collect()));
+            whole.push((class, alive, shown.iter().map(|shown| shown.whole).collect()));
         }
         self.egress.learn(day, weekend, egress);
         self.whole.learn(day, weekend, whole);
@@ -253,7 +239,7 @@ impl Scorer {
             budget.settle();
         }
         self.tallies.clear();
-        today.told.clear();
+        today.end();
     }
 
     fn tell(
@@ -268,14 +254,21 @@ impl Scorer {
         let rule = &self.rule;
         let wanted = (rule.incidents_per_day * f64::from(usual.fleet()) / 100_000.0).max(rule.least_incidents_per_day);
         let today = self.today.get_mut();
-        let budget = today.budget.get_or_insert_with(|| Budget::new(wanted));
+        let most = today.budget.get_or_insert_with(|| Budget::new(wanted)).threshold(usual.fleet());
         let Some(tally) = self.tallies.get(&(host, tenant)) else { return };
         let groups = tally.best.iter().flatten().count();
-        if how.p > budget.threshold(usual.fleet()) || groups < rule.least_groups {
+        if how.p > most {
             return;
         }
-        if today.told.insert(host) {
-            budget.told();
+        today.standing_out.add((host, tenant), whole);
+        if groups < rule.least_groups {
+            return;
+        }
+        let how = how.beside(today.standing_out.as_much((host, tenant), whole));
+        // A new service that half a site takes up within an hour is no hundred incidents; each is on record.
+        let is_told = how.p <= most || today.told.contains(&host);
+        if is_told {
+            today.tell(host);
         }
         let tie = tenant.and_then(|tenant| usual.tie(host, tenant));
         let key = tenant.and_then(|tenant| usual.tenant(tenant)).map_or("", |owner| &owner.key);
@@ -308,7 +301,7 @@ impl Scorer {
             time: now,
             first_seen: tally.first,
             last_seen: tally.last,
-            severity: Severity::Medium,
+            severity: if is_told { Severity::Medium } else { Severity::Info },
             score: (-how.p.log10() / 6.0).clamp(0.0, 1.0),
             p: Some(how.p),
             title,
@@ -450,6 +443,20 @@ mod tests {
             let cases = scorer.advance(Timestamp::from_secs(300), &usual, &mut Said::default());
             assert_eq!(cases.first().map(|case| case.nats), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn what_comes_over_many_on_one_day_is_told_of_as_many_as_the_budget_has_and_noted_of_all() {
+        let (mut scorer, usual) = scorer();
+        scorer.whole.learn(0, false, [(usual.peers(HostId(1)), 2_000, vec![1.0; 50])]);
+        scorer.take(
+            (0..100).flat_map(|host| [cue(host, 7, Group::Destination, 6.0, 10), cue(host, 7, Group::Client, 5.0, 10)]),
+        );
+        let mut said = Said::default();
+        scorer.advance(Timestamp::from_secs(300), &usual, &mut said);
+        let told = said.findings.iter().filter(|finding| finding.severity == Severity::Medium).count();
+        assert_eq!((told, said.findings.len()), (20, 100), "one in a hundred is the most that is told");
+        assert!(said.findings.iter().all(|finding| finding.p.is_some()));
     }
 
     #[test]
