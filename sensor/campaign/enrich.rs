@@ -6,6 +6,7 @@
 
 use super::CauseRule;
 use super::contacts::Contacts;
+use super::scoping::UNSEEN_PER_SEEN;
 use super::story::{Plot, Story};
 use super::tails::{below_false_share, hypergeometric};
 use crate::base::Timestamp;
@@ -32,8 +33,12 @@ pub(super) fn enrich(story: &mut Story, contacts: &Contacts, rule: &CauseRule, u
             let users = usual.tenant(tenant).map(|owner| owner.users.as_slice()).unwrap_or_default();
             let since = users.iter().filter(|(_, first)| *first >= begin).map(|(host, _)| *host);
             let others: Vec<HostId> = since.filter(|host| !hosts.contains(host)).collect();
-            // What more others met than its own hosts leads to everybody and not to a campaign's next one.
+            // What more others met than its own hosts leads to everybody and not to a campaign's next one; what so many more
+            // met than would be unseen is a service that others take up, and some of the story's hosts with them.
             let own = users.iter().filter(|(host, _)| hosts.contains(host)).count();
+            if others.len() > own.saturating_mul(UNSEEN_PER_SEEN) {
+                continue;
+            }
             if others.len() <= own {
                 hosts.extend(others);
             }

@@ -158,8 +158,9 @@ impl After<'_> {
         let with_signs = since.iter().filter(|host| self.shows(**host)).count();
         let rest = since.len().saturating_sub(with_signs);
         // One host's destination that many meet later without a sign is anybody's new destination; one that a server led
-        // several to has as many others as there are sites the sensor sees nothing of.
-        let each = if ours.len() >= self.several { UNSEEN_PER_SEEN } else { 1 };
+        // several to has as many others as there are sites the sensor sees nothing of. What they only share was met by most of
+        // its users with them, or it is a service that others take up.
+        let each = if ours.len() >= self.several && !enriched { UNSEEN_PER_SEEN } else { 1 };
         let most = rest <= ours.len().saturating_add(with_signs).saturating_mul(each);
         match () {
             () if most && owner.more == 0 && (enriched || ours.len() >= 2 || rest <= 2) => Others::All,
@@ -278,6 +279,6 @@ fn destination(
 
 /// Hosts of a campaign that nothing ties to its server, for each that is: where a quarter of the sites is mirrored to the
 /// sensor, three of four are touched unseen.
-const UNSEEN_PER_SEEN: usize = 3;
+pub(super) const UNSEEN_PER_SEEN: usize = 3;
 /// Chance of its users from which on a destination that only they point to is watched and not blocked: detection.md §8.
 const BLOCK_P: f64 = 1e-6;
