@@ -66,8 +66,9 @@ bench-quick:
 
 # How well detection does on simulated fleets; FULL=1 pools rare events over many seeds and can be broken off and taken
 # up again, FLEET=100000 is one large fleet for 14 days or DAYS=3 (two hours and a half; kept every other night in
-# target/scorecard, so it too can be broken off), REPORT=1 opens the report's seeds, once.
-SCORE = $(if $(REPORT),--report $(shell date -u +%F),$(if $(FLEET),fleet-$(FLEET)$(if $(DAYS),x$(DAYS)),$(if $(FULL),full,development)))
+# target/scorecard, so it too can be broken off), REPORT=1 opens the first report's seeds, once; REPORT=2
+# those of the next, after what the first one showed was mended.
+SCORE = $(if $(REPORT),--report $(REPORT) $(shell date -u +%F),$(if $(FLEET),fleet-$(FLEET)$(if $(DAYS),x$(DAYS)),$(if $(FULL),full,development)))
 scorecard:
 	$(CARGO) bench --bench scorecard -- $(SCORE)
 

@@ -4,7 +4,7 @@
 //! came of it goes into a file, and a run that was broken off goes on where it was. Accuracy goes to
 //! `tests/expected/scorecard.md`; what depends on the machine is only printed. Exit code 1: a floor does not hold.
 //!
-//! Development seeds are 0–99; 1000–1099 belong to the report, which is made once.
+//! Development seeds are 0–99; 1000–1099 belong to the first report, 2000–2099 to the second: each is made once.
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(
     clippy::unwrap_used,
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["--trial", plan, number, ref file] => alone(&plan.parse().unwrap(), number.parse().unwrap(), Path::new(file)),
-        ["--report", date] => report(date),
+        ["--report", nth, date] => report(&Plan::Report(nth.parse().unwrap()), date),
         ["--so-far", plan, number] => so_far(&plan.parse().unwrap(), number.parse().unwrap()),
         ["--generate", size, days] => generate(size.parse().unwrap(), days.parse().unwrap()),
         ["--look", size, days, seed, ref without @ ..] => {
@@ -176,19 +176,19 @@ fn score(plan: &Plan) -> ExitCode {
     conclude(plan, &outcomes, &heading)
 }
 
-/// The report's seeds are opened once: what is chosen after looking at them is no longer tested by them.
-fn report(date: &str) -> ExitCode {
-    let path = root().join("tests/expected/scorecard-report.md");
+/// A report's seeds are opened once: what is chosen after looking at them is no longer tested by them.
+fn report(plan: &Plan, date: &str) -> ExitCode {
+    let path = root().join("tests/expected").join(plan.file());
     if path.exists() {
-        println!("{} exists: the report's seeds were opened already", path.display());
+        println!("{} exists: its seeds were opened already, the next report has others", path.display());
         return ExitCode::from(2);
     }
     let commit = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()).output().unwrap();
     let commit = String::from_utf8(commit.stdout).unwrap();
-    let outcomes = outcomes(&Plan::Report);
-    let title = Plan::Report.title();
+    let outcomes = outcomes(plan);
+    let title = plan.title();
     let heading = format!("# Scorecard: {title}\n\nCommit {}, {date}.\n\n{EXPLANATION}", commit.trim());
-    conclude(&Plan::Report, &outcomes, &heading)
+    conclude(plan, &outcomes, &heading)
 }
 
 fn conclude(plan: &Plan, (outcomes, unfinished): &(Vec<Outcome>, Vec<String>), heading: &str) -> ExitCode {
