@@ -4,6 +4,7 @@ use super::Exit;
 use crate::base::Timestamp;
 use crate::config;
 use crate::intel::{self, Tables, Vendor};
+use crate::output::{READABLE, replace};
 use std::path::{Path, PathBuf};
 
 /// What to do with tables.
@@ -94,7 +95,7 @@ fn import_file(flags: &Import) -> Result<String, miette::Report> {
     write(&flags.out, RANGES, &merged.map_err(|e| miette::miette!("{e}"))?, &own)
 }
 
-/// Writes the table beside the old one and then in its place, so that a full disk leaves the old one whole.
+/// Writes the table; a full disk leaves the old one whole.
 fn write(folder: &Path, name: &'static str, text: &str, own: &Tables) -> Result<String, miette::Report> {
     let mut tables = own.clone();
     tables.replace(name, text.to_owned());
@@ -102,9 +103,7 @@ fn write(folder: &Path, name: &'static str, text: &str, own: &Tables) -> Result<
     let path = folder.join(name);
     let write = || {
         std::fs::create_dir_all(folder)?;
-        let new = path.with_extension("new");
-        std::fs::write(&new, text)?;
-        std::fs::rename(&new, &path)
+        replace(&path, text.as_bytes(), READABLE)
     };
     write().map_err(|e| miette::miette!("{}: {e}", path.display()))?;
     Ok(format!("{}: {} lines", path.display(), text.lines().count()))

@@ -16,7 +16,6 @@ use super::ranks::Ranks;
 use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
-use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, Renamed, TenantId};
 use std::collections::BTreeMap;
 
@@ -96,12 +95,7 @@ impl Detector for CohortExfiltration {
     }
 
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
-        if let Activity::Closed(closed) = seen
-            && self.rule.enabled
-            && closed.counted
-            && closed.reach == Reach::Outbound
-            && let Some(tenant) = closed.tenant
-        {
+        if let Some((closed, tenant)) = seen.sent().filter(|_| self.rule.enabled) {
             self.closed(closed, tenant, usual, said);
         }
     }

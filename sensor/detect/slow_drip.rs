@@ -14,7 +14,6 @@ use super::ranks::Ranks;
 use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
-use crate::event::Reach;
 use crate::profile::{Activity, Closed, HostId, Profiles, TenantId, Tie};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -107,12 +106,7 @@ impl Detector for SlowDrip {
     }
 
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
-        if let Activity::Closed(closed) = seen
-            && self.rule.enabled
-            && closed.counted
-            && closed.reach == Reach::Outbound
-            && let Some(tenant) = closed.tenant
-        {
+        if let Some((closed, tenant)) = seen.sent().filter(|_| self.rule.enabled) {
             self.closed(closed, tenant, usual, said);
         }
     }

@@ -14,7 +14,7 @@ use super::memory::{Kept, Memory};
 use super::renamed::as_it_is;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, Word, say};
-use crate::event::{Reach, Uid};
+use crate::event::Uid;
 use crate::profile::{Activity, Closed, Feature, HostId, Profiles, TenantId};
 
 /// In the table of detectors.
@@ -111,12 +111,7 @@ impl Detector for UploadTail {
     }
 
     fn observe(&mut self, seen: &Activity, usual: &Profiles, said: &mut Said) {
-        if let Activity::Closed(closed) = seen
-            && self.rule.enabled
-            && closed.counted
-            && closed.reach == Reach::Outbound
-            && let Some(tenant) = closed.tenant
-        {
+        if let Some((closed, tenant)) = seen.sent().filter(|_| self.rule.enabled) {
             self.closed(closed, tenant, usual, said);
         }
     }

@@ -5,11 +5,10 @@
 //! may read.
 
 use super::store::StoreError;
+use crate::output::{OWN, replace};
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The public half of a key.
@@ -78,19 +77,8 @@ impl Key {
         let wrong = |reason: String| StoreError::Write { path: file.to_owned(), reason };
         let bytes = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
             .map_err(|_| wrong("the system gave no randomness for a key".to_owned()))?;
-        let new = file.with_added_extension("new");
-        let write = || {
-            let _ = fs::remove_file(&new);
-            let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            out.write_all(bytes.as_ref())?;
-            out.sync_all()?;
-            fs::rename(&new, file)
-        };
-        write().map_err(|error: std::io::Error| {
-            // Half a one would take what room is left.
-            let _ = fs::remove_file(&new);
-            wrong(error.to_string())
-        })?;
+        let written = replace(file, bytes.as_ref(), OWN).and_then(|()| fs::File::open(file)?.sync_all());
+        written.map_err(|error| wrong(error.to_string()))?;
         Self::read(file)
     }
 }

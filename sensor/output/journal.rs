@@ -11,11 +11,11 @@ use super::rolling::{Rolling, Rotation, State};
 use super::status::{LogStatus, Status};
 use super::summary::{self, Input, Summary};
 use super::trail::Trail;
-use super::{claims, facts, flows};
+use super::{claims, facts, flows, whole};
 use crate::alert::{Alert, Stated};
 use crate::base::Timestamp;
 use crate::event::{Event, Observation};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -180,16 +180,9 @@ pub(crate) fn status_of(folder: &Path) -> Result<Status, OutputError> {
     serde_json::from_slice(&text).map_err(|e| wrong(io::Error::other(e)))
 }
 
-/// Whole or not at all: readers never see half of it.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
-    let mut beside = path.to_owned();
-    beside.set_extension("new");
-    let wrote =
-        File::create(&beside).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&beside, path));
-    wrote.map_err(|source| {
-        let _ = fs::remove_file(&beside); // It takes room on a disk that may have none.
-        OutputError::Io { path: path.to_owned(), doing: "write", source }
-    })
+    let wrong = |source| OutputError::Io { path: path.to_owned(), doing: "write", source };
+    whole::replace(path, bytes, whole::READABLE).map_err(wrong)
 }
 
 /// `20261129T123456Z`.

@@ -27,6 +27,7 @@ mod stored;
 mod summary;
 mod terminal;
 mod trail;
+mod whole;
 
 pub(crate) use claims::{alert_line, finding_line};
 pub(crate) use escape::{harmless_json, shown};
@@ -44,3 +45,4 @@ pub(crate) use stored::stored;
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Stage, Summary, Visibility};
 pub(crate) use terminal::Shown;
 pub(crate) use trail::Trail;
+pub(crate) use whole::{OWN, READABLE, replace};

@@ -49,6 +49,14 @@ impl Activity {
             Self::Act(_) | Self::Touch(_) | Self::Moved(_) | Self::Lookup(_) | Self::Call(_) | Self::Drift(..) => None,
         }
     }
+
+    /// A flow to somebody outside that ended and whose byte counts hold, and to whom.
+    pub(crate) fn sent(&self) -> Option<(&Closed, TenantId)> {
+        match self {
+            Self::Closed(closed) if closed.counted && closed.reach == Reach::Outbound => Some((closed, closed.tenant?)),
+            _ => None,
+        }
+    }
 }
 
 /// A flow from a host of the site to the outside.

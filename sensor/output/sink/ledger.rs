@@ -4,6 +4,7 @@
 //! On disk: one line `id update digest` each time, rewritten when it has grown to twice what is kept.
 
 use crate::base::{Budget, Capped, Table};
+use crate::output::{OWN, replace};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::Write as _;
@@ -63,7 +64,7 @@ impl Ledger {
         let done = if self.lines > 2 * MOST {
             self.lines = self.told.len();
             let all: String = self.told.iter().map(|(id, (update, digest))| line(id, *update, digest)).collect();
-            super::outbox::replace(path, all.as_bytes())
+            replace(path, all.as_bytes(), OWN)
         } else {
             let file = fs::OpenOptions::new().create(true).append(true).open(path);
             file.and_then(|mut file| file.write_all(line(id, update, &digest).as_bytes()))

@@ -5,6 +5,7 @@
 //! and that is counted. `NAME.place` holds where an output is. A line is synced to disk before it is delivered; while the
 //! disk takes none, delivery goes on from memory and only a restart would lose lines.
 
+use crate::output::{OWN, replace};
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -109,7 +110,7 @@ impl Outbox {
         inside.places.retain(|(known, _)| **known != *name);
         inside.places.push((name.into(), place));
         if let Some(folder) = inside.folder.clone()
-            && let Err(error) = replace(&place_file(&folder, name), place.to_string().as_bytes())
+            && let Err(error) = replace(&place_file(&folder, name), place.to_string().as_bytes(), OWN)
         {
             tracing::warn!(%error, output = name, "cannot save the place in the outbox");
         }
@@ -160,7 +161,7 @@ impl Outbox {
             *at = place;
         }
         if let Some(folder) = &inside.folder
-            && let Err(error) = replace(&place_file(folder, name), place.to_string().as_bytes())
+            && let Err(error) = replace(&place_file(folder, name), place.to_string().as_bytes(), OWN)
         {
             tracing::debug!(%error, output = name, "cannot save the place in the outbox");
         }
@@ -338,14 +339,6 @@ impl Inside {
         let skip = usize::try_from(place.saturating_sub(remembered)).unwrap_or(usize::MAX);
         Batch { lines: (*place..).zip(self.recent.iter().skip(skip).take(BATCH).cloned()).collect(), missed }
     }
-}
-
-/// Writes a small file whole or not at all.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    fs::rename(beside, path)
 }
 
 /// Lines with an end, without it.
