@@ -93,15 +93,13 @@ impl Days {
 
     /// A flow to the outside began in a local hour.
     pub(super) fn contact(&mut self, host: HostId, group: Group, hour: i64, what: &[Feature]) {
-        let (shift, asleep) = (self.shift(group, hour), self.is_asleep(group, hour));
+        let shift = self.shift(group, hour);
         let days = self.hosts.entry(host, HostDays::default);
         if days.hour != hour {
             days.hour = hour;
             self.fleet.season.add(hour);
             self.groups.entry(group, GroupDays::default).season.add(hour);
         }
-        days.contacts = days.contacts.saturating_add(1);
-        days.off_contacts = days.off_contacts.saturating_add(u32::from(asleep));
         let (_, sums) = self.today.entry(host, || (group, Day::default()));
         what.iter().for_each(|feature| sums.add(*feature, shift, 1));
     }
@@ -145,11 +143,6 @@ impl Days {
     /// Whether a local hour is one at which a group works or rests.
     pub(super) fn shift(&self, group: Group, hour: i64) -> Shift {
         if self.season(group, hour).is_some_and(|lively| lively < OFF_BELOW) { Shift::Off } else { Shift::Work }
-    }
-
-    /// Whether hardly anybody of a group is at work in a local hour.
-    fn is_asleep(&self, group: Group, hour: i64) -> bool {
-        self.season(group, hour).is_some_and(|lively| lively < ASLEEP_BELOW)
     }
 
     /// The chance of a host-day with at least `value`, when the peers' experience weighs as much as `weight` days; `None`
@@ -278,8 +271,6 @@ fn scaled(value: u64, lively: f64) -> u64 {
 const WAIT_DAYS: i32 = 2;
 /// Below this multiplier an hour is not one of work.
 const OFF_BELOW: f64 = 0.5;
-/// Below this hardly anybody is there (§3, off-hours).
-const ASLEEP_BELOW: f64 = 0.1;
 /// Host-hours before a week means something.
 const LEAST_HOST_HOURS: u64 = 5000;
 /// Host-days before a tail means something.

@@ -19,10 +19,8 @@ pub(super) struct HostDays {
     high: [u8; FEATURES],
     /// The most it sent one owner on a day.
     most_bytes_out: u64,
-    /// The latest hour it was at work, and its contacts: all, and those while its group sleeps.
+    /// The latest hour in which it met somebody.
     pub(super) hour: i64,
-    pub(super) contacts: u32,
-    pub(super) off_contacts: u32,
 }
 
 /// A host's days rose slowly, and its peers' did not.
@@ -119,8 +117,6 @@ impl HostDays {
         self.days = self.days.saturating_add(other.days);
         self.most_bytes_out = self.most_bytes_out.max(other.most_bytes_out);
         self.hour = self.hour.max(other.hour);
-        self.contacts = self.contacts.saturating_add(other.contacts);
-        self.off_contacts = self.off_contacts.saturating_add(other.off_contacts);
     }
 
     /// Whether what was read from disk can have been written by this code.
