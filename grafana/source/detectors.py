@@ -16,7 +16,7 @@ FAMILIES = [
     ("Data that leave", ["upload_tail", "slow_drip", "cohort_exfiltration"]),
     ("Hidden in something else", [
         "dns_tunnel", "icmp_tunnel", "encrypted_dns", "resolver_bypass", "protocol_mismatch", "sni_mismatch", "client_mismatch"]),
-    ("Unusual for this host", ["host_anomaly", "new_destination", "rare_destination", "off_hours", "drift"]),
+    ("Unusual for this host", ["host_anomaly", "new_destination", "rare_destination", "off_hours", "drift", "new_service"]),
 ]
 
 

@@ -40,7 +40,7 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
     let single = loose.iter().filter(|f| f.detector != "remote_execution" && f.severity >= Severity::Low);
     alerts.extend(single.map(|finding| Alert {
         kind: kind(finding.detector),
-        tier: if finding.severity >= Severity::High { 2 } else { 3 },
+        tier: tier(finding),
         status: Status::Open,
         allowed: None,
         scope: None,
@@ -86,8 +86,17 @@ fn explains((scope, server): &(Scope, Option<IpAddr>), finding: &Finding) -> boo
     (in_scope(host) || Some(host) == *server) && of(Role::Destination).any(reached)
 }
 
+fn tier(finding: &Finding) -> u8 {
+    match kind(finding.detector) {
+        Kind::Notice => 4,
+        _ if finding.severity >= Severity::High => 2,
+        _ => 3,
+    }
+}
+
 fn kind(detector: &str) -> Kind {
     match detector {
+        "new_service" => Kind::Notice,
         "beacon" => Kind::Beacon,
         "policy" => Kind::Policy,
         "remote_execution" | "execution_fan_out" => Kind::RemoteExecution,

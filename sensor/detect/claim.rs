@@ -34,7 +34,16 @@ pub(super) struct Words {
 impl Claim<'_> {
     /// The finding.
     pub(super) fn say(self, usual: &Profiles, words: Words) -> Finding {
-        let mut entities = vec![Entity::host(self.role, self.host, usual)];
+        let (subject, own) = (usual.subject(self.host), Entity::host(self.role, self.host, usual));
+        self.about(&subject, vec![own], words)
+    }
+
+    /// The finding, when it is about the other entities and the host is only how they are known.
+    pub(super) fn say_of_nobody(self, words: Words) -> Finding {
+        self.about("", Vec::new(), words)
+    }
+
+    fn about(self, subject: &str, mut entities: Vec<Entity>, words: Words) -> Finding {
         entities.extend(words.others);
         let mut reasons = words.reasons;
         let score = weight(self.severity);
@@ -45,7 +54,7 @@ impl Claim<'_> {
             unit: "",
         });
         Finding {
-            id: id(self.detector, &usual.subject(self.host), self.scope, self.span.0),
+            id: id(self.detector, &subject, self.scope, self.span.0),
             detector: self.detector,
             time: self.now,
             first_seen: self.span.0,

@@ -41,6 +41,7 @@ mod management_egress;
 mod memory;
 mod meter;
 mod new_destination;
+mod new_service;
 mod off_hours;
 mod policy;
 mod pollers;
@@ -147,6 +148,7 @@ pub(crate) const DETECTORS: &[Spec] = &[
     long_connection::SPEC,
     management_egress::SPEC,
     new_destination::SPEC,
+    new_service::SPEC,
     off_hours::SPEC,
     policy::SPEC,
     protocol_mismatch::SPEC,

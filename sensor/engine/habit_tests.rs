@@ -3,7 +3,7 @@
 use super::scene::Case::{Fires, Just, JustNot, Nearly};
 use super::scene::{Talk, certificate, severities};
 use super::world::World;
-use crate::detect::Severity;
+use crate::detect::{Role, Severity};
 use crate::event::{Act, Channel, Event, Timestamp};
 use crate::profile::HostRole;
 
@@ -278,6 +278,39 @@ fn many_that_send_a_little_to_one_rare_place_are_a_cohort() {
             world.say((day + 1) * DAY + 900 + n * 700, &talk);
         }
         assert_eq!(severities(&world.told(), "cohort_exfiltration"), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_many_take_up_within_a_week_is_a_notice_about_the_service_and_nobody() {
+    const LOW: Severity = Severity::Low;
+    for (what, services, hosts, networks, day, before, expected) in [
+        (Fires("twelve hosts of three networks"), 1, 12, 3, 16, 0, vec![LOW]),
+        (Just("ten"), 1, 10, 3, 16, 0, vec![LOW]),
+        (JustNot("nine"), 1, 9, 3, 16, 0, vec![]),
+        (Nearly("two networks"), 1, 12, 2, 16, 0, vec![]),
+        (Nearly("on the third day"), 1, 12, 3, 2, 0, vec![]),
+        (Just("four used it two weeks before: three times as many"), 1, 12, 3, 16, 4, vec![LOW]),
+        (JustNot("five"), 1, 12, 3, 16, 5, vec![]),
+        (Just("five on one day"), 5, 12, 3, 16, 0, vec![LOW; 5]),
+        (JustNot("the sixth is for the record"), 6, 12, 3, 16, 0, [vec![Severity::Info], vec![LOW; 5]].concat()),
+    ] {
+        let mut world = World::new(START);
+        let from = |n: i64| format!("172.16.{}.{}", 10 + n % networks, n);
+        (0..60).for_each(|n| world.contact(n, &from(n), "192.0.2.9", 443, Some("www.a.example")));
+        for service in 0..services {
+            let (name, ip) = (format!("in.new-{service}.example"), format!("192.0.2.{}", 20 + service));
+            let at = day * DAY + service * 3600;
+            (0..before).for_each(|n| world.contact(DAY + n * 60, &from(n), &ip, 443, Some(&name)));
+            (before..hosts).for_each(|n| world.contact(at + n * 60, &from(n), &ip, 443, Some(&name)));
+        }
+        let told = world.told();
+        let mut found = severities(&told, "new_service");
+        found.sort();
+        assert_eq!(found, expected, "{what}");
+        let alerts = told.alerts.iter().filter(|alert| alert.finding.detector == "new_service");
+        let named = alerts.flat_map(|alert| alert.finding.entities.iter().map(|entity| (alert.tier, entity.role)));
+        assert!(named.clone().all(|of| of == (4, Role::Destination)), "{what}: {:?}", named.collect::<Vec<_>>());
     }
 }
 

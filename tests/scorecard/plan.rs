@@ -222,6 +222,7 @@ pub(crate) const RULES: &[&str] = &[
     "long_connection",
     "management_egress",
     "new_destination",
+    "new_service",
     "off_hours",
     "policy",
     "protocol_mismatch",
