@@ -32,7 +32,7 @@ pub(crate) fn chain(w: &ChainWords<'_>) -> Text {
     };
     let mut cues = Vec::new();
     if let Some((times, since)) = w.actors_contacts {
-        cues.push(say!("chain.actor_too", server = w.server, times = times, since = since.clock()));
+        cues.push(say!("chain.actor_too", server = w.server, times = times, since = since.clock_beside(w.contact)));
     }
     if let Some((gaps, median)) = w.rhythm {
         cues.push(say!("chain.rhythm", host = w.host, median = Arg::Span(median), gaps = gaps));
@@ -49,7 +49,7 @@ pub(crate) fn chain(w: &ChainWords<'_>) -> Text {
         doors = w.doors,
         acted = span(w.acted.0, w.acted.1),
         later = later,
-        contact = w.contact.clock(),
+        contact = w.contact.clock_beside(w.acted.0),
         destination = w.destination,
         cues = Arg::list(cues),
     );
@@ -149,18 +149,13 @@ pub(crate) fn visit(w: &CampaignWords<'_>) -> Text {
 
 /// `06:57:46` or `06:57:46–06:57:48`.
 fn span(from: Timestamp, to: Timestamp) -> String {
-    let (from, to) = (from.clock(), to.clock());
-    if from == to { from } else { format!("{from}–{to}") }
+    let (begin, end) = (from.clock_beside(to), to.clock_beside(from));
+    if begin == end { begin } else { format!("{begin}–{end}") }
 }
 
 /// Two moments, with their days when these differ.
 fn between(from: Timestamp, to: Timestamp) -> (String, String) {
-    let day = |ts: Timestamp| ts.to_string().chars().take(10).collect::<String>();
-    if day(from) == day(to) {
-        (from.clock(), to.clock())
-    } else {
-        (format!("{} {}", day(from), from.clock()), format!("{} {}", day(to), to.clock()))
-    }
+    (from.clock_beside(to), to.clock_beside(from))
 }
 
 /// A chance, small ones as a power of ten.

@@ -19,8 +19,10 @@ impl Alert {
         let first = match self.kind {
             Kind::StagingCampaign | Kind::ExecutionChain => say!("next.ask_and_isolate"),
             Kind::SharedDestination => say!("next.compare_hosts"),
-            Kind::Notice => say!("next.nothing"),
-            Kind::HostAnomaly | Kind::Beacon | Kind::RemoteExecution | Kind::Policy => self.finding.next_step(),
+            Kind::Notice if self.scope.is_some() => say!("next.nothing"),
+            Kind::Notice | Kind::HostAnomaly | Kind::Beacon | Kind::RemoteExecution | Kind::Policy => {
+                self.finding.next_step()
+            }
         };
         let mut steps = vec![first];
         let advised = self.scope.iter().flat_map(|scope| &scope.destinations);
@@ -80,6 +82,7 @@ const STEPS: &[(&[&str], Step)] = &[
     (&["common_cause", "execution_chain"], || say!("next.ask_and_isolate")),
     (&["remote_management"], || say!("next.who_installed")),
     (&["drift"], || say!("next.what_rose")),
+    (&["new_service"], || say!("next.who_introduced")),
     (&["feed"], || say!("next.check_feed")),
     (&["policy"], || say!("next.stop_or_declare")),
 ];

@@ -78,6 +78,15 @@ impl Timestamp {
         format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
     }
 
+    /// The same, with its day when `other`, told beside it, is of another: `2026-03-09 06:57:46`.
+    pub fn clock_beside(self, other: Self) -> String {
+        if self.utc_day() == other.utc_day() {
+            return self.clock();
+        }
+        let day: String = self.to_string().chars().take_while(|c| *c != 'T').collect();
+        format!("{day} {}", self.clock())
+    }
+
     /// Days since the epoch in UTC, for ids that renew daily.
     pub const fn utc_day(self) -> i64 {
         self.secs().div_euclid(86_400)
@@ -132,6 +141,13 @@ const fn days(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_its_day_beside_one_of_another() {
+        let (morning, noon) = (Timestamp::from_secs(1_582_934_400), Timestamp::from_secs(1_582_977_600));
+        assert_eq!(morning.clock_beside(noon), "00:00:00");
+        assert_eq!(morning.clock_beside(morning.minus(Duration::from_nanos(1))), "2020-02-29 00:00:00");
+    }
 
     #[test]
     fn timestamps_print_as_rfc_3339() {

@@ -419,7 +419,7 @@ impl Rule {
             host = &ip,
             destination = &destination,
             client = Arg::term(client),
-            at = found.ts.clock(),
+            at = found.ts.clock_beside(tie.last),
             whose = Arg::term(whose),
             chance = format!("{:.4}", found.p),
         )];

@@ -248,7 +248,7 @@ impl Rule {
                     fleet = usual.fleet(),
                     all = cohort.up / 1000,
                     destination = &destination,
-                    from = cohort.first.clock(),
+                    from = cohort.first.clock_beside(cohort.last),
                     each = each,
                     daily = format!("{:.0}", daily / 1000.0),
                     limit = format!("{:.0}", cohort.limit / 1000.0),

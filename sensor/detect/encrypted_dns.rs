@@ -159,7 +159,7 @@ impl Rule {
                     host = &ip,
                     resolver = &resolver,
                     how = Arg::term(how),
-                    from = tie.first.clock(),
+                    from = tie.first.clock_beside(tie.last),
                     users = users,
                     fleet = usual.fleet(),
                 ),

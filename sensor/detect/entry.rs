@@ -192,7 +192,7 @@ impl Rule {
                         times = entered.times,
                         port = entered.port,
                         host = &ip,
-                        from = entered.first.clock(),
+                        from = entered.first.clock_beside(entered.last),
                         then = then,
                     ),
                 ),

@@ -123,7 +123,7 @@ impl Rule {
                 host = &ip,
                 destination = &destination,
                 times = tie.flows,
-                from = tie.first.clock(),
+                from = tie.first.clock_beside(tie.last),
                 indicator = &*listed.indicator,
                 source = &*listed.source,
                 users = owner.used_by(),

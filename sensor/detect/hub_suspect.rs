@@ -417,7 +417,7 @@ impl Rule {
                 explanation: say!(
                     "hub_suspect.explanation",
                     server = &server,
-                    from = hour.span.0.clock(),
+                    from = hour.span.0.clock_beside(hour.span.1),
                     odd = Arg::list(odd),
                 ),
                 reasons,

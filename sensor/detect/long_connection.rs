@@ -143,7 +143,7 @@ impl Rule {
                     "long_connection.explanation",
                     host = &ip,
                     destination = &destination,
-                    from = closed.began.clock(),
+                    from = closed.began.clock_beside(closed.ts),
                     hours = format!("{lasted:.1}"),
                     bytes = closed.counters.orig_bytes,
                     users = owner.used_by(),

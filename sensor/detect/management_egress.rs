@@ -306,7 +306,7 @@ impl Rule {
                     host = &ip,
                     duty = duty,
                     destination = &destination,
-                    at = reached.first.clock(),
+                    at = reached.first.clock_beside(tie.last),
                     why = Arg::term(reached.why),
                     up = tie.up,
                     down = tie.down,

@@ -117,7 +117,7 @@ impl Rule {
                 host = &ip,
                 role = what,
                 destination = &destination,
-                at = tie.first.clock(),
+                at = tie.first.clock_beside(tie.last),
                 class = class,
                 users = owner.used_by(),
                 fleet = usual.fleet(),

@@ -127,6 +127,10 @@ impl NewService {
             return;
         }
         let Some((first, before)) = rule.before(owner, seen.ts) else { return };
+        // Of what was there in the first week, nobody knows before a week after it how many used it a week ago.
+        if first.secs_since(since) < rule.learn_s && seen.ts.secs_since(since) < rule.learn_s + rule.window_s {
+            return;
+        }
         let groups: BTreeSet<u32> = owner.users.iter().map(|(host, _)| usual.group_of(*host)).collect();
         if f64::from(hosts) < rule.growth * f64::from(before) || groups.len() < rule.least_groups {
             return;
@@ -175,7 +179,7 @@ impl Rule {
                 fleet = usual.fleet(),
                 groups = note.groups,
                 destination = &destination,
-                from = note.first.clock(),
+                from = note.first.clock_beside(note.last),
                 before = note.before,
             ),
             reasons: vec![

@@ -240,7 +240,7 @@ impl Rule {
             "off_hours.explanation",
             host = &ip,
             destination = &destination,
-            at = night.ts.clock(),
+            at = night.ts.clock_beside(tie.last),
             firsts = format!("{:.0}", night.peers_firsts),
             percent = format!("{:.2}", night.peers * 100.0),
             own_firsts = night.own.firsts,

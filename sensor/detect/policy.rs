@@ -102,7 +102,7 @@ impl Rule {
                 role = role.name(),
                 destination = &destination,
                 times = tie.flows,
-                from = tie.first.clock(),
+                from = tie.first.clock_beside(tie.last),
                 up = tie.up,
             ),
             reasons: vec![

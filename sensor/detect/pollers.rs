@@ -135,7 +135,7 @@ impl Pollers {
                     destination = &destination,
                     median = format!("{median_s:.0}"),
                     days = format!("{:.1}", last.secs_since(first) / 86_400.0),
-                    from = first.clock(),
+                    from = first.clock_beside(now),
                     users = owner.used_by(),
                     fleet = usual.fleet(),
                 ),

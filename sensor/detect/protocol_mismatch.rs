@@ -187,8 +187,8 @@ impl Rule {
                     destination = &destination,
                     port = port,
                     flows = odd.flows,
-                    from = odd.first.clock(),
-                    to = odd.last.clock(),
+                    from = odd.first.clock_beside(odd.last),
+                    to = odd.last.clock_beside(odd.first),
                 ),
                 reasons: vec![
                     reason("spoken", Value::Text(spoken.into()), ""),

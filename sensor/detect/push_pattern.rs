@@ -187,7 +187,7 @@ impl Rule {
                         server = &server,
                         machines = odd.machines,
                         port = port,
-                        from = odd.first.clock(),
+                        from = odd.first.clock_beside(odd.last),
                         how = Arg::term(how),
                         most = odd.most,
                     ),

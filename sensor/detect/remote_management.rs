@@ -144,7 +144,7 @@ impl Rule {
                     host = &ip,
                     destination = &destination,
                     product = product,
-                    at = tie.first.clock(),
+                    at = tie.first.clock_beside(tie.last),
                     used = Arg::term(used),
                     users = owner.used_by(),
                     fleet = usual.fleet(),

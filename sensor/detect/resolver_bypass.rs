@@ -163,7 +163,7 @@ impl Rule {
                     host = &ip,
                     times = asked.times,
                     resolver = resolver,
-                    from = asked.first.clock(),
+                    from = asked.first.clock_beside(asked.last),
                 ),
                 reasons: vec![reason("lookups", Value::Count(asked.times), "")],
                 others: vec![Entity { role: Role::Resolver, ip: Some(resolver), name: None }],

@@ -276,7 +276,8 @@ impl Scorer {
         let ip = usual.address_text(host);
         let mut entities = vec![Entity::host(Role::AffectedHost, host, usual)];
         entities.extend(tie.map(Entity::destination));
-        let (what, cues, from) = (Arg::term(&rule.title), Arg::list(words(tally)), tally.first.clock());
+        let (what, cues, from) =
+            (Arg::term(&rule.title), Arg::list(words(tally)), tally.first.clock_beside(tally.last));
         let unusual = if how.as_unusual == 0 { Arg::term("none") } else { how.as_unusual.into() };
         let (title, explanation) = if destination.is_empty() {
             let days = how.host_days;

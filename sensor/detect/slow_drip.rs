@@ -282,7 +282,7 @@ impl Rule {
                     host = &ip,
                     destination = &destination,
                     beyond = format!("{:.0}", drip.sum / 1000.0),
-                    from = drip.first.clock(),
+                    from = drip.first.clock_beside(drip.last),
                     all = tie.up / 1000,
                     users = owner.used_by(),
                     fleet = usual.fleet(),

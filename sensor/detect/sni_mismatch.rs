@@ -225,7 +225,7 @@ impl Rule {
                     host = &ip,
                     address = odd.ip,
                     name = Arg::term(asked),
-                    at = odd.first.clock(),
+                    at = odd.first.clock_beside(tie.last),
                     signs = Arg::List(signs),
                 ),
                 reasons: odd.signs.iter().map(weighed).collect(),

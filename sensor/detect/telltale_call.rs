@@ -152,8 +152,8 @@ impl Rule {
                     operations = &operations,
                     machine = &machine,
                     times = made.times,
-                    from = made.first.clock(),
-                    to = made.last.clock(),
+                    from = made.first.clock_beside(made.last),
+                    to = made.last.clock_beside(made.first),
                     role = if may { say!("telltale_call.may") } else { say!("telltale_call.may_not") },
                 ),
                 reasons: vec![

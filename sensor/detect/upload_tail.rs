@@ -223,7 +223,7 @@ impl Rule {
                     host = &ip,
                     megabytes = format!("{:.1}", large.up / 1e6),
                     destination = &destination,
-                    from = large.first.clock(),
+                    from = large.first.clock_beside(large.last),
                     most = format!("{:.1}", large.most / 1e6),
                     users = owner.used_by(),
                     fleet = usual.fleet(),

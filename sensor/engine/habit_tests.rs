@@ -290,6 +290,7 @@ fn what_many_take_up_within_a_week_is_a_notice_about_the_service_and_nobody() {
         (JustNot("nine"), 1, 9, 3, 16, 0, vec![]),
         (Nearly("two networks"), 1, 12, 2, 16, 0, vec![]),
         (Nearly("on the third day"), 1, 12, 3, 2, 0, vec![]),
+        (Nearly("one in the first week, the others a day after it"), 1, 12, 3, 8, 1, vec![]),
         (Just("four used it two weeks before: three times as many"), 1, 12, 3, 16, 4, vec![LOW]),
         (JustNot("five"), 1, 12, 3, 16, 5, vec![]),
         (Just("five on one day"), 5, 12, 3, 16, 0, vec![LOW; 5]),
