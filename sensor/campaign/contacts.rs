@@ -167,8 +167,8 @@ impl Contacts {
         much
     }
 
-    /// A host met a destination for the first time, perhaps through a proxy: keeps what preceded it, but for the way it went.
-    /// What `everybody` knows is no case yet.
+    /// A host met a destination for the first time, perhaps through a proxy: keeps what preceded it. What `everybody` knows is
+    /// no case yet.
     pub(crate) fn case(
         &mut self,
         (host, through): (HostId, Option<HostId>),
@@ -176,8 +176,10 @@ impl Contacts {
         ts: Timestamp,
         (nats, everybody): (f64, bool),
     ) {
-        let Some(mut case) = self.as_it_stands(host, tenant, ts, nats) else { return };
-        case.exposures.retain_mut(|exposure| through != Some(exposure.peer) || exposure.carried());
+        if let Some(log) = self.hosts.get_mut(&host) {
+            log.way = through;
+        }
+        let Some(case) = self.as_it_stands(host, tenant, ts, nats) else { return };
         if everybody {
             self.cases.pass(case);
         } else {
@@ -191,7 +193,7 @@ impl Contacts {
         self.fresh.insert(tenant);
     }
 
-    /// Which servers a host was in contact with before `ts`.
+    /// Which servers a host was in contact with before `ts`, but for the way it goes out.
     fn as_it_stands(&self, host: HostId, tenant: TenantId, ts: Timestamp, nats: f64) -> Option<Case> {
         let at = moment(ts);
         let log = self.hosts.get(&host)?;
@@ -214,6 +216,7 @@ impl Contacts {
                 });
             }
         }
+        exposures.retain_mut(|exposure| log.way != Some(exposure.peer) || exposure.carried());
         let weight = |e: &Exposure| (e.marked.iter().skip(1).max().copied().unwrap_or(0).max(e.times[0]), e.peer);
         exposures.sort_unstable_by_key(|e| std::cmp::Reverse(weight(e)));
         exposures.truncate(MAX_EXPOSURES);
@@ -467,11 +470,16 @@ mod tests {
                 contacts.executed(SERVER, host, ts(0));
             }
             contacts.case((host, through), TenantId(3), ts(6), (5.0, false));
-            let case = contacts.cases().of(TenantId(3)).next().unwrap();
-            let found = case
-                .exposure(SERVER)
-                .map(|_| [Mark::Any, Mark::Execution].map(|mark| case.contact(SERVER, mark).is_some()));
-            assert_eq!(found, expected, "{what}");
+            // What turns out to be unusual later went the same way.
+            let weak = WeakCase { host, tenant: Some(TenantId(4)), ts: ts(7), nats: 9.0, p: None, odd_client: false };
+            contacts.unusual(ts(8), &weak);
+            for tenant in [3, 4] {
+                let case = contacts.cases().of(TenantId(tenant)).next().unwrap();
+                let found = case
+                    .exposure(SERVER)
+                    .map(|_| [Mark::Any, Mark::Execution].map(|mark| case.contact(SERVER, mark).is_some()));
+                assert_eq!(found, expected, "{what}, destination {tenant}");
+            }
         }
     }
 }

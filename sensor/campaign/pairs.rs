@@ -63,6 +63,9 @@ pub(crate) struct HostLog {
     pub(crate) steady: f32,
     pub(crate) boots: f32,
     pub(crate) peers: Vec<Peer>,
+    /// The proxy it goes out through, as far as its latest first contact shows.
+    #[serde(default)]
+    pub(super) way: Option<HostId>,
 }
 
 /// What a moment of activity was.
@@ -197,6 +200,7 @@ impl HostLog {
     /// Under other ids; peers that have none there are left out.
     pub(super) fn renamed(mut self, host: impl Fn(HostId) -> Option<HostId>) -> Self {
         self.peers = self.peers.into_iter().filter_map(|peer| Some(Peer { host: host(peer.host)?, ..peer })).collect();
+        self.way = self.way.and_then(host);
         self
     }
 
