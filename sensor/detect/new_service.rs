@@ -131,8 +131,11 @@ impl NewService {
         if first.secs_since(since) < rule.learn_s && seen.ts.secs_since(since) < rule.learn_s + rule.window_s {
             return;
         }
+        if f64::from(hosts) < rule.growth * f64::from(before) {
+            return;
+        }
         let groups: BTreeSet<u32> = owner.users.iter().map(|(host, _)| usual.group_of(*host)).collect();
-        if f64::from(hosts) < rule.growth * f64::from(before) || groups.len() < rule.least_groups {
+        if groups.len() < rule.least_groups {
             return;
         }
         let (day, told) = self.today.get_mut();
