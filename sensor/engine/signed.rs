@@ -5,7 +5,7 @@
 //! may read.
 
 use super::store::StoreError;
-use crate::output::{OWN, replace};
+use crate::output::{OWN, replace_for_good};
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use std::fs;
@@ -77,8 +77,7 @@ impl Key {
         let wrong = |reason: String| StoreError::Write { path: file.to_owned(), reason };
         let bytes = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
             .map_err(|_| wrong("the system gave no randomness for a key".to_owned()))?;
-        let written = replace(file, bytes.as_ref(), OWN).and_then(|()| fs::File::open(file)?.sync_all());
-        written.map_err(|error| wrong(error.to_string()))?;
+        replace_for_good(file, bytes.as_ref(), OWN).map_err(|error| wrong(error.to_string()))?;
         Self::read(file)
     }
 }

@@ -45,4 +45,4 @@ pub(crate) use stored::stored;
 pub(crate) use summary::{Baseline, Identities, Input, Inside, Stage, Summary, Visibility};
 pub(crate) use terminal::Shown;
 pub(crate) use trail::Trail;
-pub(crate) use whole::{OWN, READABLE, replace};
+pub(crate) use whole::{OWN, READABLE, replace, replace_for_good};

@@ -8,6 +8,15 @@ use std::path::Path;
 /// Makes `path` hold `bytes`, with the access rights `mode` (as the umask allows) if the disk takes them; readers never see
 /// half of it, and a disk that is full keeps the old one and no half of the new.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(path, bytes, mode, false)
+}
+
+/// The same, on the disk before it is in its place: what cannot be written again must outlast a power cut.
+pub(crate) fn replace_for_good(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(path, bytes, mode, true)
+}
+
+fn put(path: &Path, bytes: &[u8], mode: u32, synced: bool) -> io::Result<()> {
     let beside = path.with_added_extension("new");
     let write = || {
         match fs::remove_file(&beside) {
@@ -16,6 +25,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         }
         let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&beside)?;
         file.write_all(bytes)?;
+        if synced {
+            file.sync_all()?;
+        }
         fs::rename(&beside, path)
     };
     write().inspect_err(|_| {
@@ -46,6 +58,8 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "kept", "a link in the way is taken away, not followed");
+        replace_for_good(&path, b"three", OWN).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three");
         // A folder in its place cannot be replaced, and nothing half stays.
         fs::create_dir(folder.path().join("folder")).unwrap();
         assert!(replace(&folder.path().join("folder"), b"x", READABLE).is_err());
