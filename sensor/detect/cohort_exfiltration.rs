@@ -116,10 +116,7 @@ impl Detector for CohortExfiltration {
 
 impl CohortExfiltration {
     fn closed(&mut self, seen: &Closed, tenant: TenantId, usual: &Profiles, said: &mut Said) {
-        let since = self.since.get().unwrap_or(seen.began);
-        if self.since.get().is_none() {
-            *self.since.get_mut() = Some(since);
-        }
+        let since = self.since.or_begin(seen.began);
         let (Some(tie), Some(owner)) = (usual.tie(seen.host, tenant), usual.tenant(tenant)) else { return };
         let Some((_, adopted)) = owner.users.first() else { return };
         if tie.background {

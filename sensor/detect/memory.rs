@@ -4,7 +4,7 @@
 //! whose it is. In which order entries make room begins anew with each run.
 
 use super::renamed::{Key, Renames};
-use crate::base::{BadRecord, Budget, Capped, Kind, Record, Table, key_of};
+use crate::base::{BadRecord, Budget, Capped, Kind, Record, Table, Timestamp, key_of};
 use crate::profile::{Extent, Renamed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -235,6 +235,17 @@ impl<T> Sole<T> {
     pub(super) const fn get_mut(&mut self) -> &mut T {
         (self.known, self.changed) = (true, true);
         &mut self.value
+    }
+}
+
+impl Sole<Option<Timestamp>> {
+    /// The moment kept; the first one asked at when there is none yet.
+    pub(super) fn or_begin(&mut self, ts: Timestamp) -> Timestamp {
+        if let Some(since) = self.value {
+            return since;
+        }
+        *self.get_mut() = Some(ts);
+        ts
     }
 }
 

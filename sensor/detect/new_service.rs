@@ -105,10 +105,7 @@ impl Detector for NewService {
 
 impl NewService {
     fn first(&mut self, seen: &Contact, usual: &Profiles) {
-        let since = *self.since.get().as_ref().unwrap_or(&seen.ts);
-        if self.since.get().is_none() {
-            *self.since.get_mut() = Some(since);
-        }
+        let since = self.since.or_begin(seen.ts);
         let rule = &self.rule;
         let Some(owner) = usual.tenant(seen.tenant) else { return };
         let hosts = owner.used_by();

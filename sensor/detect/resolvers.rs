@@ -42,9 +42,7 @@ impl Resolvers {
 
     /// Takes in a look-up; whether a resolver inside was asked.
     pub(super) fn lookup(&mut self, seen: &Lookup, usual: &Profiles) -> bool {
-        if self.since.get().is_none() {
-            *self.since.get_mut() = Some(seen.ts);
-        }
+        self.since.or_begin(seen.ts);
         let is_inside = usual.declared().site.is_inside(seen.resolver);
         if is_inside {
             // Beyond what is held there are enough.

@@ -65,10 +65,8 @@ impl Standing {
     /// over many hides itself and nothing else.
     pub(super) fn as_much(&self, (host, tenant): Towards, sum: f64) -> u64 {
         let others = self.0.iter().filter(|((other, _), most)| *other != host && **most >= sum);
-        let (here, elsewhere): (Vec<Towards>, Vec<Towards>) =
-            others.map(|(who, _)| *who).partition(|(_, to)| *to == tenant);
-        let elsewhere: BTreeSet<Option<TenantId>> = elsewhere.into_iter().map(|(_, to)| to).collect();
-        u64::try_from(here.len().saturating_add(elsewhere.len())).unwrap_or(u64::MAX)
+        let apart: BTreeSet<_> = others.map(|((other, to), _)| (to, (*to == tenant).then_some(other))).collect();
+        u64::try_from(apart.len()).unwrap_or(u64::MAX)
     }
 }
 
