@@ -64,14 +64,15 @@ impl Plan {
 
     /// Where the table is kept, below `tests/expected/`.
     pub(crate) fn file(self) -> String {
-        match self {
-            Self::Development => "scorecard.md".to_owned(),
-            Self::Full => "scorecard-full.md".to_owned(),
-            Self::Small => "scorecard-small.md".to_owned(),
-            Self::Fleet(..) => "scorecard-fleet.md".to_owned(),
-            Self::Report(1) => "scorecard-report.md".to_owned(),
-            Self::Report(nth) => format!("scorecard-report-{nth}.md"),
-        }
+        let of = match self {
+            Self::Development => "",
+            Self::Full => "-full",
+            Self::Small => "-small",
+            Self::Fleet(..) => "-fleet",
+            Self::Report(1) => "-report",
+            Self::Report(nth) => return format!("scorecard-report-{nth}.md"),
+        };
+        format!("scorecard{of}.md")
     }
 
     /// Seconds of CPU a trial may take. Ten minutes on two cores are 1,200 for all of the development plan.
@@ -118,16 +119,13 @@ impl FromStr for Plan {
             "small" => Ok(Self::Small),
             "full" => Ok(Self::Full),
             other => {
-                if let Some(nth) = other.strip_prefix("report-").and_then(|nth| nth.parse().ok()).filter(|nth| *nth > 0)
-                {
-                    return Ok(Self::Report(nth));
-                }
+                let report = || Some(Self::Report(other.strip_prefix("report-")?.parse().ok().filter(|nth| *nth > 0)?));
                 let fleet = || {
                     let sizes = other.strip_prefix("fleet-")?;
                     let (size, days) = sizes.split_once('x').unwrap_or((sizes, FLEET_DAYS));
                     Some(Self::Fleet(size.parse().ok()?, days.parse().ok()?))
                 };
-                fleet().ok_or_else(|| format!("no such plan: {other}"))
+                report().or_else(fleet).ok_or_else(|| format!("no such plan: {other}"))
             }
         }
     }
