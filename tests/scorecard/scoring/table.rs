@@ -155,11 +155,13 @@ const LONE_GOALS: &[(&str, f64, f64)] =
 /// The table and what explains it.
 pub(crate) fn render(all: &[Outcome], heading: &str) -> String {
     let mut out = format!("{heading}\n\n");
-    let mut runs: BTreeMap<(&str, usize, u32), Vec<String>> = BTreeMap::new();
+    let mut runs: BTreeMap<(&str, usize, u32), BTreeSet<u64>> = BTreeMap::new();
     for o in all {
-        runs.entry((&o.group, o.hosts, o.days)).or_default().push(o.seed.to_string());
+        let group = if o.group.starts_with("without ") { "without …, each" } else { &o.group };
+        runs.entry((group, o.hosts, o.days)).or_default().insert(o.seed);
     }
     for ((group, hosts, days), seeds) in runs {
+        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
         writeln!(out, "- `{group}`: {hosts} hosts × {days} days, seeds {}", seeds.join(" ")).unwrap();
     }
     out += "\n| measure | value | 95 % | n | goal | floor | |\n|---|---|---|---|---|---|---|\n";
