@@ -166,9 +166,10 @@ pub(crate) struct BadRecord {
 impl Record {
     /// An entry of plain data.
     pub(crate) fn new<T: serde::Serialize>(kind: Kind, key: (u32, u32), data: &T) -> Self {
-        // Writing plain data into memory does not fail; if it did, the record would say that it is no more.
-        let text = serde_json::to_vec(data).ok();
-        Self { kind, key, value: text.and_then(|text: Vec<u8>| pressed(&text)) }
+        // Writing plain data into memory fails for a map whose keys are no text, always: the first test that has one ends here.
+        let text = serde_json::to_vec(data);
+        debug_assert!(text.is_ok(), "{} cannot be kept: {text:?}", kind.name());
+        Self { kind, key, value: text.ok().and_then(|text| pressed(&text)) }
     }
 
     /// An entry that is no more.

@@ -52,6 +52,12 @@ impl Unusual {
         let (as_unusual, host_days) = (self.as_unusual + others_today, self.host_days + others_today);
         Self { p: ratio(as_unusual + 1, host_days + 1), as_unusual, host_days }
     }
+
+    /// As many others as lift `p` above `most`, whatever the days before say.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a count")]
+    pub(crate) fn enough_for(self, most: f64) -> usize {
+        (most * (self.host_days + 1) as f64 / (1.0 - most).max(f64::EPSILON)).ceil() as usize + 1
+    }
 }
 
 impl Calibration {

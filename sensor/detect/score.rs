@@ -137,7 +137,7 @@ impl Scorer {
         let mut day = Standing::default();
         rare.iter().for_each(|(shown, _)| day.add(shown.who, shown.whole));
         for (shown, how) in rare {
-            let how = how.beside(day.as_much(shown.who, shown.whole));
+            let how = how.beside(day.as_much(shown.who, shown.whole, usize::MAX));
             for (count, limit) in checked.at_most.iter_mut().zip(limits) {
                 *count = count.saturating_add(u64::from(how.p <= limit));
             }
@@ -260,11 +260,11 @@ impl Scorer {
         if how.p > most {
             return;
         }
-        today.standing_out.add((host, tenant), whole);
+        today.unlikely.add((host, tenant), whole);
         if groups < rule.least_groups {
             return;
         }
-        let how = how.beside(today.standing_out.as_much((host, tenant), whole));
+        let how = how.beside(today.unlikely.as_much((host, tenant), whole, how.enough_for(most)));
         // A new service that half a site takes up within an hour is no hundred incidents; each is on record.
         let is_told = how.p <= most || today.told.contains(&host);
         if is_told {
