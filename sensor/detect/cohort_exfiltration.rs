@@ -2,9 +2,9 @@
 //!
 //! In 2019 some 200 MB left over months from up to 132 machines: 15 kB a machine and day, which no threshold of one host
 //! sees. Measure: a destination owner adopted after the fleet was known, whose users mostly send more than they receive,
-//! none of them most of it, and more a day than programs long settled here send to owners as rare. Benign look-alikes:
-//! telemetry of a newly installed product; what sends no more than telemetry does is noted and accuses nobody. Evasion: a
-//! destination per host; no more than telemetry.
+//! none of them most of it, and either where loot goes or more a day than programs long settled here send to owners as rare.
+//! Benign look-alikes: telemetry of a newly installed product; what sends no more than telemetry does, to somebody's own
+//! name, is noted and accuses nobody. Evasion: a destination per host; no more than telemetry, to a name of one's own.
 
 use super::beacon::reason;
 use super::claim::{Claim, Words, is_rare};
@@ -16,7 +16,7 @@ use super::ranks::Ranks;
 use super::renamed::Renames;
 use super::{Detector, RuleError, Said, Spec, Which, parse};
 use crate::base::{Budget, Table, Timestamp, say};
-use crate::profile::{Activity, Closed, HostId, Profiles, Renamed, TenantId};
+use crate::profile::{Activity, Closed, HostId, Profiles, Renamed, TenantId, Tie};
 use std::collections::BTreeMap;
 
 /// In the table of detectors.
@@ -49,6 +49,7 @@ struct Rule {
     most_of_one: f64,
     settled_quantile: f64,
     least_daily: f64,
+    most_daily: f64,
     nats: f64,
     hiding: Vec<String>,
     little: Severity,
@@ -126,7 +127,11 @@ impl CohortExfiltration {
             let bytes = seen.counters.orig_bytes;
             let opens = tie.up > tie.down && tie.days() > 1 && tie.opened_its_day(bytes);
             if opens && is_rare(usual, tenant, self.rule.crowd_share) {
-                self.settled.get_mut().learn(a_day(tie.up.saturating_sub(bytes), tie.days() - 1));
+                let daily = a_day(tie.up.saturating_sub(bytes), tie.days() - 1);
+                // A back-up is no measure of what programs report.
+                if daily <= self.rule.most_daily {
+                    self.settled.get_mut().learn(daily);
+                }
             }
             return;
         }
@@ -153,7 +158,8 @@ impl CohortExfiltration {
             return;
         }
         (cohort.limit, cohort.looked) = (rule.limit(self.settled.get()), Some(seen.ts));
-        if cohort.hosts.len() > cohort.told && rule.holds(cohort, usual) && rule.is_much(tenant, cohort, usual) {
+        let is_sign = |cohort| rule.is_much(tenant, cohort, usual) || rule.hides(usual.tie(seen.host, tenant));
+        if cohort.hosts.len() > cohort.told && rule.holds(cohort, usual) && is_sign(cohort) {
             cohort.told = cohort.hosts.len();
             let nats = rule.nats;
             said.cues.extend(cohort.hosts.keys().map(|host| Cue {
@@ -202,11 +208,20 @@ impl Rule {
         Self::daily(tenant, cohort, usual) > cohort.limit
     }
 
-    /// What goes where loot goes is told whatever it is; elsewhere a new product's telemetry is noted, and nobody accused.
-    fn severity(&self, is_much: bool, hides: bool) -> Severity {
-        match (is_much, hides) {
-            (true, true) => self.hiding_severity,
-            (true, false) | (false, true) => self.severity,
+    /// Whether it goes where loot goes, or to nobody's name.
+    fn hides(&self, tie: Option<&Tie>) -> bool {
+        tie.is_some_and(|tie| {
+            tie.is_nameless()
+                || tie.standing.class.as_deref().is_some_and(|class| self.hiding.iter().any(|h| h == class))
+        })
+    }
+
+    /// What goes where loot goes is told however little it is; elsewhere a new product's telemetry is noted, and nobody
+    /// accused.
+    const fn severity(&self, is_much: bool, hides: bool) -> Severity {
+        match (hides, is_much) {
+            (true, _) => self.hiding_severity,
+            (false, true) => self.severity,
             (false, false) => self.little,
         }
     }
@@ -218,13 +233,12 @@ impl Rule {
         let (host, owner) = (*cohort.hosts.keys().next()?, usual.tenant(tenant)?);
         let tie = usual.tie(host, tenant)?;
         let destination = tie.destination(Some(&owner.key));
-        let hides = tie.standing.class.as_deref().is_some_and(|class| self.hiding.iter().any(|h| h == class));
         let daily = Self::daily(tenant, cohort, usual);
         let claim = Claim {
             detector: SPEC.stem,
             now,
             span: (cohort.first, cohort.last),
-            severity: self.severity(daily > cohort.limit, hides || tie.is_nameless()),
+            severity: self.severity(daily > cohort.limit, self.hides(Some(tie))),
             attack: &self.attack,
             host,
             role: Role::AffectedHost,

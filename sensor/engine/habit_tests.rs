@@ -250,7 +250,10 @@ fn many_that_send_a_little_to_one_rare_place_are_a_cohort() {
         (Nearly("hardly anything"), 8, 10, (4_000, 900), 0, UNKNOWN, vec![]),
         (Fires("more than programs send here"), 8, 10, (300_000, 9_000), 200_000, UNKNOWN, vec![Severity::Low]),
         (Nearly("as programs send here"), 8, 10, (300_000, 9_000), 600_000, UNKNOWN, vec![Severity::Info]),
-        (Nearly("no more than they, to a bucket"), 8, 10, (300_000, 9_000), 600_000, BUCKET, vec![Severity::Low]),
+        (Fires("no more than they, to a bucket"), 8, 10, (300_000, 9_000), 600_000, BUCKET, vec![Severity::Medium]),
+        (Fires("64 kB a day, to a bucket"), 9, 10, (65_000, 9_000), 0, BUCKET, vec![Severity::Medium]),
+        (Nearly("64 kB a day, to a name of its own"), 9, 10, (65_000, 9_000), 0, UNKNOWN, vec![Severity::Info]),
+        (Fires("where others back up 2 MB a day"), 8, 10, (300_000, 9_000), 2_000_000, UNKNOWN, vec![Severity::Low]),
         (
             Just("a byte beyond 256 KiB a day, where they send less"),
             8,
