@@ -115,11 +115,12 @@ impl NewService {
             return;
         }
         if let Some(known) = self.noted.get(&seen.tenant) {
-            // It is told again when it is twice as many.
-            if hosts >= known.hosts.saturating_mul(2)
-                && let Some(known) = self.noted.amend(&seen.tenant)
-            {
-                (known.hosts, known.last) = (hosts, seen.ts);
+            // It is told again when it is twice as many; or at last, when there was no room before.
+            if hosts >= known.hosts.saturating_mul(2) {
+                let told = known.told || self.has_room(seen.ts);
+                if let Some(known) = self.noted.amend(&seen.tenant) {
+                    (known.hosts, known.last, known.told) = (hosts, seen.ts, told);
+                }
             }
             return;
         }
@@ -135,13 +136,18 @@ impl NewService {
         if groups.len() < rule.least_groups {
             return;
         }
+        let (told, groups) = (self.has_room(seen.ts), u32::try_from(groups.len()).unwrap_or(u32::MAX));
+        self.noted.note(seen.tenant, || TakenUp { first, last: seen.ts, hosts, before, groups, told });
+    }
+
+    /// Takes one of the day's notices, if one is left.
+    fn has_room(&mut self, ts: Timestamp) -> bool {
         let (day, told) = self.today.get_mut();
-        if *day != seen.ts.utc_day() {
-            (*day, *told) = (seen.ts.utc_day(), 0);
+        if *day < ts.utc_day() {
+            (*day, *told) = (ts.utc_day(), 0);
         }
         *told = told.saturating_add(1);
-        let (told, groups) = (*told <= rule.most_a_day, u32::try_from(groups.len()).unwrap_or(u32::MAX));
-        self.noted.note(seen.tenant, || TakenUp { first, last: seen.ts, hosts, before, groups, told });
+        *told <= self.rule.most_a_day
     }
 }
 
