@@ -96,7 +96,7 @@ pub(super) fn manages(usual: &Profiles, host: HostId, names: &[String]) -> bool 
 /// An explanation about a server, and how its role is known when nobody declared it.
 pub(super) fn with_role(usual: &Profiles, host: HostId, explanation: Text) -> Text {
     let Some(hub) = usual.learned_hub(host) else { return explanation };
-    let (server, way) = (usual.label(host), hub.way.to_string());
+    let (server, way) = (usual.label(host), hub.way.text());
     Text::of(vec![explanation, say!("claim.learned", server = server, machines = hub.machines, way = way)])
 }
 

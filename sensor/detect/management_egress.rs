@@ -282,7 +282,7 @@ impl Rule {
         let (role, duty) = match reached.duty {
             Duty::Declared(role) => (role.name(), say!("management_egress.declared", role = role.name())),
             Duty::Learned(Hub { way, machines, .. }) => {
-                (Hub::NAME, say!("management_egress.learned", machines = machines, way = way.to_string()))
+                (Hub::NAME, say!("management_egress.learned", machines = machines, way = way.text()))
             }
         };
         let destination = tie.destination(Some(&owner.key));

@@ -8,6 +8,7 @@ use crate::alert::{Alert, Kind};
 use crate::campaign::Tier;
 use crate::detect::Severity;
 use crate::event::{Act, Channel, Site};
+use crate::profile::HostRole;
 
 const ACTOR: &str = "172.16.0.5";
 const VICTIM: &str = "172.16.0.6";
@@ -255,6 +256,32 @@ fn machines_that_pull_from_a_server_and_then_keep_a_new_timer_point_to_it() {
     let scope = alert.scope.as_ref().unwrap();
     assert_eq!(scope.servers[0].ip, ip(ACTOR), "{}", alert.finding.explanation);
     assert_eq!(scope.hosts.iter().filter(|h| h.tier != Tier::Exposed).count(), 20);
+}
+
+#[test]
+fn a_server_that_manages_machines_is_not_excused_by_fetching_for_them() {
+    for (what, role, expected) in [
+        ("a proxy, and nothing else", None, false),
+        ("declared to be one", Some(HostRole::Proxy), false),
+        ("the server that updates them", Some(HostRole::AntivirusManagement), true),
+    ] {
+        let mut world = World::new(1_600_000_000);
+        world.background();
+        role.into_iter().for_each(|role| world.declare(ACTOR, role));
+        for n in 10..40 {
+            let host = format!("172.16.0.{n}");
+            (0..5).for_each(|hour| world.touch(hour * 3600 + n * 110, &host, ACTOR, 3128));
+            world.touch(n * 60, &host, "172.16.0.2", 445);
+        }
+        for (n, k) in (10..30).flat_map(|n| (0..16).map(move |k| (n, k))) {
+            let at = 4 * 3600 + n * 110 + 12 + n % 5 + k * 60;
+            world.tunnel(at, &format!("172.16.0.{n}"), ACTOR, "tenant.files.example:443", 200);
+        }
+        let told = world.told();
+        let stories = told.alerts.iter().filter(|alert| alert.tier <= 2).filter_map(|alert| alert.scope.as_ref());
+        let named = stories.flat_map(|scope| &scope.servers).any(|server| server.ip == ip(ACTOR));
+        assert_eq!(named, expected, "{what}: {:#?}", told.alerts);
+    }
 }
 
 #[test]

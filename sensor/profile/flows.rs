@@ -28,19 +28,19 @@ pub(super) struct OpenFlow {
     pub(super) via: Option<Via>,
 }
 
-/// How a proxy is spoken to, and which.
+/// How a proxy is spoken to, and which, at which port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     /// CONNECT: the whole flow from there on is with the destination.
-    Tunnel(HostId),
+    Tunnel(HostId, u16),
     /// Absolute-form requests (RFC 9112 §3.2.2): each may be for somebody else.
-    Request(HostId),
+    Request(HostId, u16),
 }
 
 impl Via {
-    pub(super) const fn proxy(self) -> HostId {
+    pub(super) const fn proxy(self) -> (HostId, u16) {
         match self {
-            Self::Tunnel(proxy) | Self::Request(proxy) => proxy,
+            Self::Tunnel(proxy, port) | Self::Request(proxy, port) => (proxy, port),
         }
     }
 }

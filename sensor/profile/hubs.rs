@@ -9,9 +9,8 @@
 use super::HostId;
 use super::machines::Machines;
 use super::stamp::stamp;
-use crate::base::{Budget, Capped, Endpoint, Table, Transport};
+use crate::base::{Budget, Capped, Endpoint, Table, Text, Transport, say};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// How a server deals with those it manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +22,21 @@ pub(crate) struct Way {
     port: u16,
 }
 
-impl fmt::Display for Way {
+impl Way {
+    /// They call it at `port`.
+    pub(super) const fn is_at(self, port: u16) -> bool {
+        !self.calls && self.port == port
+    }
+
     /// `to tcp/21112`, `at tcp/8530`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(crate) fn text(self) -> Text {
         let transport = match Transport::from_number(self.transport) {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
             _ => "other",
         };
-        write!(f, "{} {transport}/{}", if self.calls { "to" } else { "at" }, self.port)
+        let port = format!("{transport}/{}", self.port);
+        if self.calls { say!("hub.to", port = port) } else { say!("hub.at", port = port) }
     }
 }
 
@@ -344,7 +349,7 @@ mod tests {
             assert_eq!(learned(port, calls, machines, days, (fleet, asked)).is_some(), expected, "{what}");
         }
         let way = learned(21112, true, 40, 4, (100, 4)).unwrap().way;
-        assert_eq!(way.to_string(), "to tcp/21112");
+        assert_eq!(way.text(), say!("hub.to", port = "tcp/21112"));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Whom a flow to the outside is with: decided once, by the best name there is.
 
 use super::activity::{Activity, CheckIn, Contact};
-use super::flows::Via;
 use super::{HostId, Profiles, SharedBy, Tenant, Tie};
 use crate::base::Transport;
 use crate::event::{FlowRecord, Uid};
@@ -95,7 +94,7 @@ impl Profiles {
             uid,
             host,
             resp,
-            through: flow_via.map(Via::proxy),
+            through: flow_via.and_then(|via| self.way_out(via)),
             tenant,
             name,
             several,

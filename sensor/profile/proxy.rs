@@ -3,10 +3,12 @@
 //! Limits: several CONNECTs on one connection cannot be; the addresses a proxy goes to are not the client's to know, so
 //! destinations are told by name alone.
 
-use super::Profiles;
 use super::activity::Activity;
+use super::declared::HostRole;
 use super::flows::{OpenFlow, Via};
 use super::read::is_unicast;
+use super::shared::SharedBy;
+use super::{HostId, Profiles};
 use crate::base::Endpoint;
 use crate::event::{Observation, Reach, Request};
 use std::net::IpAddr;
@@ -45,7 +47,8 @@ impl Profiles {
         let nowhere = Endpoint::NONE.ip;
         let resp = Endpoint::new(target.ip.unwrap_or(nowhere), target.port.unwrap_or(if tunnel { 443 } else { 80 }));
         let mut flow = OpenFlow::new(request.started, client, (resp, seen.transport));
-        flow.via = Some(if tunnel { Via::Tunnel(proxy) } else { Via::Request(proxy) });
+        let port = seen.resp.port;
+        flow.via = Some(if tunnel { Via::Tunnel(proxy, port) } else { Via::Request(proxy, port) });
         self.counts.outbound_flows = self.counts.outbound_flows.saturating_add(1);
         if !known {
             self.make_room(out);
@@ -54,6 +57,15 @@ impl Profiles {
         if let Some(name) = target.name {
             self.named(seen.uid, name, "http");
         }
+    }
+
+    /// Whom a flow goes out through, when that is all there is to it: one that several go out through, and that manages
+    /// nobody otherwise. A server that manages machines is not excused by fetching for them too, nor by being asked to.
+    pub(super) fn way_out(&self, via: Via) -> Option<HostId> {
+        let (proxy, port) = via.proxy();
+        let is_only_proxy = self.roles(proxy).iter().all(|role| *role == HostRole::Proxy);
+        let manages = self.learned_hub(proxy).is_some_and(|hub| !hub.way.is_at(port));
+        (self.shared_by(proxy) == Some(SharedBy::Proxy) && is_only_proxy && !manages).then_some(proxy)
     }
 }
 
