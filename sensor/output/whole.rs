@@ -1,6 +1,6 @@
 //! Small files that are written whole or not at all: beside the old one and then in its place.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -28,7 +28,12 @@ fn put(path: &Path, bytes: &[u8], mode: u32, synced: bool) -> io::Result<()> {
         if synced {
             file.sync_all()?;
         }
-        fs::rename(&beside, path)
+        fs::rename(&beside, path)?;
+        match path.parent().filter(|_| synced) {
+            Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
     };
     write().inspect_err(|_| {
         let _ = fs::remove_file(&beside);

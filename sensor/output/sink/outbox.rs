@@ -103,10 +103,7 @@ impl Outbox {
     /// Makes a place for a reader: where it was, or for a new one the end.
     pub(super) fn join(&self, name: &str) {
         let mut inside = self.inside();
-        let saved =
-            inside.folder.as_ref().map(|folder| place_file(folder, name)).and_then(|p| fs::read_to_string(p).ok());
-        let next = inside.next;
-        let place = saved.and_then(|text| text.trim().parse().ok()).unwrap_or(next);
+        let place = inside.place_of(name);
         inside.places.retain(|(known, _)| **known != *name);
         inside.places.push((name.into(), place));
         if let Some(folder) = inside.folder.clone()
@@ -204,6 +201,20 @@ impl Outbox {
 }
 
 impl Inside {
+    /// Where a reader was: the end for a new one. What was saved and cannot be read, as after a power cut, is no new one:
+    /// it gets again what there is.
+    fn place_of(&self, name: &str) -> u64 {
+        let Some(folder) = &self.folder else { return self.next };
+        let path = place_file(folder, name);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.next,
+            saved => saved.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| {
+                tracing::warn!(output = name, "the place in the outbox cannot be read: what waits there is sent again");
+                self.files.front().map_or(self.next, |lines| lines.first)
+            }),
+        }
+    }
+
     fn find(&mut self, folder: &Path) -> io::Result<()> {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder)? {

@@ -233,6 +233,11 @@ fn a_receiver_that_hangs_holds_up_nobody() {
     eventually("it is read again", || outputs.status()[0].waiting == 0);
     outputs.stop(Duration::from_secs(20));
     assert_eq!(fs::read_to_string(&file).unwrap(), before, "lines are doubled");
+    // As after a power cut that left the note empty.
+    fs::write(folder.path().join("outbox/hangs.place"), "").unwrap();
+    let outputs = start(folder.path(), &[output("hangs", "webhook", &format!("{{ url = \"http://{at}/\" }}"))]);
+    assert_eq!(outputs.status()[0].waiting, 200, "what waited waits still");
+    outputs.stop(Duration::from_millis(1));
 }
 
 #[test]
