@@ -188,7 +188,7 @@ fn ablations(seed: u64) -> Vec<Trial> {
 /// Cues by group (`detection.md` §8): those who say them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("destinations", &["direct_address", "management_egress", "rare_destination", "remote_management", "sni_mismatch"]),
-    ("clients", &["client_mismatch"]),
+    ("clients", &["client_mismatch", "script_download"]),
     ("timing", &["beacon", "entry", "off_hours"]),
     ("volume", &["cohort_exfiltration", "dns_tunnel", "icmp_tunnel", "slow_drip", "upload_tail"]),
     ("execution", &["execution_fan_out", "remote_execution"]),
