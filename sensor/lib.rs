@@ -20,7 +20,7 @@
 //! 1. `protocol` knows no packets, flows or ports in use: bytes, a direction and the moment they came go in, events
 //!    come out.
 //! 2. `profile`, `detect`, `campaign`, `alert` never see a payload byte.
-//! 3. Only `engine::clock` reads a clock; only `capture`, `output`, `config`, `api`, `engine`, `cli` and `main` do IO.
+//! 3. No claim depends on a clock: `engine::clock` reads one, and `api` to time its own answers. Only `capture`, `output`, `config`, `api`, `engine`, `cli` and `main` do IO.
 //! 4. Nothing derived from traffic can panic the sensor, and every collection keyed by traffic has a budget
 //!    (`README.md` beside this file lists them).
 //! 5. No output depends on map iteration order, shard count or tick rate.
@@ -28,8 +28,8 @@
 //! 7. `output` decides nothing; `alert` writes nothing.
 //!
 //! To add a protocol: `protocol/<name>.rs`, one entry in `PROTOCOLS`, captures in `pcaps/protocol/`. A detector:
-//! `detect/<name>.rs`, one entry in `DETECTORS`, `rules/<name>.toml`, captures in
-//! `pcaps/attack/` and `pcaps/benign/`.
+//! `detect/<name>.rs`, one entry in `DETECTORS`, `rules/<name>.toml`, its sentences in `rules/words/en-ja.toml`, what to
+//! do next in `alert/next.rs`, captures in `pcaps/attack/` and `pcaps/benign/`.
 
 // The stages, in pipeline order.
 mod base;

@@ -151,7 +151,9 @@ fn label(alert: &mut Alert, at: &Context<'_>) {
     let server = of(Role::StagingServer).next();
     let actor = server.or_else(|| of(Role::AffectedHost).next()).and_then(|e| e.ip);
     let class = |e: &Entity| e.ip.and_then(|ip| at.usual.class_of(e.name.as_deref(), ip));
-    let destinations: Vec<_> = of(Role::Destination).map(|e| (e.name.as_deref(), class(e), e.ip)).collect();
+    // A resolver outside is whom the traffic is with as much as any other destination.
+    let met = of(Role::Destination).chain(of(Role::Resolver));
+    let destinations: Vec<_> = met.map(|e| (e.name.as_deref(), class(e), e.ip)).collect();
     let way = Way::of(alert.finding.detector, server.is_some(), !destinations.is_empty());
     let holder = actor.and_then(|ip| at.usual.holder(ip, alert.finding.last_seen));
     let channels = alert.finding.reasons.iter().find(|reason| reason.measure == "channels");

@@ -40,7 +40,7 @@ pub(crate) struct Alert {
     /// The joined claim: title, explanation, severity, entities, reasons, flows.
     pub(crate) finding: Finding,
     pub(crate) kind: Kind,
-    /// 1 staging campaign, 2 enriched destination or suspected hub or execution chain, 3 single host, 4 notice.
+    /// 1 staging campaign, 2 whatever else is high or critical, 3 the rest, 4 notice.
     pub(crate) tier: u8,
     pub(crate) status: Status,
     /// Somebody here answers for it.

@@ -46,6 +46,12 @@ impl Finding {
         if self.severity == Severity::Info {
             return say!("next.wait");
         }
+        let technique = |(detector, technique, _): &&(&str, &str, Step)| {
+            *detector == self.detector && self.attack.iter().any(|own| **own == **technique)
+        };
+        if let Some((.., step)) = OTHERWISE.iter().find(technique) {
+            return step();
+        }
         let of = STEPS.iter().find(|(detectors, _)| detectors.contains(&self.detector));
         of.map_or_else(|| say!("next.find_program"), |(_, step)| step())
     }
@@ -86,6 +92,9 @@ const STEPS: &[(&[&str], Step)] = &[
     (&["feed"], || say!("next.check_feed")),
     (&["policy"], || say!("next.stop_or_declare")),
 ];
+
+/// Acts that ask for something else than what their detector tells otherwise, by technique.
+const OTHERWISE: &[(&str, &str, Step)] = &[("telltale_call", "T1070.001", || say!("next.cleared"))];
 
 /// Destinations told one by one; the scope holds the rest with their advice.
 const MOST: usize = 20;
@@ -160,6 +169,14 @@ mod tests {
         let said = |severity| finding("dns_tunnel", severity).next_step();
         assert_eq!(said(Severity::Info), say!("next.wait"));
         assert_eq!(said(Severity::Low), say!("next.refuse_name"));
+    }
+
+    #[test]
+    fn a_cleared_log_is_no_theft_of_secrets() {
+        let call = finding("telltale_call", Severity::High);
+        assert_eq!(call.next_step(), say!("next.secrets"));
+        let cleared = Finding { attack: vec!["T1562.002".into(), "T1070.001".into()], ..call };
+        assert_eq!(cleared.next_step(), say!("next.cleared"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Findings of many hosts → one story: who touched them all shortly before, beyond chance, and what belongs to it.
 //!
-//! Two joins: the execution chain (`chain`), for which one machine is enough, and the common cause (`cause`), which
-//! needs several and no execution mark. Both read indexes that are kept by event time alone (`sessions`, `exposure`).
+//! Three joins: the execution chain (`chain`), for which one machine is enough; the common cause (`cause`), which needs
+//! several and no execution mark; and a service everybody uses, coupled in time to one server's acts (`coupling`, `led`).
+//! They read indexes that are kept by event time alone (`sessions`, `contacts`, `coupling`).
 
 mod case;
 mod cases;

@@ -4,7 +4,8 @@
 //! other detector. It says cues (weak signs, which add up) and findings (claims worth a record; said again under the
 //! same id when they change). Each has `rules/<same name>.toml`: opinion is data.
 //!
-//! To add one: `detect/<stem>.rs`, one line in `DETECTORS`, `rules/<stem>.toml`.
+//! To add one: `detect/<stem>.rs`, one line in `DETECTORS`, `rules/<stem>.toml`, sentences in `rules/words/en-ja.toml`, a
+//! row in `STEPS` of `alert/next.rs` and in `RULES` of `tests/scorecard/plan.rs`; tests say which of them is missing.
 
 mod admin_path;
 mod beacon;
