@@ -28,19 +28,19 @@ pub(super) struct OpenFlow {
     pub(super) via: Option<Via>,
 }
 
-/// How a proxy is spoken to, and which, at which port.
+/// How a proxy is spoken to, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     /// CONNECT: the whole flow from there on is with the destination.
-    Tunnel(HostId, u16),
+    Tunnel(HostId),
     /// Absolute-form requests (RFC 9112 §3.2.2): each may be for somebody else.
-    Request(HostId, u16),
+    Request(HostId),
 }
 
 impl Via {
-    pub(super) const fn proxy(self) -> (HostId, u16) {
+    pub(super) const fn proxy(self) -> HostId {
         match self {
-            Self::Tunnel(proxy, port) | Self::Request(proxy, port) => (proxy, port),
+            Self::Tunnel(proxy) | Self::Request(proxy) => proxy,
         }
     }
 }

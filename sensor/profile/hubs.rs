@@ -16,18 +16,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Way {
     /// It calls them; else they call it.
-    calls: bool,
+    pub(super) calls: bool,
     /// IANA number.
     transport: u8,
     port: u16,
 }
 
 impl Way {
-    /// They call it at `port`.
-    pub(super) const fn is_at(self, port: u16) -> bool {
-        !self.calls && self.port == port
-    }
-
     /// `to tcp/21112`, `at tcp/8530`.
     pub(crate) fn text(self) -> Text {
         let transport = match Transport::from_number(self.transport) {

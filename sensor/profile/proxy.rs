@@ -47,8 +47,7 @@ impl Profiles {
         let nowhere = Endpoint::NONE.ip;
         let resp = Endpoint::new(target.ip.unwrap_or(nowhere), target.port.unwrap_or(if tunnel { 443 } else { 80 }));
         let mut flow = OpenFlow::new(request.started, client, (resp, seen.transport));
-        let port = seen.resp.port;
-        flow.via = Some(if tunnel { Via::Tunnel(proxy, port) } else { Via::Request(proxy, port) });
+        flow.via = Some(if tunnel { Via::Tunnel(proxy) } else { Via::Request(proxy) });
         self.counts.outbound_flows = self.counts.outbound_flows.saturating_add(1);
         if !known {
             self.make_room(out);
@@ -59,12 +58,13 @@ impl Profiles {
         }
     }
 
-    /// Whom a flow goes out through, when that is all there is to it: one that several go out through, and that manages
-    /// nobody otherwise. A server that manages machines is not excused by fetching for them too, nor by being asked to.
+    /// Whom a flow goes out through, when that is all there is to it: one that several go out through, and that calls
+    /// nobody to manage them. A server that does is not excused by fetching for them too, nor anybody by being asked to.
+    /// Limit: one that machines pull from, and that nobody declared, is; many a server becomes a proxy besides.
     pub(super) fn way_out(&self, via: Via) -> Option<HostId> {
-        let (proxy, port) = via.proxy();
+        let proxy = via.proxy();
         let is_only_proxy = self.roles(proxy).iter().all(|role| *role == HostRole::Proxy);
-        let manages = self.learned_hub(proxy).is_some_and(|hub| !hub.way.is_at(port));
+        let manages = self.learned_hub(proxy).is_some_and(|hub| hub.way.calls);
         (self.shared_by(proxy) == Some(SharedBy::Proxy) && is_only_proxy && !manages).then_some(proxy)
     }
 }

@@ -183,8 +183,8 @@ impl Profiles {
         let Some(tenant) = flow.tenant else { return };
         self.shared.connected(flow.host, &record.hints, tenant.0, record.ts);
         let Counters { orig_bytes: up, resp_bytes: down, .. } = match flow.via {
-            Some(Via::Request(..)) => Counters::default(), // Counted with each request.
-            Some(Via::Tunnel(..)) | None => whole(record),
+            Some(Via::Request(_)) => Counters::default(), // Counted with each request.
+            Some(Via::Tunnel(_)) | None => whole(record),
         };
         if let Some(tie) = self.ties.get_mut((flow.host, tenant)) {
             tie.up = tie.up.saturating_add(up);
@@ -237,7 +237,7 @@ impl Profiles {
         let answered = record.counters.resp_pkts > 0;
         let through = flow.and_then(|flow| flow.via.map(|via| (via, flow.resp)));
         let (reach, own, peer, port) = match (reach, through) {
-            (_, Some((Via::Tunnel(..), resp))) => (Reach::Outbound, record.orig.ip, resp.ip, resp.port),
+            (_, Some((Via::Tunnel(_), resp))) => (Reach::Outbound, record.orig.ip, resp.ip, resp.port),
             (Reach::Outbound, _) if is_unicast(record.resp.ip) => {
                 (reach, record.orig.ip, record.resp.ip, record.resp.port)
             }
@@ -321,7 +321,7 @@ impl Profiles {
         let (host, Some(tenant), flow_via) = (flow.host, flow.tenant, flow.via) else { return };
         out.push(Activity::CheckIn(CheckIn { ts: request.started, host, tenant, moved: None }));
         let agent = request.user_agent.as_deref().and_then(|text| self.agent(text));
-        let by_request = matches!(flow_via, Some(Via::Request(..)));
+        let by_request = matches!(flow_via, Some(Via::Request(_)));
         if let Some(tie) = self.ties.get_mut((host, tenant)) {
             tie.requested(request.host.as_deref(), request.content, agent.as_deref());
             if by_request {
