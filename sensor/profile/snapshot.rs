@@ -15,7 +15,7 @@ use super::tie::{Script, Tie};
 use super::touched::Touched;
 use crate::base::{BadRecord, Endpoint, Kind, Meeting, Record, Timestamp, Transport};
 use crate::event::Observation;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How much is saved.
@@ -27,10 +27,12 @@ pub(crate) enum Extent {
     Changed,
 }
 
-/// What a baseline holds back until all of it is read.
+/// What a baseline holds back until all of it is read: records come by key, and tables forget what was met longest ago.
 #[derive(Debug, Default)]
 pub(crate) struct Restoring {
     waiting: Vec<(Pair, Waiting)>,
+    owners: Vec<(TenantId, SavedOwner)>,
+    ties: Vec<(Pair, SavedTie)>,
     next: (u32, u32),
 }
 
@@ -154,14 +156,8 @@ impl Profiles {
                     self.hubs.restore(HostId(a), dealings);
                 }
             }
-            Some(Saved::Owner(saved)) => {
-                let users = saved.users.into_iter().map(|(host, ts)| (HostId(host), Timestamp(ts))).collect();
-                self.tenants.restore(TenantId(a), Tenant { key: saved.key.into(), users, more: saved.more });
-                if let Some(destination) = saved.destination {
-                    self.habits.destinations.insert(TenantId(a), destination);
-                }
-            }
-            Some(Saved::Tie(saved)) => self.restore_tie(pair, *saved),
+            Some(Saved::Owner(saved)) => restoring.owners.push((TenantId(a), *saved)),
+            Some(Saved::Tie(saved)) => restoring.ties.push((pair, *saved)),
             Some(Saved::Peers(saved)) => {
                 self.habits.groups.insert(Group(a), saved.novelty);
                 self.days.groups.insert(Group(a), saved.days);
@@ -187,12 +183,39 @@ impl Profiles {
     pub(crate) fn restored(&mut self, mut restoring: Restoring) {
         self.hosts.resume_at(restoring.next.0);
         self.tenants.resume_at(restoring.next.1);
+        self.restore_owners(restoring.owners, &restoring.ties);
+        restoring.ties.sort_by_key(|(pair, tie)| (tie.last, *pair));
+        for (pair, tie) in restoring.ties {
+            // Under an owner that is no more nobody would find it.
+            if self.tenants.get(pair.1).is_some() {
+                self.restore_tie(pair, tie);
+            }
+        }
         restoring.waiting.sort_by_key(|(pair, waiting)| (waiting.ts, *pair));
         for (pair, waiting) in restoring.waiting {
             self.habits.quarantine.wait(pair, waiting);
         }
         if let Some((_, last)) = self.counts.span {
             self.take_stock(last);
+        }
+    }
+
+    /// Takes in owners, the one met last at last: a store holds more than the tables when some made room since it was
+    /// last written whole, and an owner that everybody uses must not be one that is forgotten.
+    fn restore_owners(&mut self, mut owners: Vec<(TenantId, SavedOwner)>, ties: &[(Pair, SavedTie)]) {
+        let mut latest: BTreeMap<TenantId, i64> = BTreeMap::new();
+        for ((_, owner), tie) in ties {
+            let last = latest.entry(*owner).or_insert(tie.last);
+            *last = tie.last.max(*last);
+        }
+        let first_met = |owner: &SavedOwner| owner.users.last().map_or(i64::MIN, |(_, ts)| *ts);
+        owners.sort_by_key(|(id, owner)| (latest.get(id).copied().unwrap_or_else(|| first_met(owner)), *id));
+        for (id, saved) in owners {
+            let users = saved.users.into_iter().map(|(host, ts)| (HostId(host), Timestamp(ts))).collect();
+            self.tenants.restore(id, Tenant { key: saved.key.into(), users, more: saved.more });
+            if let Some(destination) = saved.destination {
+                self.habits.destinations.insert(id, destination);
+            }
         }
     }
 
@@ -325,3 +348,54 @@ const fn key(pair: Pair) -> (u32, u32) {
 
 /// Addresses of an owner kept with a tie.
 const MAX_RESPS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Site;
+    use crate::intel::Intel;
+    use crate::profile::Declared;
+
+    /// Records come by key: were they taken in so, the owners a site met first and still uses would make room first.
+    #[test]
+    fn what_was_met_last_is_forgotten_last() {
+        let declared = Declared { site: Site::new(&[], &[]), hosts: Vec::new(), policies: Vec::new(), utc_offset_s: 0 };
+        let mut profiles = Profiles::new(Arc::new(declared), Arc::new(Intel::shipped()));
+        let mut restoring = Restoring::default();
+        let owner = |n: u32, first: i64| {
+            let users = vec![(7, first)];
+            let saved = SavedOwner { key: format!("site-{n}.example"), users, more: 0, destination: None };
+            Saved::Owner(Box::new(saved)).record((n, 0))
+        };
+        let tie = |host: u32, n: u32, last: i64| {
+            let tie = SavedTie {
+                first: 1,
+                last,
+                flows: 1,
+                up: 1,
+                down: 1,
+                resps: Vec::new(),
+                transport: 6,
+                name: Some(format!("www.site-{n}.example")),
+                background: false,
+                under_way: false,
+                literal_host: false,
+                script: None,
+                day: 0,
+                sent: (0, 1),
+                several: false,
+            };
+            Saved::Tie(Box::new(tie)).record((host, n))
+        };
+        // The third has no tie any more, and the ninth is no more itself.
+        let owners = [owner(1, 10), owner(2, 20), owner(3, 15)];
+        let ties = [tie(7, 1, 90), tie(7, 2, 30), tie(8, 1, 40), tie(8, 9, 99)];
+        for record in owners.iter().chain(&ties) {
+            profiles.restore(record, &mut restoring).unwrap();
+        }
+        profiles.restored(restoring);
+        assert_eq!(profiles.tenants.all().map(|(id, _)| id.0).collect::<Vec<_>>(), [3, 2, 1]);
+        let ties: Vec<_> = profiles.ties.iter().map(|((host, owner), _)| (host.0, owner.0)).collect();
+        assert_eq!(ties, [(7, 2), (8, 1), (7, 1)]);
+    }
+}
