@@ -18,6 +18,8 @@ pub(crate) struct Book {
     quiet: Capped<Box<str>, Finding>,
     /// From `low` on: these make alerts.
     pub(super) loud: Capped<Box<str>, Finding>,
+    /// Those that made room for others and were not handed out yet.
+    parted: Vec<Finding>,
     pub(super) telling: Telling,
     pub(super) alerts: BTreeMap<Box<str>, Alert>,
     pub(super) changed: bool,
@@ -31,9 +33,14 @@ pub(crate) struct Book {
 
 impl Book {
     pub(crate) fn new() -> Self {
+        Self::within(MAX_FINDINGS)
+    }
+
+    fn within(findings: usize) -> Self {
         Self {
-            quiet: Capped::new(Budget::new("book.quiet", MAX_FINDINGS, 1_500)),
+            quiet: Capped::new(Budget::new("book.quiet", findings, 1_500)),
             loud: Capped::new(Budget::new("book.loud", MAX_LOUD, 1_500)),
+            parted: Vec::new(),
             telling: Telling::default(),
             alerts: BTreeMap::new(),
             changed: false,
@@ -56,8 +63,13 @@ impl Book {
             if let Some(unsaved) = self.unsaved.as_mut().filter(|_| loud_before || finding.severity > Severity::Info) {
                 unsaved.findings.insert(finding.id.clone());
             }
-            shelf.insert(finding.id.clone(), finding);
+            self.parted.extend(shelf.insert(finding.id.clone(), finding).map(|(_, parted)| parted));
         }
+    }
+
+    /// Findings that made room for others since the last call: nothing else will say them.
+    pub(crate) fn parted(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.parted)
     }
 
     /// Takes in what the campaign stage has to tell, all of it.
@@ -187,3 +199,48 @@ const HOUR_S: i64 = 3600;
 const MAX_FINDINGS: usize = 100_000;
 /// Findings that make alerts: more than anybody reads in a month.
 const MAX_LOUD: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Text;
+
+    fn finding(id: &str, severity: Severity) -> Finding {
+        Finding {
+            id: id.into(),
+            detector: "beacon",
+            time: Timestamp(0),
+            first_seen: Timestamp(0),
+            last_seen: Timestamp(0),
+            severity,
+            score: 0.5,
+            p: None,
+            title: Text::verbatim("t"),
+            explanation: Text::verbatim("e"),
+            attack: Vec::new(),
+            entities: Vec::new(),
+            reasons: Vec::new(),
+            uids: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_finding_that_makes_room_is_handed_out_once() {
+        let mut book = Book::within(2);
+        let mut parted_after = |id: &str, severity| {
+            book.found([finding(id, severity)]);
+            book.parted().iter().map(|finding| finding.id.to_string()).collect::<Vec<_>>()
+        };
+        for (id, severity, expected, what) in [
+            ("a", Severity::Info, vec![], "there is room"),
+            ("b", Severity::Info, vec![], "for two"),
+            ("a", Severity::Info, vec![], "said again"),
+            ("c", Severity::Info, vec!["b"], "the one not said for longest"),
+            ("a", Severity::Low, vec![], "makes an alert from now on, and room"),
+            ("d", Severity::Info, vec![], "for another"),
+            ("b", Severity::Info, vec!["c"], "said again, it is one more"),
+        ] {
+            assert_eq!(parted_after(id, severity), expected, "{id}: {what}");
+        }
+    }
+}

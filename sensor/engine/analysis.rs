@@ -8,7 +8,7 @@ use super::clock::Stopwatch;
 use super::inject::Inject;
 use super::shown::{Shown, Windows};
 use super::store::{Store, StoreError};
-use crate::alert::{Alert, AllowList, Book, Context, Rules, Stated, Status};
+use crate::alert::{Alert, AllowList, Book, Context, Rules, Stated, Status, Unseen};
 use crate::base::{BadRecord, LookBack, Record, Table, Timestamp};
 use crate::campaign::{self, Campaigns, Telling};
 use crate::detect::{Checked, Detectors, Role, RuleError, Said, Scorer, Severity, Which};
@@ -271,7 +271,18 @@ impl Analysis {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Whether there are any.
+    /// Findings that made room for others since the last call, as they stand; [`Analysis::finish`] gives those that are left.
+    pub(crate) fn parted(&mut self) -> Vec<Stated> {
+        let parted = self.book.parted();
+        if parted.is_empty() {
+            return Vec::new();
+        }
+        let mut unseen = Unseen::new(&self.profiles);
+        let told = parted.into_iter().filter(|finding| finding.last_seen >= self.judge_from);
+        told.map(|finding| unseen.state(finding)).collect()
+    }
+
+    /// Whether there are any alerts.
     pub(crate) const fn has_news(&self) -> bool {
         !self.fresh.is_empty()
     }

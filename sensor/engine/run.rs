@@ -144,7 +144,9 @@ fn take_in(right: &mut Right, records: Option<&mut Records>, seen: &Observation)
     right.observe(seen);
     // The final state is written at the end; what is told on the way is for live readers.
     drop(right.analysis.fresh());
+    let parted = right.analysis.parted();
     let Some(records) = records else { return Ok(()) };
+    records.parted(&parted, &right.trail)?;
     match &seen.event {
         Event::FlowOpened | Event::FlowProgress(_) => Ok(()),
         Event::FlowClosed(flow) => right.with_extras(seen, flow, |extras| records.observation(seen, extras)),

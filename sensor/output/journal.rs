@@ -3,6 +3,7 @@
 //! `flows.jsonl` and `facts.jsonl` grow; `alerts.jsonl` gets a line whenever an alert is new or has changed (one with the
 //! same `id` replaces what was said before). At a clean stop `alerts.jsonl` becomes what `analyze` would leave, the last
 //! state of every alert, beside `findings.jsonl` and `summary.json`; what was told on the way stays in no other file.
+//! `findings.jsonl` gets before that only those that made room for others.
 //! What an earlier run left is moved aside, so nothing is written over.
 
 use super::flows::FlowExtras;
@@ -86,10 +87,21 @@ impl Journal {
         self.alerts.flush(&self.now);
     }
 
+    /// Writes findings that are held no longer; the others follow at a clean stop.
+    pub(crate) fn parted(&mut self, findings: &[Stated], trail: &Trail) {
+        let sources = claims::Sources { trail, inputs: &self.inputs };
+        for finding in findings {
+            self.findings.line(&self.now, |out| {
+                claims::finding(out, finding, sources);
+                true
+            });
+        }
+    }
+
     /// Writes what waits; called once a second.
     pub(crate) fn flush(&mut self, now: Timestamp) {
         self.now = stamp(now);
-        for log in [&mut self.flows, &mut self.facts, &mut self.alerts] {
+        for log in [&mut self.flows, &mut self.facts, &mut self.alerts, &mut self.findings] {
             log.flush(&self.now);
         }
     }
@@ -127,15 +139,10 @@ impl Journal {
         trail: &Trail,
         now: Timestamp,
     ) -> Result<(), OutputError> {
+        self.parted(findings, trail);
         self.flush(now);
         let sources = claims::Sources { trail, inputs: &self.inputs };
         let mut lines = Vec::new();
-        for finding in findings {
-            claims::finding(&mut lines, finding, sources);
-            lines.push(b'\n');
-        }
-        replace(&self.findings.path(), &lines)?;
-        lines.clear();
         for alert in alerts {
             claims::alert(&mut lines, alert, sources);
             lines.push(b'\n');
@@ -217,8 +224,11 @@ mod tests {
         let lines = |name: &str| fs::read_to_string(at.join(name)).unwrap().lines().count();
         assert_eq!(lines("alerts.jsonl"), 2, "told twice");
         assert!(!at.join(SUMMARY).exists());
+        journal.parted(&[samples::stated(), samples::stated()], &samples::trail());
+        journal.flush(now);
+        assert_eq!(lines("findings.jsonl"), 2, "held no longer");
         journal.finish(&[samples::stated()], &[samples::alert()], &samples::summary(), &samples::trail(), now).unwrap();
-        assert_eq!((lines("alerts.jsonl"), lines("findings.jsonl"), lines(SUMMARY)), (1, 1, 1));
+        assert_eq!((lines("alerts.jsonl"), lines("findings.jsonl"), lines(SUMMARY)), (1, 3, 1));
         assert!(lines("flows.jsonl") > 0 && lines("facts.jsonl") > 0);
         leave_status(&at, &Status { pid: 7, ..Status::default() }).unwrap();
         assert_eq!(status_of(&at).unwrap().pid, 7);

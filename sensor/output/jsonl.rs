@@ -56,6 +56,8 @@ pub(crate) struct Records {
     folder: PathBuf,
     flows: Log,
     facts: Log,
+    /// Once there are any.
+    findings: Option<Log>,
 }
 
 impl Records {
@@ -77,7 +79,7 @@ impl Records {
             }
         }
         let (flows, facts) = (Log::create(folder.join(FLOWS))?, Log::create(folder.join(FACTS))?);
-        Ok(Self { folder: folder.to_owned(), flows, facts })
+        Ok(Self { folder: folder.to_owned(), flows, facts, findings: None })
     }
 
     /// Writes the observation's record, if it has one. `extras` are for closed flows and handshakes; others need none.
@@ -92,6 +94,19 @@ impl Records {
         }
     }
 
+    /// Writes findings that are held no longer, without their packets: in which file those lie is known at the end.
+    pub(crate) fn parted(&mut self, findings: &[Stated], trail: &Trail) -> Result<(), OutputError> {
+        if findings.is_empty() { Ok(()) } else { self.found(findings, claims::Sources { trail, inputs: &[] }) }
+    }
+
+    fn found(&mut self, findings: &[Stated], sources: claims::Sources<'_>) -> Result<(), OutputError> {
+        let log = match &mut self.findings {
+            Some(log) => log,
+            none => none.insert(Log::create(self.folder.join(FINDINGS))?),
+        };
+        findings.iter().try_for_each(|finding| log.always(|out| claims::finding(out, finding, sources)))
+    }
+
     /// Writes what came of it. The summary comes last: where it is, the records are complete.
     pub(crate) fn finish(
         mut self,
@@ -103,14 +118,13 @@ impl Records {
         let sources = claims::Sources { trail, inputs: &summary.input };
         self.flows.flush()?;
         self.facts.flush()?;
+        self.found(findings, sources)?;
+        self.findings.iter_mut().try_for_each(Log::flush)?;
         let whole = |name: &str, fill: &mut dyn FnMut(&mut Log) -> Result<(), OutputError>| {
             let mut log = Log::create(self.folder.join(name))?;
             fill(&mut log)?;
             log.flush()
         };
-        whole(FINDINGS, &mut |log| {
-            findings.iter().try_for_each(|f| log.always(|out| claims::finding(out, f, sources)))
-        })?;
         whole(ALERTS, &mut |log| alerts.iter().try_for_each(|a| log.always(|out| claims::alert(out, a, sources))))?;
         whole(SUMMARY, &mut |log| log.always(|out| summary::write(out, summary, findings, alerts)))
     }
@@ -187,13 +201,14 @@ mod tests {
         for seen in &observations {
             records.observation(seen, &FlowExtras::default()).unwrap();
         }
+        records.parted(&[samples::stated()], &samples::trail()).unwrap();
         records.finish(&[samples::stated()], &[samples::alert()], &samples::summary(), &samples::trail()).unwrap();
         let lines = |name: &str| fs::read_to_string(at.join(name)).unwrap().lines().count();
         let flows = observations.iter().filter(|seen| matches!(seen.event, Event::FlowClosed(_))).count();
         let silent =
             observations.iter().filter(|s| matches!(s.event, Event::FlowOpened | Event::FlowProgress(_))).count();
         assert_eq!((lines(FLOWS), lines(FACTS)), (flows, observations.len() - flows - silent));
-        assert_eq!((lines(FINDINGS), lines(ALERTS), lines(SUMMARY)), (1, 1, 1));
+        assert_eq!((lines(FINDINGS), lines(ALERTS), lines(SUMMARY)), (2, 1, 1));
     }
 
     #[test]

@@ -215,6 +215,11 @@ impl Right {
         self.analysis.fresh().iter().filter_map(value).collect()
     }
 
+    /// Findings that made room for others since the last call, as in `findings.jsonl`.
+    pub fn parted(&mut self) -> Vec<Value> {
+        self.analysis.parted().iter().filter_map(|f| serde_json::from_slice(&finding_line(f)).ok()).collect()
+    }
+
     /// Saves what it knows in a new baseline file, as a sensor does that is stopped.
     pub fn save(&mut self, path: &Path) -> Result<(), String> {
         let mut store = Store::open(path).map_err(|e| e.to_string())?;

@@ -188,6 +188,7 @@ impl<'a> Telling<'a> {
             }
             _ => self.journal.observation(seen, &self.right.fact_extras(seen)),
         }
+        self.journal.parted(&self.right.analysis.parted(), &self.right.trail);
         let fresh = self.right.analysis.fresh();
         if !fresh.is_empty() {
             self.journal.told(&fresh, &self.right.trail);

@@ -185,9 +185,12 @@ impl Told {
         }
     }
 
-    /// Takes in alerts as they are told; what differs in figures alone is the same claim.
-    pub(crate) fn take(&mut self, alerts: &[(Ns, Value)], leases: &Leases) {
-        for (at, alert) in alerts {
+    /// Takes in alerts as they are told, and findings; what differs in figures alone is the same claim.
+    pub(crate) fn take(&mut self, told: &[(Ns, Value)], leases: &Leases) {
+        for (_, finding) in told.iter().filter(|(_, told)| !is_alert(told)) {
+            self.hear(finding, leases);
+        }
+        for (at, alert) in told.iter().filter(|(_, told)| is_alert(told)) {
             let claim = Claim::read(*at, alert, leases);
             let versions = self.versions.entry(claim.id.clone()).or_default();
             if versions.last().is_none_or(|last| !last.says_the_same(&claim)) {
@@ -195,6 +198,20 @@ impl Told {
             }
         }
     }
+}
+
+fn is_alert(told: &Value) -> bool {
+    told.get("kind").is_some()
+}
+
+/// Whether what was told decides anything: all alerts, and of the findings, of which a large fleet has millions, those
+/// about hosts of a single act.
+pub(crate) fn is_of_interest(told: &Value, truth: &Truth, leases: &Leases) -> bool {
+    if is_alert(told) {
+        return true;
+    }
+    let claim = Claim::read(START, told, leases);
+    claim.hosts.iter().chain(&claim.servers).any(|host| truth.lone.iter().any(|lone| lone.hosts.contains(host)))
 }
 
 /// Judges all that was told.

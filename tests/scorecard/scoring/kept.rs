@@ -19,7 +19,7 @@ pub(crate) struct Kept {
     program: String,
     /// The fleet's time of the latest save.
     until: Ns,
-    /// What was told by then: the end of its quarter of an hour, the moment, the alert.
+    /// What was told by then: the end of its quarter of an hour, the moment, the alert or finding.
     told: VecDeque<(Ns, Ns, Value)>,
     /// Seconds of CPU up to then, of all processes, and most memory of any, MiB.
     pub(crate) cpu_s: f64,

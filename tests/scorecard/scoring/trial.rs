@@ -1,7 +1,7 @@
 //! One fleet through the right side of the waist, judged.
 
 use super::beside;
-use super::judge::{Fate, Single, Told, Verdict, judge};
+use super::judge::{Fate, Single, Told, Verdict, is_of_interest, judge};
 use super::kept::Kept;
 use crate::fleet::{self, Benign, Fleet, Ns, Story, Truth};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -37,7 +37,7 @@ pub(crate) struct Outcome {
 }
 
 impl Trial {
-    /// Plays it; `rule` gives a shipped rule's text, `hear` is told each alert as it is told, and at the end each finding.
+    /// Plays it; `rule` gives a shipped rule's text, `hear` is told each alert as it is told, and each finding that is held no longer.
     /// What is `kept` is not played again. Ok: what came of it, and what really happened. Err: what the right side said to
     /// its rules or site, or what kept it from being saved.
     pub(crate) fn run_and_tell(
@@ -65,8 +65,10 @@ impl Trial {
                 }
                 kept => {
                     let goes_on = beside::go_on(&mut fleet, |seen| {
-                        fresh.extend(right.observe(&seen).into_iter().map(|alert| (seen.ts.0, alert)));
+                        let told = right.observe(&seen).into_iter().chain(right.parted());
+                        fresh.extend(told.map(|told| (seen.ts.0, told)));
                     });
+                    fresh.retain(|(_, told)| is_of_interest(told, fleet.truth(), fleet.leases()));
                     if let Some(kept) = kept {
                         let (now, (cpu, peak)) = (fleet.now(), used());
                         kept.note(now, &fresh);
