@@ -71,11 +71,15 @@ pub(super) struct Tenants {
 
 impl Tenants {
     pub(super) fn new() -> Self {
+        Self::within(MAX_TENANTS)
+    }
+
+    fn within(tenants: usize) -> Self {
         Self {
             by_name: Capped::new(Budget::new("tenants.by_name", MAX_NAMES, 96)),
             by_address: Capped::new(Budget::new("tenants.by_address", MAX_NAMES, 64)),
-            by_key: Capped::new(Budget::new("tenants.by_key", MAX_TENANTS, 32)),
-            held: Capped::new(Budget::new("tenants.held", MAX_TENANTS, 128)),
+            by_key: Capped::new(Budget::new("tenants.by_key", tenants, 32)),
+            held: Capped::new(Budget::new("tenants.held", tenants, 128)),
             next: 0,
         }
     }
@@ -86,8 +90,11 @@ impl Tenants {
             Some(name) => self.by_name.get_mut(&**name),
             None => self.by_address.get_mut(&ip),
         };
-        if let Some(known) = known {
-            return known.clone();
+        // What is met is not forgotten, and what was forgotten is met anew: a name may be held longer than its owner.
+        if let Some(known) = known.cloned()
+            && self.keep(known.tenant)
+        {
+            return known;
         }
         let (key, place) = intel.tenant(name.map(|n| &**n), ip);
         let standing = Standing {
@@ -134,11 +141,11 @@ impl Tenants {
         self.held.get(&id)
     }
 
-    /// Counts as touched.
-    pub(super) fn keep(&mut self, id: TenantId) {
-        if let Some(tenant) = self.held.get_mut(&id) {
-            self.by_key.get_mut(&tenant.key);
-        }
+    /// Counts as touched; whether it is held.
+    pub(super) fn keep(&mut self, id: TenantId) -> bool {
+        let Some(tenant) = self.held.get_mut(&id) else { return false };
+        self.by_key.get_mut(&tenant.key);
+        true
     }
 
     /// Counts `host` among the users.
@@ -186,8 +193,10 @@ impl Tenants {
     }
 
     fn id(&mut self, key: Arc<str>) -> TenantId {
-        if let Some(id) = self.by_key.get_mut(&*key) {
-            return *id;
+        if let Some(id) = self.by_key.get(&*key).copied()
+            && self.keep(id)
+        {
+            return id;
         }
         let id = TenantId(self.next);
         self.next = self.next.wrapping_add(1);
@@ -198,9 +207,34 @@ impl Tenants {
 }
 
 /// Names and addresses whose owner is remembered; a miss costs a look-up in the intelligence tables.
-const MAX_NAMES: usize = 200_000;
-/// Owners held, some 250 bytes each with their users and key: a scan of the outside meets millions, a site in a day
-/// some ten thousand, 4,000 simulated hosts 150,000 in three days. The one not met for longest makes room.
-const MAX_TENANTS: usize = 300_000;
+const MAX_NAMES: usize = 500_000;
+/// Owners held, some 300 bytes each with their users and key: a scan of the outside meets millions, a site in a day
+/// some ten thousand, 4,000 simulated hosts 150,000 in three days, 100,000 two million in a week (detection.md §2.1 has
+/// room for as many). The one not met for longest makes room: 300,000 lasted such a fleet twenty hours.
+const MAX_TENANTS: usize = 1_000_000;
 /// Users of one owner that are named; beyond that they are counted. A destination of more is not rare anywhere.
 const MAX_USERS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_is_met_stays_and_one_that_is_not_is_met_anew() {
+        let (intel, mut tenants) = (Intel::shipped(), Tenants::within(2));
+        let mut met = |name: &str| tenants.of(&intel, Some(&Arc::from(name)), IpAddr::from([198, 51, 100, 7])).tenant;
+        let [a, b] = ["www.a.example", "b.example"].map(&mut met);
+        for (name, expected, what) in [
+            ("www.a.example", a, "held by its name"),
+            ("c.example", TenantId(2), "b makes room"),
+            ("api.a.example", a, "held by its owner's key"),
+            ("b.example", TenantId(3), "its name is held still, it is not: c makes room"),
+            ("www.a.example", a, "was met before that"),
+            ("b.example", TenantId(3), "is held now"),
+        ] {
+            assert_eq!(met(name), expected, "{name}: {what}");
+        }
+        assert_eq!(tenants.get(b).map(|tenant| &*tenant.key), None);
+        assert_eq!(tenants.get(a).map(|tenant| &*tenant.key), Some("a.example"));
+    }
+}
