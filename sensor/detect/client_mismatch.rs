@@ -454,9 +454,9 @@ impl Rule {
 /// The measure that holds a program against a destination's other visitors.
 const OF_OWNER: &str = "share_of_this_class_there";
 /// (host, owner) pairs, 60 bytes each.
-const MAX_PAIRS: usize = 400_000;
+const MAX_PAIRS: usize = 1_000_000;
 /// Owners, 64 bytes each.
-const MAX_OWNERS: usize = 300_000;
+const MAX_OWNERS: usize = 500_000;
 /// Hosts, 50 bytes each.
 const MAX_HOSTS: usize = 300_000;
 /// Distinct hellos: `detection.md` §5.1.

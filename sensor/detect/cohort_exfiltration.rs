@@ -287,7 +287,7 @@ fn a_day(bytes: u64, days: i64) -> f64 {
 }
 
 /// Owners adopted lately.
-const MAX_OWNERS: usize = 20_000;
+const MAX_OWNERS: usize = 100_000;
 /// Seconds from look to look: it is about days.
 const LOOK_S: f64 = 300.0;
 /// Users counted: more are a crowd.

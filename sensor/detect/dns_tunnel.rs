@@ -314,8 +314,8 @@ fn is_below(name: &str, suffix: &str) -> bool {
 }
 
 /// (client, registrable name) pairs, about 450 bytes each; the one not asked for longest makes room.
-const MAX_PAIRS: usize = 65_536;
+const MAX_PAIRS: usize = 200_000;
 /// Registrable names.
-const MAX_PARENTS: usize = 65_536;
+const MAX_PARENTS: usize = 200_000;
 /// Resolvers of the site.
 const MAX_RESOLVERS: usize = 1_024;

@@ -20,7 +20,7 @@ pub(super) struct NameMemory {
 }
 
 /// What an address was called, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Heard(Vec<Told>);
 
 /// One answer.
@@ -35,8 +35,8 @@ struct Told {
 impl NameMemory {
     pub(super) fn new() -> Self {
         Self {
-            by_client: Capped::new(Budget::new("names.by_client", MAX_PAIRS, 192)),
-            by_anyone: Capped::new(Budget::new("names.by_anyone", MAX_ADDRESSES, 192)),
+            by_client: Capped::new(Budget::new("names.by_client", MAX_PAIRS, 80)),
+            by_anyone: Capped::new(Budget::new("names.by_anyone", MAX_ADDRESSES, 80)),
             names: Capped::new(Budget::new("names.names", MAX_ADDRESSES, 48)),
         }
     }
@@ -70,9 +70,9 @@ impl NameMemory {
         for ip in told.addresses.iter().take(MAX_ANSWERS) {
             let told = Told { name: name.clone(), at: ts, ttl };
             if let Some(client) = client {
-                self.by_client.entry((client, *ip), Heard::default).add(told.clone());
+                self.by_client.entry((client, *ip), Heard::new).add(told.clone());
             }
-            self.by_anyone.entry(*ip, Heard::default).add(told);
+            self.by_anyone.entry(*ip, Heard::new).add(told);
         }
     }
 
@@ -111,6 +111,11 @@ impl NameMemory {
 }
 
 impl Heard {
+    /// Most addresses have one name.
+    fn new() -> Self {
+        Self(Vec::with_capacity(1))
+    }
+
     fn add(&mut self, told: Told) {
         if let Some(last) = self.0.last_mut()
             && last.name == told.name
@@ -139,10 +144,11 @@ impl Heard {
 const LEAST_AGE: Duration = Duration::from_secs(60);
 /// A client may keep an address this long after it asked; most caches end with the TTL, some programs never ask again.
 const MAX_AGE: Duration = Duration::from_hours(24);
-/// (client, address) pairs: about 160 bytes each.
-const MAX_PAIRS: usize = 200_000;
+/// (client, address) pairs, some 150 bytes each. A name may be meant for a day; simulated hosts learn some ninety addresses
+/// in one, and what is lost of those of this hour makes a destination nameless.
+const MAX_PAIRS: usize = 1_000_000;
 /// Addresses with names, over all clients.
-const MAX_ADDRESSES: usize = 100_000;
+const MAX_ADDRESSES: usize = 300_000;
 /// Names an address is remembered by for one client.
 const MAX_NAMES_EACH: usize = 4;
 /// Addresses of one answer.

@@ -65,11 +65,11 @@ impl Ties {
     }
 }
 
-/// Some 230 bytes each with their names shared. A first contact is weighed as a case for a week, for which its pair must be
-/// known: hosts meet some four rare owners a day, so 20,000 of them fill the first table in a week and 100,000 in a day or
-/// two. Which owners a host has met at all is the habits' to know.
-const MAX_RARE: usize = 500_000;
+/// Some 350 bytes each with their names shared. A first contact is weighed as a case for as long as its pair is known, or its
+/// case is held (`Profiles::keep`): simulated hosts meet some twenty rare owners a day, so 7,000 of them fill the first table
+/// in a week and 100,000 in half a day. Which owners a host has met at all is the habits' to know.
+const MAX_RARE: usize = 1_000_000;
 /// Likewise; a host meets some thirty a day, and nobody asks for those of last week.
-const MAX_FREQUENTED: usize = 200_000;
+const MAX_FREQUENTED: usize = 500_000;
 /// What a tie holds outside its place.
 const TIE_BYTES: usize = 160;
