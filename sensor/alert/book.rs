@@ -10,6 +10,7 @@ use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::campaign::Telling;
 use crate::detect::{Entity, Finding, Role, Severity, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// Findings, stories and the alerts they make.
 #[derive(Debug)]
@@ -113,7 +114,11 @@ impl Book {
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.alerts.extend(fresh.iter().map(|alert| alert.finding.id.clone()).chain(before.keys().cloned()));
         }
-        fresh.extend(before.into_values().map(|alert| Alert { status: Status::Absorbed, ..alert }));
+        let absorbed = before.into_values().map(|alert| {
+            let absorbed_by = teller(&alert, self.alerts.values());
+            Alert { status: Status::Absorbed, absorbed_by, ..alert }
+        });
+        fresh.extend(absorbed);
         fresh.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
         fresh
     }
@@ -152,6 +157,26 @@ fn is_the_same(known: &Alert, now: &Alert) -> bool {
 fn says_the_same(known: &Alert, now: &Alert) -> bool {
     let serious = |alert: &Alert| (alert.kind, alert.tier, alert.status, alert.finding.severity);
     serious(known) == serious(now) && known.allowed == now.allowed && known.finding.entities == now.finding.entities
+}
+
+/// Who tells an alert's claim now that it does not stand by itself: of the stories that have at least half of the machines
+/// it was about, the one that has most of them, the worst of those.
+fn teller<'a>(alert: &Alert, standing: impl Iterator<Item = &'a Alert>) -> Option<Box<str>> {
+    let ours = machines(alert);
+    let known = |story: &Alert| machines(story).intersection(&ours).count();
+    let stories = standing.filter(|story| story.scope.is_some()).map(|story| (known(story), story));
+    let holding = stories.filter(|(known, _)| *known > 0 && known.saturating_mul(2) >= ours.len());
+    let most = holding.max_by(|(a, x), (b, y)| (a, y.tier, &y.finding.id).cmp(&(b, x.tier, &x.finding.id)));
+    most.map(|(_, story)| story.finding.id.clone())
+}
+
+/// The machines of the site that an alert is about.
+fn machines(alert: &Alert) -> BTreeSet<IpAddr> {
+    let ours = |e: &&Entity| matches!(e.role, Role::AffectedHost | Role::StagingServer);
+    let named = alert.finding.entities.iter().filter(ours).filter_map(|e| e.ip);
+    let scope = alert.scope.iter();
+    let scoped = scope.flat_map(|s| s.hosts.iter().map(|host| host.ip).chain(s.servers.iter().map(|server| server.ip)));
+    named.chain(scoped).collect()
 }
 
 /// Marks an alert that somebody here answers for.
@@ -203,7 +228,9 @@ const MAX_LOUD: usize = 20_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::Kind;
     use crate::base::Text;
+    use crate::campaign::Scope;
 
     fn finding(id: &str, severity: Severity) -> Finding {
         Finding {
@@ -241,6 +268,36 @@ mod tests {
             ("b", Severity::Info, vec!["c"], "said again, it is one more"),
         ] {
             assert_eq!(parted_after(id, severity), expected, "{id}: {what}");
+        }
+    }
+
+    #[test]
+    fn an_absorbed_alert_names_the_story_that_has_its_machines() {
+        let alert = |id: &str, tier, hosts: &[u8], is_story: bool| {
+            let mut finding = finding(id, Severity::High);
+            finding.entities = hosts
+                .iter()
+                .map(|n| Entity { role: Role::AffectedHost, ip: Some([10, 0, 0, *n].into()), name: None })
+                .collect();
+            let scope = is_story.then(|| Scope { servers: Vec::new(), hosts: Vec::new(), destinations: Vec::new() });
+            let (kind, status, not_visible) = (Kind::HostAnomaly, Status::Open, Vec::new());
+            Alert { finding, kind, tier, status, absorbed_by: None, allowed: None, scope, not_visible }
+        };
+        let standing = [
+            alert("lone", 1, &[1, 2, 3, 4], false),
+            alert("campaign", 1, &[1, 2, 3], true),
+            alert("chain", 2, &[1, 2, 5], true),
+        ];
+        for (hosts, expected, what) in [
+            (&[1, 2][..], Some("campaign"), "both stories have both: the worse one"),
+            (&[5], Some("chain"), "only one has it"),
+            (&[3, 4], Some("campaign"), "half of them"),
+            (&[3, 6, 7], None, "a third is no story of theirs"),
+            (&[4], None, "what has no scope absorbs nothing"),
+            (&[], None, "about no machine"),
+        ] {
+            let told = teller(&alert("parted", 3, hosts, false), standing.iter());
+            assert_eq!(told.as_deref(), expected, "{hosts:?}: {what}");
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
         kind: kind(finding.detector),
         tier: tier(finding),
         status: Status::Open,
+        absorbed_by: None,
         allowed: None,
         scope: None,
         not_visible: unseen.about(finding).to_vec(),
@@ -147,6 +148,7 @@ fn remote_executions(loose: &[&Finding], unseen: &mut Unseen<'_>) -> Vec<Alert> 
             tier: 3,
             kind: Kind::RemoteExecution,
             status: Status::Open,
+            absorbed_by: None,
             allowed: None,
             scope: None,
             not_visible: unseen.about(&finding).to_vec(),
@@ -266,6 +268,7 @@ fn story_alert(story: &Story, scope: &Scope, at: &Context<'_>, unseen: &mut Unse
         kind,
         tier,
         status: Status::Open,
+        absorbed_by: None,
         allowed: None,
         not_visible: gaps,
         finding: Finding {

@@ -43,6 +43,9 @@ pub(crate) struct Alert {
     /// 1 staging campaign, 2 whatever else is high or critical, 3 the rest, 4 notice.
     pub(crate) tier: u8,
     pub(crate) status: Status,
+    /// The alert that tells it now, of one that was absorbed; none when it merely does not stand any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) absorbed_by: Option<Box<str>>,
     /// Somebody here answers for it.
     pub(crate) allowed: Option<Allowed>,
     /// For a campaign and an execution chain.
@@ -86,7 +89,7 @@ pub(crate) enum Status {
     Open,
     /// An entry of the allow-list covers it.
     Allowed,
-    /// It became part of another alert.
+    /// It became part of another alert, or does not stand any more.
     Absorbed,
 }
 

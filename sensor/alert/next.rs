@@ -10,7 +10,12 @@ impl Alert {
     /// What to do next, the first first; at least one step.
     pub(crate) fn next_steps(&self) -> Vec<Text> {
         match (self.status, &self.allowed) {
-            (Status::Absorbed, _) => return vec![say!("next.absorbed")],
+            (Status::Absorbed, _) => {
+                return vec![match &self.absorbed_by {
+                    Some(by) => say!("next.absorbed_by", alert = by),
+                    None => say!("next.absorbed"),
+                }];
+            }
             (Status::Allowed, Some(by)) => {
                 return vec![say!("next.allowed", owner = &by.owner, expires = &by.expires)];
             }
@@ -131,6 +136,7 @@ mod tests {
             kind,
             tier: 2,
             status: Status::Open,
+            absorbed_by: None,
             allowed: None,
             scope: Some(Scope { servers: Vec::new(), hosts: Vec::new(), destinations }),
             not_visible: Vec::new(),

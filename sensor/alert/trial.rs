@@ -27,6 +27,7 @@ pub(crate) fn trial(now: Timestamp, severity: Severity) -> Alert {
         kind: Kind::Notice,
         tier: 4,
         status: Status::Open,
+        absorbed_by: None,
         allowed: None,
         scope: None,
         not_visible: Vec::new(),

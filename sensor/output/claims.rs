@@ -65,6 +65,9 @@ pub(super) fn alert(out: &mut Vec<u8>, alert: &Alert, sources: Sources<'_>) {
         line.text("kind", alert.kind.name());
         line.number("tier", alert.tier);
         line.text("status", alert.status.name());
+        if let Some(by) = &alert.absorbed_by {
+            line.text("absorbed_by", by);
+        }
         if let Some(allowed) = &alert.allowed {
             line.object("allowed", |line| {
                 line.text("owner", &allowed.owner);

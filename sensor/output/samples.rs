@@ -345,6 +345,7 @@ pub(super) fn alert() -> Alert {
         kind: Kind::ExecutionChain,
         tier: 2,
         status: Status::Open,
+        absorbed_by: None,
         allowed: None,
         scope: Some(Scope {
             servers: vec![ScopeServer {
