@@ -127,8 +127,8 @@ impl Book {
     pub(crate) fn close(mut self, at: &Context<'_>) -> (Vec<Stated>, Vec<Alert>) {
         self.make(at, true);
         let chains = self.telling.chains.iter().map(|chain| chain_finding(chain, at));
-        let kept = self.quiet.iter().chain(self.loud.iter()).map(|(_, finding)| finding.clone());
-        let mut findings: Vec<Finding> = kept.chain(chains).collect();
+        let mut findings: Vec<Finding> = chains.collect();
+        findings.extend(self.left());
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
         findings.dedup_by(|later, kept| later.id == kept.id);
         let mut unseen = Unseen::new(at.usual);
@@ -136,6 +136,13 @@ impl Book {
         let mut alerts: Vec<Alert> = self.alerts.into_values().collect();
         alerts.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
         (findings, alerts)
+    }
+
+    /// The findings that nobody was handed yet, those that made room last: at the end everything is said once more, and
+    /// that may be more than there is room for.
+    fn left(&mut self) -> impl Iterator<Item = Finding> {
+        let parted = std::mem::take(&mut self.parted);
+        self.loud.iter().chain(self.quiet.iter()).map(|(_, finding)| finding.clone()).chain(parted)
     }
 
     /// Its tables as they stand.
@@ -269,6 +276,18 @@ mod tests {
         ] {
             assert_eq!(parted_after(id, severity), expected, "{id}: {what}");
         }
+    }
+
+    #[test]
+    fn what_is_said_at_the_end_pushes_nothing_out() {
+        let mut book = Book::within(2);
+        book.found(["a", "b", "c"].map(|id| finding(id, Severity::Info)));
+        assert_eq!(book.parted().len(), 1, "handed out before the end");
+        book.found(["a", "b", "c", "d"].map(|id| finding(id, Severity::Info)));
+        let mut left: Vec<String> = book.left().map(|finding| finding.id.to_string()).collect();
+        left.sort();
+        left.dedup();
+        assert_eq!(left, ["a", "b", "c", "d"]);
     }
 
     #[test]
