@@ -3,6 +3,7 @@
 //! Findings and alerts are kept by id: said again, they replace what was said under it, and keep the moment they were
 //! first said. An alert that another one explains now is told once more, as absorbed.
 
+use super::absorb::teller;
 use super::fuse::{Context, chain_finding, fuse};
 use super::snapshot::Unsaved;
 use super::{Alert, Claim, Stated, Status, Unseen, Way};
@@ -10,7 +11,6 @@ use crate::base::{Budget, Capped, Table, Timestamp};
 use crate::campaign::Telling;
 use crate::detect::{Entity, Finding, Role, Severity, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 /// Findings, stories and the alerts they make.
 #[derive(Debug)]
@@ -126,11 +126,9 @@ impl Book {
     /// Everything that stands, by first_seen, then id.
     pub(crate) fn close(mut self, at: &Context<'_>) -> (Vec<Stated>, Vec<Alert>) {
         self.make(at, true);
-        let chains = self.telling.chains.iter().map(|chain| chain_finding(chain, at));
-        let mut findings: Vec<Finding> = chains.collect();
-        findings.extend(self.left());
+        let chains: Vec<Finding> = self.telling.chains.iter().map(|chain| chain_finding(chain, at)).collect();
+        let mut findings: Vec<Finding> = self.left(chains);
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
-        findings.dedup_by(|later, kept| later.id == kept.id);
         let mut unseen = Unseen::new(at.usual);
         let findings = findings.into_iter().map(|finding| unseen.state(finding)).collect();
         let mut alerts: Vec<Alert> = self.alerts.into_values().collect();
@@ -138,11 +136,19 @@ impl Book {
         (findings, alerts)
     }
 
-    /// The findings that nobody was handed yet, those that made room last: at the end everything is said once more, and
-    /// that may be more than there is room for.
-    fn left(&mut self) -> impl Iterator<Item = Finding> {
+    /// The findings that nobody was handed yet, and `chains`, the latest of an id with the moment it was first said. At the
+    /// end everything is said once more, and that may be more than there is room for.
+    fn left(&mut self, chains: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
         let parted = std::mem::take(&mut self.parted);
-        self.loud.iter().chain(self.quiet.iter()).map(|(_, finding)| finding.clone()).chain(parted)
+        let held = self.quiet.iter().chain(self.loud.iter()).map(|(_, finding)| finding.clone());
+        let mut left: BTreeMap<Box<str>, Finding> = BTreeMap::new();
+        for mut finding in parted.into_iter().chain(held).chain(chains) {
+            if let Some(before) = left.get(&finding.id) {
+                finding.time = finding.time.min(before.time);
+            }
+            left.insert(finding.id.clone(), finding);
+        }
+        left.into_values().collect()
     }
 
     /// Its tables as they stand.
@@ -164,26 +170,6 @@ fn is_the_same(known: &Alert, now: &Alert) -> bool {
 fn says_the_same(known: &Alert, now: &Alert) -> bool {
     let serious = |alert: &Alert| (alert.kind, alert.tier, alert.status, alert.finding.severity);
     serious(known) == serious(now) && known.allowed == now.allowed && known.finding.entities == now.finding.entities
-}
-
-/// Who tells an alert's claim now that it does not stand by itself: of the stories that have at least half of the machines
-/// it was about, the one that has most of them, the worst of those.
-fn teller<'a>(alert: &Alert, standing: impl Iterator<Item = &'a Alert>) -> Option<Box<str>> {
-    let ours = machines(alert);
-    let known = |story: &Alert| machines(story).intersection(&ours).count();
-    let stories = standing.filter(|story| story.scope.is_some()).map(|story| (known(story), story));
-    let holding = stories.filter(|(known, _)| *known > 0 && known.saturating_mul(2) >= ours.len());
-    let most = holding.max_by(|(a, x), (b, y)| (a, y.tier, &y.finding.id).cmp(&(b, x.tier, &x.finding.id)));
-    most.map(|(_, story)| story.finding.id.clone())
-}
-
-/// The machines of the site that an alert is about.
-fn machines(alert: &Alert) -> BTreeSet<IpAddr> {
-    let ours = |e: &&Entity| matches!(e.role, Role::AffectedHost | Role::StagingServer);
-    let named = alert.finding.entities.iter().filter(ours).filter_map(|e| e.ip);
-    let scope = alert.scope.iter();
-    let scoped = scope.flat_map(|s| s.hosts.iter().map(|host| host.ip).chain(s.servers.iter().map(|server| server.ip)));
-    named.chain(scoped).collect()
 }
 
 /// Marks an alert that somebody here answers for.
@@ -235,9 +221,7 @@ const MAX_LOUD: usize = 20_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::Kind;
     use crate::base::Text;
-    use crate::campaign::Scope;
 
     fn finding(id: &str, severity: Severity) -> Finding {
         Finding {
@@ -281,42 +265,16 @@ mod tests {
     #[test]
     fn what_is_said_at_the_end_pushes_nothing_out() {
         let mut book = Book::within(2);
-        book.found(["a", "b", "c"].map(|id| finding(id, Severity::Info)));
-        assert_eq!(book.parted().len(), 1, "handed out before the end");
-        book.found(["a", "b", "c", "d"].map(|id| finding(id, Severity::Info)));
-        let mut left: Vec<String> = book.left().map(|finding| finding.id.to_string()).collect();
-        left.sort();
-        left.dedup();
-        assert_eq!(left, ["a", "b", "c", "d"]);
-    }
-
-    #[test]
-    fn an_absorbed_alert_names_the_story_that_has_its_machines() {
-        let alert = |id: &str, tier, hosts: &[u8], is_story: bool| {
-            let mut finding = finding(id, Severity::High);
-            finding.entities = hosts
-                .iter()
-                .map(|n| Entity { role: Role::AffectedHost, ip: Some([10, 0, 0, *n].into()), name: None })
-                .collect();
-            let scope = is_story.then(|| Scope { servers: Vec::new(), hosts: Vec::new(), destinations: Vec::new() });
-            let (kind, status, not_visible) = (Kind::HostAnomaly, Status::Open, Vec::new());
-            Alert { finding, kind, tier, status, absorbed_by: None, allowed: None, scope, not_visible }
+        let said = |id: &str, s| Finding {
+            time: Timestamp::from_secs(s),
+            last_seen: Timestamp::from_secs(s),
+            ..finding(id, Severity::Info)
         };
-        let standing = [
-            alert("lone", 1, &[1, 2, 3, 4], false),
-            alert("campaign", 1, &[1, 2, 3], true),
-            alert("chain", 2, &[1, 2, 5], true),
-        ];
-        for (hosts, expected, what) in [
-            (&[1, 2][..], Some("campaign"), "both stories have both: the worse one"),
-            (&[5], Some("chain"), "only one has it"),
-            (&[3, 4], Some("campaign"), "half of them"),
-            (&[3, 6, 7], None, "a third is no story of theirs"),
-            (&[4], None, "what has no scope absorbs nothing"),
-            (&[], None, "about no machine"),
-        ] {
-            let told = teller(&alert("parted", 3, hosts, false), standing.iter());
-            assert_eq!(told.as_deref(), expected, "{hosts:?}: {what}");
-        }
+        book.found([said("a", 1), said("b", 2), said("c", 3)]);
+        assert_eq!(book.parted().len(), 1, "handed out before the end");
+        book.found([said("a", 9), said("b", 9), said("c", 9), said("d", 9)]);
+        let left = book.left([said("chain", 9)]);
+        let left: Vec<_> = left.iter().map(|told| (&*told.id, told.time.secs(), told.last_seen.secs())).collect();
+        assert_eq!(left, [("a", 9, 9), ("b", 2, 9), ("c", 3, 9), ("chain", 9, 9), ("d", 9, 9)]);
     }
 }

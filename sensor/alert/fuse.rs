@@ -22,7 +22,7 @@ pub(crate) struct Context<'a> {
 /// All alerts: the stories, and what stands in `findings` (from `low` on) that no story explains.
 pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Finding>, at: &Context<'_>) -> Vec<Alert> {
     let (mut alerts, mut unseen) = (Vec::new(), Unseen::new(at.usual));
-    let mut told: Vec<(Scope, Option<IpAddr>)> = Vec::new();
+    let mut told: Vec<(&Scope, Option<IpAddr>)> = Vec::new();
     let scoped = telling.stories.iter().map(|story| (story, at.campaigns.scope(story, at.usual, at.beacon)));
     // Of whom nothing is known any more nobody can be told anything.
     let known = |scope: &Scope| scope.hosts.iter().any(|host| host.tier != Tier::Exposed);
@@ -31,10 +31,10 @@ pub(super) fn fuse<'a>(telling: &Telling, findings: impl Iterator<Item = &'a Fin
     for (story, scope) in scoped.iter().filter(|(story, _)| !is_hop(story)) {
         alerts.push(story_alert(story, scope, at, &mut unseen));
         if story.plot != Plot::Rollout {
-            told.push((scope.clone(), at.usual.address(story.server)));
+            told.push((scope, at.usual.address(story.server)));
         }
     }
-    let loose: Vec<&Finding> = findings.filter(|f| !told.iter().any(|story| explains(story, f))).collect();
+    let loose: Vec<&Finding> = findings.filter(|f| !told.iter().any(|story| explains(*story, f))).collect();
     let loose = without_the_swept(loose);
     alerts.extend(remote_executions(&loose, &mut unseen));
     let single = loose.iter().filter(|f| f.detector != "remote_execution" && f.severity >= Severity::Low);
@@ -71,20 +71,20 @@ fn is_hop_of(story: &Story, (larger, theirs): &(&Story, Scope)) -> bool {
 }
 
 /// Whether a story has said already what a finding says.
-fn explains((scope, server): &(Scope, Option<IpAddr>), finding: &Finding) -> bool {
+pub(super) fn explains((scope, server): (&Scope, Option<IpAddr>), finding: &Finding) -> bool {
     let of = |role| finding.entities.iter().filter(move |e| e.role == role);
     let ip_of = |role| of(role).find_map(|e| e.ip);
     let Some(host) = ip_of(Role::AffectedHost) else { return false };
     let in_scope = |ip: IpAddr| scope.hosts.iter().any(|h| h.ip == ip);
     if matches!(finding.detector, "remote_execution" | "execution_fan_out") {
-        return ip_of(Role::StagingServer) == *server && in_scope(host);
+        return ip_of(Role::StagingServer) == server && in_scope(host);
     }
     let reached = |e: &Entity| {
         scope.destinations.iter().any(|d| {
             e.ip.is_some_and(|ip| d.ips.contains(&ip)) || e.name.as_deref().is_some_and(|name| *name == *d.value)
         })
     };
-    (in_scope(host) || Some(host) == *server) && of(Role::Destination).any(reached)
+    (in_scope(host) || Some(host) == server) && of(Role::Destination).any(reached)
 }
 
 fn tier(finding: &Finding) -> u8 {
@@ -107,14 +107,18 @@ fn kind(detector: &str) -> Kind {
 
 /// A sweep says what its single acts say.
 fn without_the_swept(loose: Vec<&Finding>) -> Vec<&Finding> {
+    let sweeps: Vec<&Finding> = loose.iter().filter(|f| is_sweep(f)).copied().collect();
+    loose.into_iter().filter(|f| !sweeps.iter().any(|sweep| has_swept(sweep, f))).collect()
+}
+
+fn is_sweep(finding: &Finding) -> bool {
+    finding.detector == "execution_fan_out" && finding.severity >= Severity::Low
+}
+
+/// Whether a finding is a sweep, and another an act of who made it.
+pub(super) fn has_swept(sweep: &Finding, act: &Finding) -> bool {
     let actor = |f: &Finding| f.entities.first().and_then(|e| e.ip);
-    let sweepers: BTreeSet<IpAddr> = loose
-        .iter()
-        .filter(|f| f.detector == "execution_fan_out" && f.severity >= Severity::Low)
-        .filter_map(|f| actor(f))
-        .collect();
-    let swept = |f: &&Finding| f.detector == "remote_execution" && actor(f).is_some_and(|ip| sweepers.contains(&ip));
-    loose.into_iter().filter(|f| !swept(f)).collect()
+    is_sweep(sweep) && act.detector == "remote_execution" && actor(act).is_some() && actor(act) == actor(sweep)
 }
 
 /// One alert for each host that acts on others.

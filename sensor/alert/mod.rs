@@ -1,5 +1,6 @@
 //! Findings and campaigns → what a person reads. Writes nothing; `output` does.
 
+mod absorb;
 mod allow;
 mod book;
 mod explain;

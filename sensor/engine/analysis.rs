@@ -382,6 +382,9 @@ impl Analysis {
             shown.found(&findings, &self.profiles);
         }
         self.book.found(findings);
+        if now < self.judge_from {
+            drop(self.book.parted()); // Nothing is told while it only learns.
+        }
         if let Some(telling) = telling {
             self.book.told(telling);
         }
