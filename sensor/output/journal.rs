@@ -87,9 +87,12 @@ impl Journal {
         self.alerts.flush(&self.now);
     }
 
-    /// Writes findings that are held no longer; the others follow at a clean stop.
+    /// Writes findings that are held no longer, without their packets, as `analyze` does; the others follow at a clean stop.
     pub(crate) fn parted(&mut self, findings: &[Stated], trail: &Trail) {
-        let sources = claims::Sources { trail, inputs: &self.inputs };
+        self.found(findings, claims::Sources { trail, inputs: &[] });
+    }
+
+    fn found(&mut self, findings: &[Stated], sources: claims::Sources<'_>) {
         for finding in findings {
             self.findings.line(&self.now, |out| {
                 claims::finding(out, finding, sources);
@@ -139,9 +142,14 @@ impl Journal {
         trail: &Trail,
         now: Timestamp,
     ) -> Result<(), OutputError> {
-        self.parted(findings, trail);
         self.flush(now);
-        let sources = claims::Sources { trail, inputs: &self.inputs };
+        let lost = self.findings.state().lost;
+        self.findings.stay();
+        let inputs = std::mem::take(&mut self.inputs);
+        let sources = claims::Sources { trail, inputs: &inputs };
+        self.found(findings, sources);
+        self.flush(now);
+        let lost = self.findings.state().lost.saturating_sub(lost);
         let mut lines = Vec::new();
         for alert in alerts {
             claims::alert(&mut lines, alert, sources);
@@ -152,12 +160,13 @@ impl Journal {
         summary::write(&mut lines, summary, findings, alerts);
         lines.push(b'\n');
         replace(&self.folder.join(SUMMARY), &lines)?;
-        match self.state() {
-            LogStatus { failing: Some(why), .. } => {
+        let lost = (lost > 0).then(|| format!("{lost} findings found no room while the disk took nothing"));
+        match self.state().failing.or(lost) {
+            Some(why) => {
                 let source = io::Error::other(why);
                 Err(OutputError::Io { path: self.folder, doing: "write all records to", source })
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -115,6 +115,11 @@ impl Rolling {
         }
     }
 
+    /// From here on all lines go into this file, however long it gets.
+    pub(super) fn stay(&mut self) {
+        self.rotation.bytes = u64::MAX;
+    }
+
     /// The file of this name is opened again before the next line.
     pub(super) fn reopen(&mut self) {
         self.file = None;
