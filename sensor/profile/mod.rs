@@ -73,6 +73,7 @@ use hosts::Hosts;
 use hubs::Hubs;
 use names::NameMemory;
 use shared::Shared;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tenants::Tenants;
@@ -160,6 +161,8 @@ impl Profiles {
     /// Asks again what each destination is that a host has to do with.
     fn restand(&mut self) {
         let ties: Vec<(HostId, TenantId)> = self.ties.iter().map(|(pair, _)| *pair).collect();
+        // An owner is not met by being asked for.
+        let mut standings: HashMap<(Option<Arc<str>>, IpAddr), Arc<Standing>> = HashMap::new();
         for (host, tenant) in ties {
             let for_others = self.shared_by(host) == Some(SharedBy::Proxy);
             let Some(tie) = self.ties.peek_mut((host, tenant)) else { continue };
@@ -169,7 +172,11 @@ impl Profiles {
             // Behind a proxy only the name is known.
             let nowhere = Endpoint { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 };
             let resp = tie.resps.first().copied().unwrap_or(nowhere);
-            let standing = self.tenants.of(&self.intel, tie.name.as_ref(), resp.ip).standing;
+            let standing = standings.entry((tie.name.clone(), resp.ip)).or_insert_with(|| {
+                let (_, place) = self.intel.tenant(tie.name.as_deref(), resp.ip);
+                Arc::new(Standing::of(&place))
+            });
+            let standing = Arc::clone(standing);
             if standing.is_background() != tie.standing.is_background() {
                 tie.background = standing.is_background() || judge::is_plumbing(tie.transport, resp.port) || for_others;
             }

@@ -5,7 +5,7 @@
 
 use super::hosts::HostId;
 use crate::base::{Budget, Capped, Table, Timestamp};
-use crate::intel::{Intel, is_background};
+use crate::intel::{Intel, Place, is_background};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,6 +24,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    pub(super) fn of(place: &Place<'_>) -> Self {
+        let (provider, class) = (place.provider.map(Into::into), place.class.map(Into::into));
+        Self { provider, class, shared: place.shared }
+    }
+
     /// Whether it is one of these kinds of service.
     pub(crate) fn is_of(&self, classes: &[String]) -> bool {
         self.class.as_deref().is_some_and(|class| classes.iter().any(|known| known == class))
@@ -97,12 +102,7 @@ impl Tenants {
             return known;
         }
         let (key, place) = intel.tenant(name.map(|n| &**n), ip);
-        let standing = Standing {
-            provider: place.provider.map(Into::into),
-            class: place.class.map(Into::into),
-            shared: place.shared,
-        };
-        let known = Known { tenant: self.id(key), standing: Arc::new(standing) };
+        let known = Known { tenant: self.id(key), standing: Arc::new(Standing::of(&place)) };
         match name {
             Some(name) => self.by_name.insert(name.clone(), known.clone()).is_some(),
             None => self.by_address.insert(ip, known.clone()).is_some(),
@@ -129,12 +129,13 @@ impl Tenants {
 
     /// The owner of a name met before, or the owner so called.
     pub(super) fn named(&self, name: &str) -> Option<TenantId> {
-        self.by_name.get(name).map(|known| known.tenant).or_else(|| self.by_key.get(name).copied())
+        let by_name = self.by_name.get(name).map(|known| known.tenant).filter(|id| self.held.get(id).is_some());
+        by_name.or_else(|| self.by_key.get(name).copied())
     }
 
     /// The owner of a nameless address met before.
     pub(super) fn at(&self, ip: IpAddr) -> Option<TenantId> {
-        self.by_address.get(&ip).map(|known| known.tenant)
+        self.by_address.get(&ip).map(|known| known.tenant).filter(|id| self.held.get(id).is_some())
     }
 
     pub(super) fn get(&self, id: TenantId) -> Option<&Tenant> {
@@ -234,6 +235,7 @@ mod tests {
         ] {
             assert_eq!(met(name), expected, "{name}: {what}");
         }
+        assert_eq!(tenants.named("b.example"), Some(TenantId(3)));
         assert_eq!(tenants.get(b).map(|tenant| &*tenant.key), None);
         assert_eq!(tenants.get(a).map(|tenant| &*tenant.key), Some("a.example"));
     }
