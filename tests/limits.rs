@@ -45,6 +45,20 @@ fn the_list_of_limits_is_the_sensors_own() {
     assert!(found == expected, "sensor/README.md differs from the tables (BLESS=1 rewrites):\n{expected}");
 }
 
+/// Full tables are a site at its largest or a flood: the sensor goes on, so nothing may end it for them.
+#[test]
+fn full_tables_fit_what_the_packages_allow() {
+    let full: u64 = all().iter().map(|table| table.entries * rounded(table)).sum();
+    for (package, key, unit) in
+        [("yukue.service", "MemoryMax=", 'G'), ("kubernetes/yukue.yaml", "limits:\n              memory: ", 'G')]
+    {
+        let text = fs::read_to_string(root().join("sensor/packaging").join(package)).unwrap();
+        let said = text.split(key).nth(1).and_then(|rest| rest.split(unit).next()).unwrap();
+        let allowed = said.parse::<u64>().unwrap() << 30;
+        assert!(full * 5 / 4 <= allowed, "{package}: {said} GiB for {} MiB of tables and a quarter more", full >> 20);
+    }
+}
+
 /// The name in quotes that a text begins with.
 fn literal(text: &str) -> Option<&str> {
     text.trim_start().strip_prefix('"')?.split('"').next()

@@ -77,7 +77,7 @@ fn names_without_end_fill_the_memory_of_names_and_no_more() {
 }
 
 /// More than any table of names takes.
-const NAMES: u32 = 300_000;
+const NAMES: u32 = 600_000;
 
 /// One of the site's hosts learns a name nobody asked for before, at an address of its own.
 fn resolution(n: u32) -> Observation {
