@@ -107,25 +107,35 @@ fn kind(detector: &str) -> Kind {
 
 /// A sweep says what its single acts say.
 fn without_the_swept(loose: Vec<&Finding>) -> Vec<&Finding> {
-    let sweeps: Vec<&Finding> = loose.iter().filter(|f| is_sweep(f)).copied().collect();
-    loose.into_iter().filter(|f| !sweeps.iter().any(|sweep| has_swept(sweep, f))).collect()
-}
-
-fn is_sweep(finding: &Finding) -> bool {
-    finding.detector == "execution_fan_out" && finding.severity >= Severity::Low
+    let sweepers: BTreeSet<IpAddr> = loose.iter().filter_map(|f| sweeper(f)).collect();
+    loose.into_iter().filter(|f| single_actor(f).is_none_or(|ip| !sweepers.contains(&ip))).collect()
 }
 
 /// Whether a finding is a sweep, and another an act of who made it.
 pub(super) fn has_swept(sweep: &Finding, act: &Finding) -> bool {
-    let actor = |f: &Finding| f.entities.first().and_then(|e| e.ip);
-    is_sweep(sweep) && act.detector == "remote_execution" && actor(act).is_some() && actor(act) == actor(sweep)
+    sweeper(sweep).is_some_and(|ip| single_actor(act) == Some(ip))
+}
+
+/// Who made a sweep, when a finding is one.
+fn sweeper(finding: &Finding) -> Option<IpAddr> {
+    let is_sweep = finding.detector == "execution_fan_out" && finding.severity >= Severity::Low;
+    actor(finding).filter(|_| is_sweep)
+}
+
+/// Who made a single act on another machine, when a finding is one.
+fn single_actor(finding: &Finding) -> Option<IpAddr> {
+    actor(finding).filter(|_| finding.detector == "remote_execution")
+}
+
+fn actor(finding: &Finding) -> Option<IpAddr> {
+    finding.entities.first().and_then(|e| e.ip)
 }
 
 /// One alert for each host that acts on others.
 fn remote_executions(loose: &[&Finding], unseen: &mut Unseen<'_>) -> Vec<Alert> {
     let mut by_actor: BTreeMap<IpAddr, Vec<&Finding>> = BTreeMap::new();
     for finding in loose.iter().filter(|f| f.detector == "remote_execution" && f.severity >= Severity::Low) {
-        if let Some(actor) = finding.entities.first().and_then(|e| e.ip) {
+        if let Some(actor) = actor(finding) {
             by_actor.entry(actor).or_default().push(finding);
         }
     }
