@@ -34,28 +34,10 @@ fn hosts(scope: &Scope) -> impl Iterator<Item = IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Text, Timestamp};
-    use crate::campaign::{Advice, DestinationKind, HostId, ScopeDestination, ScopeHost, ScopeServer, Tier};
+    use crate::alert::samples;
+    use crate::base::Timestamp;
+    use crate::campaign::{Advice, HostId, ScopeDestination, ScopeHost, ScopeServer, Tier};
     use crate::detect::{Entity, Finding, Role, Severity};
-
-    fn finding(id: &str) -> Finding {
-        Finding {
-            id: id.into(),
-            detector: "beacon",
-            time: Timestamp(0),
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-            severity: Severity::Low,
-            score: 0.5,
-            p: None,
-            title: Text::verbatim("t"),
-            explanation: Text::verbatim("e"),
-            attack: Vec::new(),
-            entities: Vec::new(),
-            reasons: Vec::new(),
-            uids: Vec::new(),
-        }
-    }
 
     fn scope(hosts: &[u8], to: u8) -> Scope {
         let host = |n: u8| ScopeHost {
@@ -69,17 +51,8 @@ mod tests {
             bytes_out: 0,
             attribution: None,
         };
-        let destination = ScopeDestination {
-            value: "d".into(),
-            kind: DestinationKind::Ip,
-            ips: vec![[10, 0, 0, to].into()],
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-            hosts: 1,
-            bytes_out: 0,
-            collateral_hosts: 0,
-            advice: Advice::Block,
-        };
+        let destination =
+            ScopeDestination { ips: vec![[10, 0, 0, to].into()], ..samples::destination("d", Advice::Block) };
         Scope {
             servers: vec![ScopeServer { id: HostId(100), ip: [10, 0, 0, 100].into(), name: None, p: None, hop: 0 }],
             hosts: hosts.iter().map(|n| host(*n)).collect(),
@@ -91,7 +64,7 @@ mod tests {
     fn an_absorbed_alert_names_the_open_one_that_tells_its_claim() {
         let entity = |role, n: u8| Entity { role, ip: Some([10, 0, 0, n].into()), name: None };
         let act = |detector, hosts: &[u8], to: u8| {
-            let mut act = Finding { detector, ..finding("parted") };
+            let mut act = samples::finding("parted", detector, Severity::Low);
             act.entities = vec![entity(Role::StagingServer, 100)];
             act.entities.extend(hosts.iter().map(|n| entity(Role::AffectedHost, *n)));
             act.entities.push(entity(Role::Destination, to));
@@ -101,7 +74,9 @@ mod tests {
             let (status, not_visible) = (Status::Open, Vec::new());
             Alert { finding, kind, tier, status, absorbed_by: None, allowed: None, scope, not_visible }
         };
-        let story = |id: &str, kind, tier, hosts: &[u8], to: u8| alert(finding(id), kind, tier, Some(scope(hosts, to)));
+        let story = |id: &str, kind, tier, hosts: &[u8], to: u8| {
+            alert(samples::finding(id, "common_cause", Severity::Low), kind, tier, Some(scope(hosts, to)))
+        };
         let sweep = Finding { id: "sweep".into(), ..act("execution_fan_out", &[7], 0) };
         let standing = [
             story("rollout", Kind::Notice, 4, &[1, 2, 3, 4, 5], 200),

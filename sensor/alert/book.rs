@@ -221,25 +221,10 @@ const MAX_LOUD: usize = 20_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Text;
+    use crate::alert::samples;
 
     fn finding(id: &str, severity: Severity) -> Finding {
-        Finding {
-            id: id.into(),
-            detector: "beacon",
-            time: Timestamp(0),
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-            severity,
-            score: 0.5,
-            p: None,
-            title: Text::verbatim("t"),
-            explanation: Text::verbatim("e"),
-            attack: Vec::new(),
-            entities: Vec::new(),
-            reasons: Vec::new(),
-            uids: Vec::new(),
-        }
+        samples::finding(id, "beacon", severity)
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod fuse;
 mod merge;
 mod next;
 mod rules;
+#[cfg(test)]
+mod samples;
 mod snapshot;
 mod trial;
 mod visible;

@@ -108,31 +108,13 @@ const MOST: usize = 20;
 mod tests {
     use super::*;
     use crate::alert::Rules;
-    use crate::base::{Lang, Timestamp};
-    use crate::campaign::{DestinationKind, Scope, ScopeDestination};
-
-    fn finding(detector: &'static str, severity: Severity) -> Finding {
-        Finding {
-            id: "f".into(),
-            detector,
-            time: Timestamp(0),
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-            severity,
-            score: 0.5,
-            p: None,
-            title: Text::verbatim("t"),
-            explanation: Text::verbatim("e"),
-            attack: Vec::new(),
-            entities: Vec::new(),
-            reasons: Vec::new(),
-            uids: Vec::new(),
-        }
-    }
+    use crate::alert::samples::{destination, finding};
+    use crate::base::Lang;
+    use crate::campaign::{Scope, ScopeDestination};
 
     fn alert(kind: Kind, destinations: Vec<ScopeDestination>) -> Alert {
         Alert {
-            finding: finding("common_cause", Severity::High),
+            finding: finding("f", "common_cause", Severity::High),
             kind,
             tier: 2,
             status: Status::Open,
@@ -140,20 +122,6 @@ mod tests {
             allowed: None,
             scope: Some(Scope { servers: Vec::new(), hosts: Vec::new(), destinations }),
             not_visible: Vec::new(),
-        }
-    }
-
-    fn destination(value: &str, advice: Advice) -> ScopeDestination {
-        ScopeDestination {
-            value: value.into(),
-            kind: DestinationKind::Name,
-            ips: Vec::new(),
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-            hosts: 1,
-            bytes_out: 0,
-            collateral_hosts: 0,
-            advice,
         }
     }
 
@@ -172,14 +140,14 @@ mod tests {
 
     #[test]
     fn a_sign_that_only_adds_up_asks_for_nothing_by_itself() {
-        let said = |severity| finding("dns_tunnel", severity).next_step();
+        let said = |severity| finding("f", "dns_tunnel", severity).next_step();
         assert_eq!(said(Severity::Info), say!("next.wait"));
         assert_eq!(said(Severity::Low), say!("next.refuse_name"));
     }
 
     #[test]
     fn a_cleared_log_is_no_theft_of_secrets() {
-        let call = finding("telltale_call", Severity::High);
+        let call = finding("f", "telltale_call", Severity::High);
         assert_eq!(call.next_step(), say!("next.secrets"));
         let cleared = Finding { attack: vec!["T1562.002".into(), "T1070.001".into()], ..call };
         assert_eq!(cleared.next_step(), say!("next.cleared"));
