@@ -172,10 +172,9 @@ impl Profiles {
             // Behind a proxy only the name is known.
             let nowhere = Endpoint { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 };
             let resp = tie.resps.first().copied().unwrap_or(nowhere);
-            let standing = standings.entry((tie.name.clone(), resp.ip)).or_insert_with(|| {
-                let (_, place) = self.intel.tenant(tie.name.as_deref(), resp.ip);
-                Arc::new(Standing::of(&place))
-            });
+            let standing = standings
+                .entry((tie.name.clone(), resp.ip))
+                .or_insert_with(|| Arc::new(Standing::of(&self.intel.place(tie.name.as_deref(), resp.ip))));
             let standing = Arc::clone(standing);
             if standing.is_background() != tie.standing.is_background() {
                 tie.background = standing.is_background() || judge::is_plumbing(tie.transport, resp.port) || for_others;

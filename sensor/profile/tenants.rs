@@ -129,13 +129,17 @@ impl Tenants {
 
     /// The owner of a name met before, or the owner so called.
     pub(super) fn named(&self, name: &str) -> Option<TenantId> {
-        let by_name = self.by_name.get(name).map(|known| known.tenant).filter(|id| self.held.get(id).is_some());
-        by_name.or_else(|| self.by_key.get(name).copied())
+        self.living(self.by_name.get(name)).or_else(|| self.by_key.get(name).copied())
     }
 
     /// The owner of a nameless address met before.
     pub(super) fn at(&self, ip: IpAddr) -> Option<TenantId> {
-        self.by_address.get(&ip).map(|known| known.tenant).filter(|id| self.held.get(id).is_some())
+        self.living(self.by_address.get(&ip))
+    }
+
+    /// Whose a name or address is, when its owner is held still.
+    fn living(&self, known: Option<&Known>) -> Option<TenantId> {
+        known.map(|known| known.tenant).filter(|id| self.held.get(id).is_some())
     }
 
     pub(super) fn get(&self, id: TenantId) -> Option<&Tenant> {
