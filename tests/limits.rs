@@ -48,12 +48,12 @@ fn the_list_of_limits_is_the_sensors_own() {
 /// Full tables are a site at its largest or a flood: the sensor goes on, so nothing may end it for them.
 #[test]
 fn full_tables_fit_what_the_packages_allow() {
-    let full: u64 = all().iter().map(|table| table.entries * rounded(table)).sum();
-    for (package, key, unit) in
-        [("yukue.service", "MemoryMax=", 'G'), ("kubernetes/yukue.yaml", "limits:\n              memory: ", 'G')]
+    let full = full(&all());
+    for (package, key) in
+        [("yukue.service", "MemoryMax="), ("kubernetes/yukue.yaml", "limits:\n              memory: ")]
     {
         let text = fs::read_to_string(root().join("sensor/packaging").join(package)).unwrap();
-        let said = text.split(key).nth(1).and_then(|rest| rest.split(unit).next()).unwrap();
+        let said = text.split(key).nth(1).and_then(|rest| rest.split('G').next()).unwrap();
         let allowed = said.parse::<u64>().unwrap() << 30;
         assert!(full * 5 / 4 <= allowed, "{package}: {said} GiB for {} MiB of tables and a quarter more", full >> 20);
     }
@@ -70,9 +70,8 @@ fn all() -> Vec<Table> {
 
 fn readme() -> String {
     let tables = testing::tables();
-    let sum: u64 = tables.iter().map(|table| table.entries * rounded(table)).sum();
     let mut text = String::from(INTRODUCTION);
-    writeln!(text, "\n## Tables\n\nTogether {} when every one of them is full.\n", size(sum)).unwrap();
+    writeln!(text, "\n## Tables\n\nTogether {} when every one of them is full.\n", size(full(&tables))).unwrap();
     rows(&mut text, &tables);
     writeln!(
         text,
@@ -84,6 +83,11 @@ fn readme() -> String {
     text
 }
 
+/// Bytes of all of them when full.
+fn full(tables: &[Table]) -> u64 {
+    tables.iter().map(|table| table.entries * rounded(table)).sum()
+}
+
 /// Bytes of an entry, rounded; where bytes themselves are counted, one is one.
 fn rounded(table: &Table) -> u64 {
     if table.entry_bytes == 1 { 1 } else { table.entry_bytes.next_multiple_of(ROUNDING) }
@@ -93,8 +97,8 @@ fn rows(text: &mut String, tables: &[Table]) {
     writeln!(text, "| table | entries | bytes an entry | full |\n|---|--:|--:|--:|").unwrap();
     for table in tables {
         let entry_bytes = rounded(table);
-        let full = size(table.entries * entry_bytes);
-        writeln!(text, "| `{}` | {} | {entry_bytes} | {full} |", table.name, table.entries).unwrap();
+        let most = size(table.entries * entry_bytes);
+        writeln!(text, "| `{}` | {} | {entry_bytes} | {most} |", table.name, table.entries).unwrap();
     }
 }
 
@@ -131,5 +135,5 @@ The entry touched longest ago makes room; each such loss is counted under the ta
 fills them.
 
 *Bytes an entry*: the entry's own size, its place in the index, and what a busy one points to, rounded up to 64. Tables
-take memory as they fill: a small site never comes near.
+take memory as they fill: those of hosts stay small where few are, those of pairs fill in weeks or months anywhere.
 ";

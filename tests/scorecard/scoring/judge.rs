@@ -187,11 +187,12 @@ impl Told {
 
     /// Takes in alerts as they are told, and findings; what differs in figures alone is the same claim.
     pub(crate) fn take(&mut self, told: &[(Ns, Value)], leases: &Leases) {
-        for (_, finding) in told.iter().filter(|(_, told)| !is_alert(told)) {
-            self.hear(finding, leases);
-        }
-        for (at, alert) in told.iter().filter(|(_, told)| is_alert(told)) {
-            let claim = Claim::read(*at, alert, leases);
+        for (at, said) in told {
+            if !is_alert(said) {
+                self.hear(said, leases);
+                continue;
+            }
+            let claim = Claim::read(*at, said, leases);
             let versions = self.versions.entry(claim.id.clone()).or_default();
             if versions.last().is_none_or(|last| !last.says_the_same(&claim)) {
                 versions.push(claim);

@@ -37,9 +37,8 @@ pub(crate) struct Outcome {
 }
 
 impl Trial {
-    /// Plays it; `rule` gives a shipped rule's text, `hear` is told each alert as it is told, and findings: those about hosts of a single act when they are held no longer, and all
-    /// that are left at the end.
-    /// What is `kept` is not played again. Ok: what came of it, and what really happened. Err: what the right side said to
+    /// Plays it; `rule` gives a shipped rule's text, `hear` is told each alert as it is told, and findings: those about
+    /// hosts of a single act when they are held no longer, and all that are left at the end. What is `kept` is not played again. Ok: what came of it, and what really happened. Err: what the right side said to
     /// its rules or site, or what kept it from being saved.
     pub(crate) fn run_and_tell(
         &self,
